@@ -1,0 +1,2 @@
+.DEFAULT_GOAL := help
+help: ; @echo "targets follow"

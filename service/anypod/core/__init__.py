@@ -1,0 +1,1 @@
+"""Decisions without waiting: no await, clock, randomness or I/O in here."""

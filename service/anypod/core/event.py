@@ -1,0 +1,157 @@
+"""An event before and after the log has it: the draft that is appended, and the frame that everybody gets.
+
+Owns which kinds are deltas, what a draft must look like, its bytes, and where seq and cursor stand in a frame.
+Must not know how a log stores it. The append completes a draft's `body` to the frame:
+
+    {"type":"event","seq":57,"cursor":"e-1abcdef-57-1234567890",["replaces":{…},]<body>
+
+A binary event is a 4-byte big-endian length, a header which is the frame without `data`, and the payload.
+"""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import msgspec
+
+from anypod.core.errors import AnypodError
+from anypod.core.identity import is_name
+
+DELTA_KINDS: Final = frozenset({"token", "reasoning"})
+WORKER_KINDS: Final = frozenset({"token", "reasoning", "tool_request", "turn_queued", "turn_started", "turn_suspended", "turn_resumed"})
+FRAME_START: Final = b'{"type":"event","seq":'
+_CURSOR_START: Final = b',"cursor":"'
+
+
+class Draft(NamedTuple):
+    """One event to append. `body` begins at `"id":` and ends with the closing brace.
+
+    `digest` stands for everything that a repeated id must have in common. `part` and `replaces` are names of parts, scoped by `turn`.
+    """
+
+    id: str
+    digest: bytes
+    body: bytes
+    is_delta: bool = False
+    payload: bytes | None = None
+    turn: str | None = None
+    fence: int | None = None
+    part: str | None = None
+    replaces: str | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.body) + len(self.payload or b"")
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """The fields of an event beside id, kind, author and data."""
+
+    turn: str | None = None
+    fence: int | None = None
+    attempt: int | None = None
+    part: str | None = None
+    replaces: str | None = None
+
+
+NO_DETAILS: Final = Details()
+
+
+class Receipt(NamedTuple):
+    """The log has the event. `is_duplicate`: it had it before."""
+
+    id: str
+    seq: int
+    cursor: str
+    is_duplicate: bool
+
+
+def author_json(subject: str) -> bytes:
+    """The author as it stands in every event; made once for a credential."""
+    return msgspec.json.encode(subject)
+
+
+def draft(
+    event_id: str, kind: str, data: bytes, *, author: bytes, ts_ms: int, details: Details = NO_DETAILS, is_binary: bool = False
+) -> Draft:
+    """Check and encode. `data` is JSON text, or the payload when `is_binary`; `author` comes from `author_json`.
+
+    Raises AnypodError `malformed`.
+    """
+    if not is_name(event_id):
+        raise AnypodError("malformed", "id must be 1 to 64 of A-Z a-z 0-9 _ . : -")
+    if not is_name(kind):
+        raise AnypodError("malformed", "kind must be 1 to 64 of A-Z a-z 0-9 _ . : -")
+    if details is not NO_DETAILS:
+        _check_details(details)
+    is_delta = kind in DELTA_KINDS
+    if is_delta and details.part is None:
+        raise AnypodError("malformed", f"an event of kind {kind} needs a part")
+    if is_delta and details.replaces is not None:
+        raise AnypodError("malformed", "a delta cannot replace a part; the event that ends the part does")
+
+    if not is_binary and (b"\n" in data or b"\r" in data):
+        data = msgspec.json.format(data, indent=-1)  # a line break between tokens would end a line of an SSE frame
+    body = b'"id":"%b","kind":"%b","author":%b,"ts":%d%b' % (event_id.encode(), kind.encode(), author, ts_ms, _optional(details))
+    digest = blake2b(b"%b\n%b\n%b\n%b" % (kind.encode(), author, _optional(details), data), digest_size=8).digest()
+    if is_binary:
+        return Draft(event_id, digest, body + b"}", False, data, details.turn, details.fence, details.part, details.replaces)
+    body = b'%b,"data":%b}' % (body, data)
+    return Draft(event_id, digest, body, is_delta, None, details.turn, details.fence, details.part, details.replaces)
+
+
+def _check_details(details: Details) -> None:
+    for name, value in (("turn", details.turn), ("part", details.part), ("replaces", details.replaces)):
+        if value is not None and not is_name(value):
+            raise AnypodError("malformed", f"{name} must be 1 to 64 of A-Z a-z 0-9 _ . : -")
+    for name, number in (("fence", details.fence), ("attempt", details.attempt)):
+        if number is not None and not 0 < number < 1 << 53:
+            raise AnypodError("malformed", f"{name} must be a positive integer")
+
+
+def _optional(details: Details) -> bytes:
+    if details is NO_DETAILS:
+        return b""
+    turn = b',"turn":"%b"' % details.turn.encode() if details.turn else b""
+    attempt = b',"attempt":%d' % details.attempt if details.attempt else b""
+    part = b',"part":"%b"' % details.part.encode() if details.part else b""
+    return turn + attempt + part
+
+
+def complete(item: Draft, seq: int, cursor: str, replaced: tuple[int, int] | None = None) -> bytes:
+    """The frame that everybody gets. The append script does the same in Redis; `replaced` is the first and last seq of the part."""
+    head = b'%b%d%b%b",' % (FRAME_START, seq, _CURSOR_START, cursor.encode())
+    if replaced is not None:
+        assert item.replaces is not None
+        first, last = replaced
+        head += b'"replaces":{"part":"%b","first_seq":%d,"last_seq":%d},' % (item.replaces.encode(), first, last)
+    header = head + item.body
+    return header if item.payload is None else len(header).to_bytes(4, "big") + header + item.payload
+
+
+class Position(NamedTuple):
+    """Where a frame stands in the log, read off its bytes."""
+
+    seq: int
+    cursor: str
+
+
+def is_binary(frame: bytes) -> bool:
+    return frame[0] == 0  # the first byte of a length; text frames begin with a brace
+
+
+def position(frame: bytes) -> Position:
+    """Seq and cursor of a frame that `complete` made, without parsing the rest of it."""
+    start = len(FRAME_START) + (4 if frame[0] == 0 else 0)
+    comma = frame.index(b",", start)
+    cursor_at = comma + len(_CURSOR_START)
+    return Position(int(frame[start:comma]), frame[cursor_at : frame.index(b'"', cursor_at)].decode())
+
+
+def split_binary(frame: bytes, *, header_bytes_max: int = 1 << 16) -> tuple[bytes, bytes]:
+    """Header and payload of a binary frame. Raises AnypodError `malformed`."""
+    length = int.from_bytes(frame[:4], "big")
+    if len(frame) < 4 or length > min(len(frame) - 4, header_bytes_max):
+        raise AnypodError("malformed", "a binary frame is a 4-byte big-endian length, a JSON header of that length, and the payload")
+    return frame[4 : 4 + length], frame[4 + length :]

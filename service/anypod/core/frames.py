@@ -1,0 +1,287 @@
+"""The frames of the wire contract, both ways: one definition for replicas and for the Python client.
+
+Owns their fields, decoding and encoding. Must not know what a frame brings about. Events are not encoded here:
+the log completes their bytes (see `event`).
+"""
+
+from typing import Any, Final
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from anypod.core.errors import AnypodError, Code
+from anypod.core.event import split_binary
+
+PROTOCOL: Final = 1
+SUBPROTOCOL: Final = "anypod.v1"
+NO_STATE: Final = Raw(b"{}")
+
+
+class _Client(Struct, tag_field="type", gc=False, kw_only=True):
+    ref: str | int | None = None
+
+
+class Init(_Client, tag="session.init", kw_only=True):
+    protocol: int
+    resume: bool = False
+    after: str | None = None
+    fold: bool | None = None
+    class_: str | None = msgspec.field(default=None, name="class")
+    device: str | None = None
+    features: list[str] = []
+    history: int | None = None
+
+
+class Publish(_Client, tag="publish", kw_only=True):
+    id: str
+    kind: str
+    data: Raw | UnsetType = UNSET
+    turn: str | None = None
+    fence: int | None = None
+    attempt: int | None = None
+    part: str | None = None
+    replaces: str | None = None
+    intent: str | None = None
+    on_busy: str | None = None
+    expect: str | None = None
+    traceparent: str | None = None
+
+
+class SignalOut(_Client, tag="signal", kw_only=True):
+    name: str
+    data: Raw = Raw(b"null")
+    to: str | None = None
+
+
+class PresenceOut(_Client, tag="presence", kw_only=True):
+    data: Raw
+
+
+class Sync(_Client, tag="sync", kw_only=True):
+    after: str
+
+
+class HistoryAsk(_Client, tag="history", kw_only=True):
+    before: str | None = None
+    limit: int = 50
+
+
+class StatePatch(_Client, tag="state.patch", kw_only=True):
+    state: Raw | UnsetType = UNSET
+    live: Raw | UnsetType = UNSET
+    metadata: Raw | UnsetType = UNSET
+    expect: str | None = None
+
+
+class Cancel(_Client, tag="cancel", kw_only=True):
+    turn: str | None = None
+    input: str | None = None
+    all: bool = False
+
+
+class Auth(_Client, tag="auth", kw_only=True):
+    token: str
+
+
+class Beat(_Client, tag="heartbeat", kw_only=True):
+    cursor: str | None = None
+
+
+ClientFrame = Init | Publish | SignalOut | PresenceOut | Sync | HistoryAsk | StatePatch | Cancel | Auth | Beat
+
+
+class _Server(Struct, tag_field="type", omit_defaults=True, kw_only=True):
+    ref: str | int | None = None
+
+
+class Limits(Struct):
+    frame_bytes: int
+    publish_per_s: int
+    data_bytes: int
+
+
+class _Attached(_Server, kw_only=True):
+    session_id: str
+    cursor: str
+    folded: int
+    heartbeat_ms: int
+    resumed_at: str | None = None
+    missed: int
+    state: Raw
+    live: Raw
+    turns: list[Any]
+    limits: Limits
+    replica: str
+
+
+class Created(_Attached, tag="session.created", kw_only=True):
+    pass
+
+
+class Restored(_Attached, tag="session.restored", kw_only=True):
+    pass
+
+
+class Reset(_Server, tag="session.reset", kw_only=True):
+    reason: str
+    common: str | None = None
+    cursor: str | None = None  # absent when there is no log to follow
+    folded: int = msgspec.field(default_factory=int)
+    oldest: int = msgspec.field(default_factory=int)
+    state: Raw = NO_STATE
+    live: Raw = NO_STATE
+
+
+class Closed(_Server, tag="session.closed", kw_only=True):
+    cursor: str
+
+
+class Replaces(Struct):
+    part: str
+    first_seq: int
+    last_seq: int
+
+
+class Event(_Server, tag="event", kw_only=True):
+    seq: int
+    cursor: str
+    id: str
+    kind: str
+    author: str
+    ts: int
+    data: Any = None
+    data_base64: str | None = None
+    turn: str | None = None
+    attempt: int | None = None
+    part: str | None = None
+    replaces: Replaces | None = None
+
+
+class SyncDone(_Server, tag="sync.done", kw_only=True):
+    cursor: str
+    folded: int
+
+
+class Published(_Server, tag="published", kw_only=True):
+    id: str
+    seq: int
+    cursor: str
+    duplicate: bool
+
+
+class History(_Server, tag="history", kw_only=True):
+    events: list[Raw]
+    before: str | None = None
+
+
+class Origin(Struct, omit_defaults=True):
+    """Who sent a signal."""
+
+    author: str
+    device: str | None = None
+
+
+class Signal(_Server, tag="signal", kw_only=True):
+    name: str
+    data: Raw
+    from_: Origin = msgspec.field(name="from")
+    to: str | None = None
+
+
+class Presence(_Server, tag="presence", kw_only=True):
+    joined: list[Raw] = []
+    left: list[Raw] = []
+    updated: list[Raw] = []
+
+
+class AuthExpiring(_Server, tag="auth.expiring", kw_only=True):
+    in_ms: int
+
+
+class AuthOk(_Server, tag="auth.ok", kw_only=True):
+    pass
+
+
+class Heartbeat(_Server, tag="heartbeat", kw_only=True):
+    cursor: str
+    ts: int
+
+
+class Goaway(_Server, tag="goaway", kw_only=True):
+    reason: str
+    reconnect_after_ms: int
+
+
+class StateOk(_Server, tag="state.ok", kw_only=True):
+    """Answers a `state.patch`."""
+
+    cursor: str
+
+
+class Error(_Server, tag="error", kw_only=True):
+    code: Code | str
+    message: str
+    retry_after_ms: int | None = None
+
+
+ServerFrame = (
+    Created
+    | Restored
+    | Reset
+    | Closed
+    | Event
+    | SyncDone
+    | Published
+    | History
+    | Signal
+    | Presence
+    | AuthExpiring
+    | AuthOk
+    | Heartbeat
+    | Goaway
+    | StateOk
+    | Error
+)
+
+_client_frame: Final[msgspec.json.Decoder[ClientFrame]] = msgspec.json.Decoder(ClientFrame)
+_server_frame: Final[msgspec.json.Decoder[ServerFrame]] = msgspec.json.Decoder(ServerFrame)
+encode: Final = msgspec.json.Encoder().encode
+
+
+def decode_client(text: bytes) -> ClientFrame:
+    """One text frame of a client. Raises AnypodError `malformed`, naming what is wrong but not quoting it."""
+    try:
+        if not text.isascii():
+            text.decode()  # msgspec takes what stands inside a Raw on trust
+        return _client_frame.decode(text)
+    except UnicodeDecodeError as exc:
+        raise AnypodError("malformed", "the frame is not UTF-8") from exc
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        raise AnypodError("malformed", _without_content(exc)) from exc
+
+
+def decode_binary(data: bytes) -> tuple[Publish, bytes]:
+    """One binary frame of a client: the publish frame without `data`, and the payload. Raises AnypodError `malformed`."""
+    header, payload = split_binary(data)
+    frame = decode_client(header)
+    if not isinstance(frame, Publish) or frame.data is not UNSET:
+        raise AnypodError("malformed", "the header of a binary frame is a publish frame without data")
+    return frame, payload
+
+
+def decode_server(text: bytes) -> ServerFrame:
+    """One text frame of a replica. Raises AnypodError `malformed`, for a frame of a type that this version does not know too."""
+    try:
+        return _server_frame.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise AnypodError("malformed", "the frame is not of this protocol") from exc
+
+
+def _without_content(exc: Exception) -> str:
+    """msgspec says which field and which type, and of an unknown `type` its value: that alone could quote the sender."""
+    text = str(exc)
+    return "type is not one of the protocol's" if text.startswith("Invalid value") else text[:200]
+
+
+def error_frame(error: AnypodError, ref: str | int | None = None) -> bytes:
+    return encode(Error(code=error.code, message=error.message, ref=ref, retry_after_ms=error.retry_after_ms))

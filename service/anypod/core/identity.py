@@ -1,0 +1,47 @@
+"""Names: which are well formed, and how a session's name becomes a partition.
+
+Owns patterns and the partition formula. Must not know what a name gives access to.
+"""
+
+import re
+from base64 import b32encode
+from hashlib import blake2b
+from typing import Final, NamedTuple, NewType
+
+TenantId = NewType("TenantId", str)
+SessionId = NewType("SessionId", str)
+Subject = NewType("Subject", str)
+
+PARTITIONS: Final = 256
+SESSION_ID_BYTES: Final = 20  # 160 random bits: not to be guessed, and 32 base32 letters without padding
+SUBJECT_CHARS_MAX: Final = 256
+
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
+class SessionKey(NamedTuple):
+    """The full name of a session. Neither half contains a slash, so that the two joined by one name it alone."""
+
+    tenant: TenantId
+    session: SessionId
+
+
+def is_name(text: str) -> bool:
+    """Ids of events, sessions, turns, parts, devices and kinds: 1 to 64 of `A-Za-z0-9_.:-`, safe in JSON, in a URL and in a key."""
+    return _NAME.fullmatch(text) is not None
+
+
+def is_tenant(text: str) -> bool:
+    return _TENANT.fullmatch(text) is not None
+
+
+def new_session_id(entropy: bytes) -> SessionId:
+    """A name that nobody guesses, from SESSION_ID_BYTES of entropy."""
+    assert len(entropy) == SESSION_ID_BYTES
+    return SessionId(b32encode(entropy).decode().lower())
+
+
+def partition(key: SessionKey) -> int:
+    """0 … PARTITIONS - 1, even over any set of names (BLAKE2b, RFC 7693)."""
+    return blake2b(f"{key.tenant}/{key.session}".encode(), digest_size=1).digest()[0]

@@ -1,0 +1,216 @@
+"""What a store of sessions does, whichever it is.
+
+Owns the interface between hub and store and the facts that pass through it. Must not know Redis.
+Every method raises AnypodError and nothing else: `unavailable` when the store is away, `no_such_session` alike for
+missing and foreign sessions, `storage_full`, and the codes named at each method.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from anypod.core.cursor import Facts
+from anypod.core.errors import AnypodError
+from anypod.core.event import Draft, Receipt
+from anypod.core.identity import SessionKey, Subject, TenantId
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClass:
+    """How long a kind of session and its parts live. Copied into the session at its creation. Times in milliseconds."""
+
+    name: str
+    ttl_ms: int  # after the last append or patch the session expires
+    live_ms: int  # after its last patch `live` is forgotten
+    events_max: int = 10_000  # durable events kept at once; a further one is `quota_exceeded`
+    deltas_max: int = 50_000  # deltas kept at once (those not folded yet); a further one is `quota_exceeded`
+    retain_events: int | None = None  # durable events beyond this many are trimmed, the oldest first
+    retain_ms: int | None = None  # events older than this are trimmed
+    fold_after_ms: int = 60_000  # a completed part's deltas are kept this long for clients that resume within its answer
+    dedup_ms: int = 600_000  # an id is remembered at least this long, and at least for the last 64 events
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """`epoch`: 8 random letters or digits. `state`, `live`, `metadata`: JSON objects."""
+
+    key: SessionKey
+    owner: Subject
+    session_class: SessionClass
+    epoch: str
+    sessions_max: int
+    state: bytes = b"{}"
+    live: bytes = b"{}"
+    metadata: bytes = b"{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A session at one moment. `version` grows with every change of state, live or metadata.
+
+    `live_until_ms`, `expires_at_ms`: milliseconds since 1970.
+    """
+
+    facts: Facts
+    owner: Subject
+    class_name: str
+    state: bytes
+    live: bytes
+    live_until_ms: int
+    metadata: bytes
+    version: int
+    is_closed: bool
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """There is no such session; `was_deleted` tells its last owner that it was deleted rather than never there or expired."""
+
+    was_deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Events in log order. Whatever has a seq up to `through` and is not among `frames` is folded, trimmed, or lies before the page."""
+
+    snapshot: Snapshot
+    frames: Sequence[bytes]
+    through: int
+
+    @property
+    def has_more(self) -> bool:
+        return self.through < self.snapshot.facts.head.seq
+
+
+class Patch(NamedTuple):
+    """New whole values (JSON), None: unchanged. `version`: the one that they were made from; `stale` when it has moved on."""
+
+    version: int
+    state: bytes | None = None
+    live: bytes | None = None
+    metadata: bytes | None = None
+
+
+class Append(NamedTuple):
+    """Drafts to append in this order, all or none.
+
+    `owner`: the session must be theirs, else `no_such_session`. `expect`: the head's cursor, else `stale`.
+    Every draft may be refused, and all with it: `conflict` (same id, another body), `closed`, `fenced` (its turn's fence is not
+    the live one), `quota_exceeded`. A draft whose id the log remembers is answered with the first receipt, as a duplicate; when
+    all are, `expect` is not looked at.
+    """
+
+    key: SessionKey
+    drafts: Sequence[Draft]
+    owner: Subject | None = None
+    expect: str | None = None
+    patch: Patch | None = None
+
+
+class Head(NamedTuple):
+    """The log's newest position, and the version of the state."""
+
+    cursor: str
+    version: int
+
+
+class HistoryPage(NamedTuple):
+    """Durable events, oldest first; `has_more`: there are older ones."""
+
+    frames: Sequence[bytes]
+    has_more: bool
+
+
+class Listing(NamedTuple):
+    """One of a subject's sessions. `active_ms`: epoch time of its last recorded activity."""
+
+    key: SessionKey
+    active_ms: int
+
+
+Done = Callable[[Sequence[Receipt] | AnypodError], None]
+
+
+class Sink(Protocol):
+    """Who hears a store. Both are called on the event loop, never while another is running."""
+
+    def on_batch(self, batch: Sequence[tuple[SessionKey, bytes]]) -> None:
+        """What one read of the feed brought: frames of events and notices (`core.notices`), in log order for each session."""
+
+    def on_barrier(self, keys: Sequence[SessionKey]) -> None:
+        """The feed of these sessions was interrupted: anything may have been missed."""
+
+
+class Store(Protocol):
+    """One replica's door to all sessions."""
+
+    async def open(self, sink: Sink) -> None:
+        """Connect and check the server. Raises AnypodError with one clear line when it cannot be used."""
+
+    async def close(self) -> None: ...
+
+    @property
+    def is_available(self) -> bool:
+        """False while the store is known to be away."""
+
+    # The feed.
+    async def subscribe(self, key: SessionKey) -> None:
+        """Returns when every later event of the session will reach the sink."""
+
+    def unsubscribe(self, key: SessionKey) -> None: ...
+
+    def notify(self, key: SessionKey, notice: bytes) -> None:
+        """Send a notice to every replica that has subscribed, this one too. Best effort."""
+
+    # The log.
+    def append(self, request: Append, done: Done) -> None:
+        """Queue an append and call `done` once with the receipts or the error, never before this returns.
+
+        Appends of one session are carried out in the order of these calls. While the store is away they wait for a bounded time;
+        a lost reply is retried by id. `overloaded` when too much is waiting.
+        """
+
+    async def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
+        """At most `limit` events after seq `after`, None: after the head. `facts.tag_at` speaks of `after`.
+
+        `fold` leaves out the deltas below the oldest open part, and `facts.folded` then says up to where.
+        """
+
+    async def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage: ...
+
+    async def heads(self, keys: Sequence[SessionKey]) -> Sequence[Head | None]: ...
+
+    # Sessions.
+    async def create(self, creation: Creation) -> tuple[Page, bool]:
+        """The new session, or the one that is there already (False) if it is the same owner's. `quota_exceeded` beyond `sessions_max`."""
+
+    async def end(self, key: SessionKey, owner: Subject | None) -> str:
+        """Close the log for good; its last cursor. Doing it twice is the same as once."""
+
+    async def delete(self, key: SessionKey, owner: Subject | None) -> None:
+        """Delete everything of the session; `no_such_session` when there is none."""
+
+    async def sessions(self, tenant: TenantId, owner: Subject, *, before_ms: int | None, limit: int) -> Sequence[Listing]:
+        """A subject's sessions, the latest activity first."""
+
+    def touch(self, key: SessionKey, owner: Subject) -> None:
+        """Record activity for `sessions`. Best effort, and at most once a minute for each session."""
+
+    async def raise_fence(self, key: SessionKey, turn: str) -> int:
+        """Take a turn over: from now on only appends with the returned fence are accepted for it. The first is 1."""
+
+    async def tidy(self, key: SessionKey) -> None:
+        """Fold, trim and forget ids whose time has come."""
+
+    # Presence: who is attached, across replicas.
+    async def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
+        """Set or refresh a member's JSON entry; all entries that still hold."""
+
+    async def leave(self, key: SessionKey, member: str) -> None: ...
+
+
+def reraise(result: Sequence[Receipt] | AnypodError) -> Sequence[Receipt]:
+    if isinstance(result, AnypodError):
+        raise result
+    return result
