@@ -112,20 +112,34 @@ def judge(after: After, facts: Facts) -> Resume | Reset:
         case "unknown":
             return Reset("unknown")
         case Cursor():
-            return _judge_cursor(after, facts)
+            return _judge_cursor(after, after.seq, facts)
         case _:
             assert_never(after)
 
 
-def _judge_cursor(cursor: Cursor, facts: Facts) -> Resume | Reset:
+def judge_place(cursor: str, seq: int, facts: Facts) -> Reset | None:
+    """Does the history up to `seq` hold, of which `cursor` proves the newest event at or below it? None: it does.
+
+    `facts` were asked about `seq`. Without a cursor there is nothing to prove but retention.
+    """
+    parsed = Cursor.parse(cursor)
+    if parsed is None:
+        return Reset("trimmed") if seq < facts.oldest - 1 else None
+    if parsed.seq != seq:  # what lies between was folded; the tag that the facts hold is not the cursor's
+        facts = Facts(facts.head, facts.oldest, facts.folded, facts.terms)
+    verdict = _judge_cursor(parsed, seq, facts)
+    return verdict if isinstance(verdict, Reset) else None
+
+
+def _judge_cursor(cursor: Cursor, seq: int, facts: Facts) -> Resume | Reset:
     if cursor.epoch != facts.head.epoch:
         return Reset("expired")
     if not _is_in_log(cursor, facts):
         common = _common(cursor, facts)
         return Reset("rolled_back", common if common > 0 and common >= facts.oldest - 1 else None)
-    if cursor.seq < facts.oldest - 1:
+    if seq < facts.oldest - 1:
         return Reset("trimmed")
-    return Resume(cursor.seq)
+    return Resume(seq)
 
 
 def _is_in_log(cursor: Cursor, facts: Facts) -> bool:

@@ -8,6 +8,7 @@ Must not know how a log stores it. The append completes a draft's `body` to the 
 A binary event is a 4-byte big-endian length, a header which is the frame without `data`, and the payload.
 """
 
+from base64 import b64encode
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final, NamedTuple
@@ -155,3 +156,11 @@ def split_binary(frame: bytes, *, header_bytes_max: int = 1 << 16) -> tuple[byte
     if len(frame) < 4 or length > min(len(frame) - 4, header_bytes_max):
         raise AnypodError("malformed", "a binary frame is a 4-byte big-endian length, a JSON header of that length, and the payload")
     return frame[4 : 4 + length], frame[4 + length :]
+
+
+def as_json(frame: bytes) -> bytes:
+    """The frame for transports that carry text alone: a binary event tells its payload as `data_base64`."""
+    if not is_binary(frame):
+        return frame
+    header, payload = split_binary(frame)
+    return header[:-1] + b',"data_base64":"%b"}' % b64encode(payload)

@@ -212,12 +212,6 @@ class Goaway(_Server, tag="goaway", kw_only=True):
     reconnect_after_ms: int
 
 
-class StateOk(_Server, tag="state.ok", kw_only=True):
-    """Answers a `state.patch`."""
-
-    cursor: str
-
-
 class Error(_Server, tag="error", kw_only=True):
     code: Code | str
     message: str
@@ -239,7 +233,6 @@ ServerFrame = (
     | AuthOk
     | Heartbeat
     | Goaway
-    | StateOk
     | Error
 )
 

@@ -11,11 +11,15 @@ from msgspec import Raw, Struct
 
 
 class SignalNotice(Struct, tag_field="type", tag="n.signal", omit_defaults=True):
-    """`frame` is the `signal` or `presence` frame for clients; `to` a device or an author, everybody without it."""
+    """`frame` is the `signal` or `presence` frame for clients; `to` a device or an author, everybody without it.
+
+    `origin`: the attachment that it tells of, which is not told.
+    """
 
     frame: Raw
     to: str | None = None
     is_presence: bool = False
+    origin: str | None = None
 
 
 class StateNotice(Struct, tag_field="type", tag="n.state"):

@@ -1,0 +1,58 @@
+"""What a client asks for when it comes to a session.
+
+Owns the question and what follows from it alone. Must not know the answer: that takes the log.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from anypod.core.cursor import After, Cursor, Reset, parse_after
+from anypod.core.identity import SessionKey
+from anypod.store import Missing
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What a client asks for when it attaches (protocol.md, `session.init`)."""
+
+    key: SessionKey
+    after: str | None = None
+    resume: bool = False
+    fold: bool | None = None
+    class_name: str | None = None
+    device: str | None = None
+    features: Sequence[str] = ()
+    history: int | None = None
+    ref: str | int | None = None
+    may_create: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a new session begins with; JSON objects."""
+
+    class_name: str | None = None
+    state: bytes = b"{}"
+    live: bytes = b"{}"
+    metadata: bytes = b"{}"
+
+
+NO_CONTENTS = Contents()
+
+
+def after_of(ask: Ask) -> After:
+    return parse_after(ask.after) if ask.after is not None else "start"
+
+
+def folds(ask: Ask) -> bool:
+    return ask.fold if ask.fold is not None else ask.after is None
+
+
+def lost_with(ask: Ask, missing: Missing) -> Reset | None:
+    """What a client that comes back has lost with a session that is not there; None when it does not come back."""
+    has_history = isinstance(after_of(ask), Cursor)
+    if not ask.resume and not has_history:
+        return None
+    if missing.was_deleted:
+        return Reset("deleted")
+    return Reset("expired" if has_history else "unknown")

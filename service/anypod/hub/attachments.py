@@ -1,0 +1,268 @@
+"""How a transport comes to a session: who may, from where, and what it is told first.
+
+Owns the opening of an attachment: access, creation of a missing session, the judgement of the client's cursor, and the frames
+before the first event. Must not know which transport asks; after the opening `catch_up` goes on.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Literal
+
+from anypod.auth import Principal
+from anypod.core import frames
+from anypod.core.cursor import After, Cursor, Reset, judge, parse_after
+from anypod.core.errors import AnypodError
+from anypod.core.event import position
+from anypod.core.identity import SessionKey, is_name
+from anypod.core.notices import DeviceNotice, encode_notice
+from anypod.hub.ask import NO_CONTENTS, Ask, Contents, after_of, folds, lost_with
+from anypod.hub.batch import Batch
+from anypod.hub.catch_up import end_of
+from anypod.hub.hub import Hub
+from anypod.hub.opening import Opening, encode_done, opening_frame, reset_frame
+from anypod.hub.presence import Presence
+from anypod.hub.session import LocalSession
+from anypod.hub.subscriber import Phase, Port, Subscriber
+from anypod.store import Creation, Missing, Page
+
+EPOCH_CHARS = 10  # 51 random bits: two lives of one session id never share an epoch
+HISTORY_MAX = 1_000  # durable events that an attaching client may ask for
+_EPOCH_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+class Attachments:
+    def __init__(self, hub: Hub, presence: Presence, rng: Random) -> None:
+        self._hub = hub
+        self._presence = presence
+        self._rng = rng
+        self.everybody: dict[Subscriber, None] = {}
+        self.opening: dict[Subscriber, float] = {}  # since when (clock seconds), oldest first: the wheel ends those who never open
+        hub.metrics.watch("connections", lambda: len(self.everybody))
+
+    def subscriber(self, port: Port, principal: Principal) -> Subscriber:
+        made = Subscriber(port, principal, self.new_id(), self._hub.clock.now())
+        self.everybody[made] = None
+        self.opening[made] = made.heard_at
+        return made
+
+    def new_id(self) -> str:
+        return f"{self._rng.getrandbits(80):020x}"
+
+    def detach(self, subscriber: Subscriber) -> None:
+        """The transport is gone."""
+        self.everybody.pop(subscriber, None)
+        self.opening.pop(subscriber, None)
+        self._presence.leave(subscriber)
+        self._hub.detach(subscriber)
+
+    def attach(self, subscriber: Subscriber, ask: Ask, opened: Callable[[], None]) -> None:
+        """Open without waiting: at once where the tail serves it, otherwise in a task that ends with a close code on failure.
+
+        `opened` is called when the client may do more than wait.
+        """
+        try:
+            self._check(subscriber.principal, ask)
+            if self._open_from_tail(subscriber, ask):
+                opened()
+                return
+        except AnypodError as error:
+            self._hub.dismiss(subscriber, error.code, error.message)
+            return
+        self._hub.tasks.start(self._open_or_close(subscriber, ask, opened), "attach")
+
+    async def _open_or_close(self, subscriber: Subscriber, ask: Ask, opened: Callable[[], None]) -> None:
+        try:
+            await self.open(subscriber, ask)
+        except AnypodError as error:
+            self._hub.dismiss(subscriber, error.code, error.message)
+        else:
+            opened()
+
+    async def open(self, subscriber: Subscriber, ask: Ask) -> None:
+        """Open and return when the first frames have been handed to the port. Raises AnypodError."""
+        self._check(subscriber.principal, ask)
+        after = after_of(ask)
+        place = after.seq if isinstance(after, Cursor) else 0 if after == "start" else None
+        session = await self._hub.load(ask.key, place)
+        lost: Reset | None = None
+        was_created = isinstance(session, Missing)
+        if isinstance(session, Missing):
+            lost = lost_with(ask, session)
+            session = await self._create_missing(subscriber, ask, lost)
+        session.pins += 1
+        try:
+            self._admit(subscriber, session)
+            if was_created:
+                await self._open_created(subscriber, ask, session, lost)
+            elif not self._open_from_tail(subscriber, ask):
+                await self._open_from_log(subscriber, ask, session)
+        finally:
+            session.pins -= 1
+
+    def _check(self, principal: Principal, ask: Ask) -> None:
+        if not principal.may("read"):
+            raise AnypodError("not_allowed")
+        if ask.device is not None and not is_name(ask.device):
+            raise AnypodError("malformed", "device must be 1 to 64 of A-Z a-z 0-9 _ . : -")
+        if ask.history is not None and not 0 <= ask.history <= HISTORY_MAX:
+            raise AnypodError("malformed", f"history must be 0 to {HISTORY_MAX}")
+
+    def _admit(self, subscriber: Subscriber, session: LocalSession) -> None:
+        assert session.snapshot is not None
+        if not subscriber.principal.reaches(session.key.session, session.snapshot.owner):
+            raise AnypodError("no_such_session")
+
+    # Opening.
+
+    def _open_from_tail(self, subscriber: Subscriber, ask: Ask) -> bool:
+        """One write holds it all: the opening frame, what was missed, and the end of the replay."""
+        session = self._hub.sessions.get(ask.key)
+        if session is None or not session.is_ready or ask.history is not None or ask.after is None or session.is_closed:
+            return False
+        after = parse_after(ask.after)
+        if after == "tail":
+            seq, cursor = session.seq, session.cursor
+        elif isinstance(after, Cursor) and (ask.after == session.cursor or session.tail.proves(after.seq, ask.after)):
+            seq, cursor = after.seq, ask.after
+        else:
+            return False
+        self._admit(subscriber, session)
+        self._seat(subscriber, session, ask)
+        self._hub.tails.note(session.tail)
+        self._hub.metrics.tail_hits += 1
+        self._hub.metrics.attaches["restored"] += 1
+        batch = self._batch_from_tail(session, seq, cursor, ask)
+        subscriber.stand_at(session.seq, session.cursor)
+        session.enter(subscriber)
+        subscriber.port.deliver(batch)
+        self._after_opening(subscriber, ask)
+        return True
+
+    def _batch_from_tail(self, session: LocalSession, seq: int, cursor: str, ask: Ask) -> Batch:
+        live = session.live_state(self._hub.clock.wall_ms())
+        is_common = ask.ref is None and live == b"{}"  # what changes with time is not remembered
+        if is_common and (kept := session.tail.memo(seq, cursor)) is not None:
+            return kept
+        missed = session.missed(seq)
+        opening = self._opening(session, Opening(missed=len(missed), resumed_at=cursor, ref=ask.ref))
+        batch = Batch([opening, *missed, encode_done(session)])
+        return session.tail.keep(seq, cursor, batch) if is_common else batch
+
+    async def _open_created(self, subscriber: Subscriber, ask: Ask, session: LocalSession, lost: Reset | None) -> None:
+        """A client that comes back to nothing is told so before it is told of the new session."""
+        page, seq = await self._first_page(ask, "start")
+        if subscriber.phase is Phase.GONE:
+            return
+        self._seat(subscriber, session, ask)
+        if lost is not None:
+            self._hub.metrics.resets[lost.reason] += 1
+            subscriber.port.send(reset_frame(session, lost.reason, page.snapshot.facts, "", self._hub.clock.wall_ms()))
+        self._begin(subscriber, ask, page, seq, kind="created")
+
+    async def _open_from_log(self, subscriber: Subscriber, ask: Ask, session: LocalSession) -> None:
+        after = after_of(ask)
+        page, seq = await self._first_page(ask, after)
+        if subscriber.phase is Phase.GONE:
+            return
+        self._seat(subscriber, session, ask)
+        verdict = judge(after, page.snapshot.facts)
+        if isinstance(verdict, Reset):
+            await self._hub.catch_up.reset(subscriber, verdict, page)
+            missed = max(0, page.snapshot.facts.head.seq - subscriber.seq)
+            self._hub.metrics.attaches["reset"] += 1
+            subscriber.port.send(self._opening(session, Opening(missed=missed, ref=ask.ref)))
+            self._hub.catch_up.go_on(subscriber)
+            self._after_opening(subscriber, ask)
+        else:
+            self._begin(subscriber, ask, page, seq, kind="restored")
+
+    async def _first_page(self, ask: Ask, after: After) -> tuple[Page, int]:
+        """The first page from where the client asks, and the seq after which it begins."""
+        store = self._hub.store
+        seq = after.seq if isinstance(after, Cursor) else 0 if after == "start" else None
+        if after == "start" and ask.history is not None:
+            latest = await store.history(ask.key, None, limit=max(1, ask.history))
+            seq = position(latest.frames[0]).seq - 1 if latest.frames and ask.history else None
+        page = await self._hub.catch_up.replays.read(ask.key, seq, fold=folds(ask))
+        if isinstance(page, Missing):
+            raise AnypodError("unavailable", "the session has just ended; attach again", retry_after_ms=100)
+        facts = page.snapshot.facts
+        if seq is None:
+            return page, facts.head.seq
+        return page, max(seq, facts.oldest - 1) if after == "start" else seq
+
+    def _begin(self, subscriber: Subscriber, ask: Ask, page: Page, seq: int, *, kind: Literal["created", "restored"]) -> None:
+        """The opening frame with the first page behind it, in one delivery; whatever is missing then, the catch-up serves."""
+        session = subscriber.session
+        assert session is not None
+        session.learn(page.snapshot)
+        facts = page.snapshot.facts
+        missed = facts.head.seq - seq if page.has_more else len(page.frames)
+        self._hub.metrics.attaches[kind] += 1
+        self._hub.metrics.tail_misses += 1
+        subscriber.fold = folds(ask)
+        opening = Opening(
+            missed=missed, resumed_at=ask.after, ref=ask.ref, was_created=kind == "created", head=str(facts.head), folded=facts.folded
+        )
+        subscriber.stand_at(max(seq, page.through), end_of(page))
+        subscriber.port.deliver(Batch([self._opening(session, opening), *page.frames]))
+        self._hub.metrics.events_delivered += len(page.frames)
+        self._hub.catch_up.go_on(subscriber)
+        self._after_opening(subscriber, ask)
+
+    def _opening(self, session: LocalSession, opening: Opening) -> bytes:
+        return opening_frame(session, opening, self._hub.options, self._hub.clock.wall_ms())
+
+    def _seat(self, subscriber: Subscriber, session: LocalSession, ask: Ask) -> None:
+        self.opening.pop(subscriber, None)
+        subscriber.session = session
+        subscriber.phase = Phase.BEHIND
+        subscriber.features = frozenset(ask.features)
+        session.members.add(subscriber)
+        session.idle_since = None
+        if ask.device is not None:
+            subscriber.device = ask.device
+            place = (subscriber.author, ask.device)
+            if (holder := session.devices.get(place)) is not None and holder is not subscriber:
+                self._hub.dismiss(holder, "replaced", "the same device has attached again")
+            session.devices[place] = subscriber
+
+    def _after_opening(self, subscriber: Subscriber, ask: Ask) -> None:
+        if subscriber.device is not None:
+            notice = DeviceNotice(device=subscriber.device, author=subscriber.author, attachment=subscriber.id)
+            self._hub.store.notify(ask.key, encode_notice(notice))
+        if "presence" in subscriber.features:
+            self._presence.join(subscriber)
+
+    # Missing sessions.
+
+    async def _create_missing(self, subscriber: Subscriber, ask: Ask, lost: Reset | None) -> LocalSession:
+        principal = subscriber.principal
+        may_reach = principal.reaches(ask.key.session, None)
+        if not (ask.may_create and may_reach and principal.may("publish")):
+            if lost is not None and may_reach:
+                subscriber.port.send(frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
+            raise AnypodError("no_such_session")
+        await self.create(principal, ask.key, Contents(class_name=ask.class_name))
+        session = await self._hub.load(ask.key, 0)
+        if isinstance(session, Missing):
+            raise AnypodError("unavailable", retry_after_ms=100)
+        return session
+
+    async def create(self, principal: Principal, key: SessionKey, contents: Contents = NO_CONTENTS) -> tuple[Page, bool]:
+        """A new session of the principal's, or its own of that name (False). Raises AnypodError."""
+        options = self._hub.options
+        class_name = contents.class_name or options.class_default
+        if class_name not in options.classes:
+            raise AnypodError("malformed", f"class must be one of {', '.join(sorted(options.classes))}")
+        creation = Creation(
+            key=key,
+            owner=principal.subject,
+            session_class=options.classes[class_name],
+            epoch="".join(self._rng.choices(_EPOCH_ALPHABET, k=EPOCH_CHARS)),
+            sessions_max=options.sessions_per_subject_max,
+            state=contents.state,
+            live=contents.live,
+            metadata=contents.metadata,
+        )
+        return await self._hub.store.create(creation)

@@ -1,0 +1,160 @@
+"""Bring one subscriber from where it stands to where its session stands.
+
+Owns the way from *behind* to *live*: from the tail when it reaches back that far, otherwise page by page from the log, each
+page judged against the subscriber's own cursor. Must not know transports, nor what opens an attachment.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from anypod.core import frames
+from anypod.core.cursor import Cursor, Reset, judge_place
+from anypod.core.errors import AnypodError
+from anypod.core.event import position
+from anypod.hub.batch import Batch
+from anypod.hub.opening import encode_done, reset_frame
+from anypod.hub.replay import Replays
+from anypod.hub.session import LocalSession, own_cursor
+from anypod.hub.subscriber import Phase, Subscriber
+from anypod.store import Missing, Page
+
+if TYPE_CHECKING:
+    from anypod.hub.hub import Hub
+
+RETRY_S = 0.5  # between reads while the store is away; the subscriber stays attached
+
+
+class CatchUp:
+    def __init__(self, hub: "Hub") -> None:
+        self._hub = hub
+        self.replays = Replays(hub.store, hub.metrics)
+
+    async def close(self) -> None:
+        await self.replays.close()
+
+    def fall_behind(self, subscriber: Subscriber) -> None:
+        """The port takes no more for now."""
+        if subscriber.paused_at is None:
+            subscriber.paused_at = self._hub.clock.now()
+            self._hub.stalled.add(subscriber)
+        if subscriber.session is not None:
+            subscriber.session.leave(subscriber)
+
+    def writable(self, subscriber: Subscriber) -> None:
+        """The port takes more again."""
+        subscriber.paused_at = None
+        self._hub.stalled.discard(subscriber)
+        self.go_on(subscriber)
+
+    def go_on(self, subscriber: Subscriber) -> None:
+        """Serve what is missing: at once from the tail, otherwise by a task that reads the log."""
+        if subscriber.phase is not Phase.BEHIND or subscriber.paused_at is not None or subscriber.is_replaying:
+            return
+        if not self._join(subscriber):
+            subscriber.is_replaying = True
+            self._hub.tasks.start(self._replay(subscriber), "catch-up")
+
+    def replay_from(self, subscriber: Subscriber, cursor: Cursor) -> None:
+        """Go back to a place that the client names, and serve everything since."""
+        session = subscriber.session
+        if session is None or subscriber.phase is Phase.GONE:
+            return
+        session.leave(subscriber)
+        subscriber.fold = False
+        subscriber.stand_at(cursor.seq, str(cursor))
+        self.go_on(subscriber)
+
+    def _join(self, subscriber: Subscriber) -> bool:
+        """Serve the rest from the tail and go live, if the tail proves the subscriber's place."""
+        session = subscriber.session
+        if session is None or not session.is_ready or not is_reached(session, subscriber):
+            return False
+        self._hub.metrics.tail_hits += 1
+        missed = session.missed(subscriber.seq)
+        subscriber.stand_at(session.seq, session.cursor)
+        session.enter(subscriber)
+        self._end_replay(session, subscriber, missed)
+        return True
+
+    def _end_replay(self, session: LocalSession, subscriber: Subscriber, missed: Sequence[bytes]) -> None:
+        ending = [*missed, encode_done(session)]
+        subscriber.port.deliver(Batch(ending))
+        self._hub.metrics.events_delivered += len(missed)
+        if session.is_closed:
+            subscriber.port.send(frames.encode(frames.Closed(cursor=session.cursor)))
+            subscriber.port.close(1000, "the session is closed")
+
+    async def _replay(self, subscriber: Subscriber) -> None:
+        try:
+            while subscriber.phase is Phase.BEHIND and subscriber.paused_at is None and not self._join(subscriber):
+                try:
+                    if not await self._serve_page(subscriber):
+                        return  # the hub wakes it after its resync
+                except AnypodError as error:
+                    if not error.row.is_retryable:
+                        self._hub.dismiss(subscriber, error.code, error.message)
+                        return
+                    await self._hub.clock.sleep(RETRY_S)
+        finally:
+            subscriber.is_replaying = False
+
+    async def _serve_page(self, subscriber: Subscriber) -> bool:
+        """False: there is nothing more to do before the hub itself has read the log."""
+        session, after, cursor = subscriber.session, subscriber.seq, subscriber.cursor
+        assert session is not None
+        page = await self.replays.read(session.key, after, fold=subscriber.fold)
+        if subscriber.phase is not Phase.BEHIND or subscriber.seq != after:
+            return True  # it left, or was sent elsewhere while we read
+        if isinstance(page, Missing):
+            self._hub.resync(session)
+            return False
+        verdict = judge_place(cursor, after, page.snapshot.facts)
+        if verdict is not None:
+            await self.reset(subscriber, verdict, page)
+            return True
+        subscriber.port.deliver(Batch(page.frames))
+        self._hub.metrics.events_delivered += len(page.frames)
+        subscriber.stand_at(max(after, page.through), end_of(page))
+        if page.has_more or is_reached(session, subscriber):
+            return True
+        self._hub.resync(session)  # the log has what the feed has not brought: it is late or broken
+        return False
+
+    async def reset(self, subscriber: Subscriber, verdict: Reset, page: Page) -> None:
+        """Tell the client what its history is worth, and go on from the last place it shares with the log, or from the oldest."""
+        session = subscriber.session
+        assert session is not None
+        facts = page.snapshot.facts
+        common = ""
+        if verdict.common is not None:
+            shared = await self.replays.read(session.key, verdict.common, limit=1)
+            if isinstance(shared, Page):
+                facts = shared.snapshot.facts
+                common = own_cursor(facts, verdict.common) or f"{facts.head.epoch}-{facts.term_of(verdict.common).name}-{verdict.common}-0"
+        self._hub.metrics.resets[verdict.reason] += 1
+        subscriber.port.send(reset_frame(session, verdict.reason, facts, common, self._hub.clock.wall_ms()))
+        if common:
+            assert verdict.common is not None
+            subscriber.stand_at(verdict.common, common)
+        else:
+            subscriber.fold = True
+            subscriber.seq, subscriber.cursor = facts.oldest - 1, ""
+
+
+def is_reached(session: LocalSession, subscriber: Subscriber) -> bool:
+    """Does the tail begin at or before the subscriber's place, and prove it?"""
+    tail = session.tail
+    if not tail.floor <= subscriber.seq <= session.seq:
+        return False
+    if not subscriber.cursor:
+        return not subscriber.fold or subscriber.seq == session.seq
+    if subscriber.seq == session.seq:
+        return subscriber.cursor == session.cursor
+    return tail.proves(subscriber.seq, subscriber.cursor)
+
+
+def end_of(page: Page) -> str:
+    """The cursor where a page ends; "" when it ends among folded deltas or is empty."""
+    if not page.has_more:
+        return str(page.snapshot.facts.head)
+    return position(page.frames[-1]).cursor if page.frames else ""

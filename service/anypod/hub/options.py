@@ -1,0 +1,25 @@
+"""What a hub is told at its construction.
+
+Owns the bounds of a replica's session layer. Must not know where the values come from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from anypod.core.frames import Limits
+from anypod.store import SessionClass
+
+
+@dataclass(frozen=True, slots=True)
+class HubOptions:
+    replica: str
+    classes: Mapping[str, SessionClass]
+    heartbeat_ms: int
+    silence_ms: int
+    sessions_per_subject_max: int = 100
+    tail_bytes_max: int = 64 << 20
+    unwritable_s_max: float = 20.0  # a subscriber that takes nothing for so long is aborted
+    linger_s: float = 30.0  # a session that nobody is attached to stays loaded so long, for whoever comes back
+    init_s_max: float = 10.0  # session.init comes within this time
+    limits: Limits = field(default_factory=lambda: Limits(frame_bytes=73_728, publish_per_s=100, data_bytes=65_536))
+    class_default: str = "chat"

@@ -1,0 +1,73 @@
+"""The way of an event into the log, whichever transport it came by.
+
+Owns the counting of appends and the calendar of what is to be tidied after them. Must not know who publishes: rights are
+checked before, sequence and duplicates by the log. The publisher hears its own event from the feed like everyone else.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from anypod.clock import Clock
+from anypod.core.errors import AnypodError
+from anypod.core.event import Receipt
+from anypod.core.identity import SessionKey
+from anypod.hub.tasks import Tasks
+from anypod.store import Append, Done, Store, reraise
+from anypod.telemetry import Metrics
+
+CALENDAR_MAX = 50_000  # sessions waiting to be tidied; beyond that the next append to them tidies
+TIDY_MAX = 100  # sessions tidied at once, so that a quiet moment does not become a storm of its own
+TIDY_AFTER_S = (65.0, 660.0)  # after the answer is folded, and after its ids are forgotten: just beyond the classes' defaults
+
+
+class Publisher:
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics, tasks: Tasks) -> None:
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._tasks = tasks
+        self._due: dict[SessionKey, float] = {}
+        self.in_flight = 0
+
+    def publish(self, request: Append, done: Done) -> None:
+        """Append; `done` is called once, later, with the receipts or the error."""
+        began = self._clock.now()
+        self.in_flight += 1
+
+        def finished(result: Sequence[Receipt] | AnypodError) -> None:
+            self.in_flight -= 1
+            if isinstance(result, AnypodError):
+                self._metrics.publishes_refused += 1
+            else:
+                self._metrics.events_appended += len(result)
+                self._metrics.append_seconds.observe(self._clock.now() - began)
+                self._note(request)
+            done(result)
+
+        self._store.append(request, finished)
+
+    async def append(self, request: Append) -> Sequence[Receipt]:
+        """As `publish`, waited for. Who stops waiting does not stop the append. Raises AnypodError."""
+        answered: asyncio.Future[Sequence[Receipt] | AnypodError] = asyncio.get_running_loop().create_future()
+        self.publish(request, lambda result: None if answered.done() else answered.set_result(result))
+        return reraise(await answered)
+
+    def _note(self, request: Append) -> None:
+        if request.key not in self._due and len(self._due) < CALENDAR_MAX and any(draft.replaces for draft in request.drafts):
+            self._due[request.key] = self._clock.now() + TIDY_AFTER_S[0]
+        if request.owner is not None:
+            self._store.touch(request.key, request.owner)
+
+    def tidy_due(self) -> None:
+        """Tidy the sessions whose time has come. To be called about once a second."""
+        now = self._clock.now()
+        due = [key for key, at in self._due.items() if at <= now][:TIDY_MAX]
+        for key in due:
+            del self._due[key]
+            self._tasks.start(self._tidy(key), "tidy")
+
+    async def _tidy(self, key: SessionKey) -> None:
+        try:
+            await self._store.tidy(key)
+        except AnypodError:
+            return  # the next append does it

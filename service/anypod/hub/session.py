@@ -1,0 +1,214 @@
+"""A session as one replica knows it: where the feed has come to, the newest events, and who is attached.
+
+Owns the replica's position in the log, the tail, what is remembered of the session beside events, and the set of live
+subscribers. Must not know how a range is read or who may attach: the hub reads and decides, this obeys.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from anypod.core.cursor import Facts
+from anypod.core.event import position
+from anypod.core.identity import SessionKey
+from anypod.core.merge import Frame, Lost, Merge, Step
+from anypod.core.notices import StateNotice
+from anypod.hub.batch import Batch
+from anypod.hub.subscriber import Phase, Subscriber
+from anypod.hub.tail import Tail
+from anypod.store import Missing, Page, Snapshot
+
+EARLY_FRAMES_MAX = 1_000  # heard before the first range is read; beyond that they are forgotten and the log is read again
+
+
+class LocalSession:
+    """`phase`: not ready until the first range has been read. `cursor` is the log's own at `seq`, or at the newest event below it."""
+
+    __slots__ = (
+        "_early",
+        "_merge",
+        "_pending",
+        "_pending_seqs",
+        "_prefix",
+        "cursor",
+        "devices",
+        "idle_since",
+        "is_ready",
+        "is_resyncing",
+        "key",
+        "live",
+        "loading",
+        "members",
+        "pins",
+        "resync_again",
+        "snapshot",
+        "tail",
+    )
+
+    def __init__(self, key: SessionKey) -> None:
+        self.key = key
+        self.is_ready = False
+        self.cursor = ""
+        self.snapshot: Snapshot | None = None
+        self.tail = Tail(0, "")
+        self.live: dict[Subscriber, None] = {}
+        self.members: set[Subscriber] = set()
+        self.devices: dict[tuple[str, str], Subscriber] = {}
+        self.loading: asyncio.Future[Missing | None] | None = None
+        self.is_resyncing = False
+        self.resync_again = False
+        self.pins = 0  # attachments under way: they keep the session loaded
+        self.idle_since: float | None = None
+        self._merge = Merge(0)
+        self._prefix = b""
+        self._early: list[bytes] = []
+        self._pending: list[bytes] = []
+        self._pending_seqs: list[int] = []
+
+    @property
+    def seq(self) -> int:
+        return self._merge.seq
+
+    @property
+    def facts(self) -> Facts:
+        assert self.snapshot is not None
+        return self.snapshot.facts
+
+    @property
+    def is_closed(self) -> bool:
+        return self.snapshot is not None and self.snapshot.is_closed
+
+    # Becoming ready, and starting over.
+
+    def settle(self, page: Page, after: int) -> list[bytes]:
+        """Stand where a range that was read after `after` ends; what the feed brought meanwhile is to be offered again."""
+        facts = page.snapshot.facts
+        self.snapshot = page.snapshot
+        if page.has_more or not facts.oldest - 1 <= after <= facts.head.seq:
+            self.tail = Tail(facts.head.seq, str(facts.head))
+        else:
+            self.tail = Tail(after, own_cursor(facts, after), page.frames)
+        self._stand_at(facts.head.seq, str(facts.head))
+        self._merge = Merge(facts.head.seq)
+        self._pending.clear()
+        self._pending_seqs.clear()
+        self.is_ready = True
+        early, self._early = self._early, []
+        return early
+
+    def _stand_at(self, seq: int, cursor: str) -> None:
+        self.cursor = cursor
+        self._prefix = _history(cursor)
+
+    # What the feed and the log bring.
+
+    def offer(self, frame: bytes) -> bool:
+        """Take a frame of the feed. False: it shows that something was missed, and the log must be read after `seq`."""
+        if not self.is_ready:
+            if len(self._early) < EARLY_FRAMES_MAX:
+                self._early.append(frame)
+            else:
+                self.resync_again = True
+            return True
+        seq, cursor = position(frame)
+        if _history(cursor) != self._prefix:
+            return False  # another life or term of the log: only a proven read may go on from here
+        step = self._merge.offer((Frame(seq, frame),))
+        self._take(step)
+        return step.read_after is None
+
+    def cover(self, page: Page) -> bool:
+        """Take a range that was read after `seq` and whose history was proven. False: it had an illegal hole."""
+        frames = [Frame(position(frame).seq, frame) for frame in page.frames]
+        facts = page.snapshot.facts
+        step = self._merge.cover(frames, through=page.through, folded=max(facts.folded, facts.oldest - 1))
+        if isinstance(step, Lost):
+            return False
+        self._take(step)
+        if self.seq == facts.head.seq:
+            self._stand_at(self.seq, str(facts.head))
+        self.learn(page.snapshot)
+        return True
+
+    def _take(self, step: Step) -> None:
+        for frame in step.deliver:
+            self._pending.append(frame.payload)
+            self._pending_seqs.append(frame.seq)
+        if step.deliver:
+            self._stand_at(step.deliver[-1].seq, position(step.deliver[-1].payload).cursor)
+
+    def flush(self) -> int:
+        """Give what has come to everybody live, in one batch; how many deliveries that were."""
+        if not self._pending:
+            return 0
+        frames, self._pending = self._pending, []
+        seqs, self._pending_seqs = self._pending_seqs, []
+        self.tail.extend(seqs, frames)
+        batch = Batch(frames)
+        live = list(self.live)  # a port that fills up leaves while we deliver
+        for subscriber in live:
+            subscriber.port.deliver(batch)
+        return len(live) * len(frames)
+
+    def learn(self, snapshot: Snapshot) -> None:
+        """Remember what a read said beside events, unless it is older than what we know."""
+        if self.snapshot is None or snapshot.version >= self.snapshot.version or snapshot.facts.head.epoch != self.facts.head.epoch:
+            self.snapshot = snapshot
+            self.tail.forget_batches()
+
+    def note_state(self, notice: StateNotice, wall_ms: int) -> None:
+        """A state change told by whoever made it."""
+        if self.snapshot is None or notice.version <= self.snapshot.version:
+            return
+        self.snapshot = _with_state(self.snapshot, notice, wall_ms)
+        self.tail.forget_batches()
+
+    def live_state(self, wall_ms: int) -> bytes:
+        assert self.snapshot is not None
+        return self.snapshot.live if wall_ms < self.snapshot.live_until_ms else b"{}"
+
+    # Who is attached.
+
+    def enter(self, subscriber: Subscriber) -> None:
+        """From here on the subscriber gets what the feed brings."""
+        assert subscriber.seq == self.seq
+        subscriber.phase = Phase.LIVE
+        self.live[subscriber] = None
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Behind from now on: its place is where the session stood when it left."""
+        if self.live.pop(subscriber, subscriber) is None:
+            subscriber.phase = Phase.BEHIND
+            subscriber.stand_at(self.seq, self.cursor)
+
+    def missed(self, seq: int) -> Sequence[bytes]:
+        return self.tail.after(seq)
+
+
+def own_cursor(facts: Facts, seq: int) -> str:
+    """The log's cursor at `seq`, which the facts were asked about; "" when its event is folded."""
+    if seq == facts.head.seq:
+        return str(facts.head)
+    if facts.tag_at is None and seq > 0:
+        return ""
+    return f"{facts.head.epoch}-{facts.term_of(seq).name}-{seq}-{facts.tag_at or 0}"
+
+
+def _history(cursor: str) -> bytes:
+    """Epoch and term: two events of one history share them."""
+    epoch, term, _ = cursor.split("-", 2)
+    return f"{epoch}-{term}".encode()
+
+
+def _with_state(known: Snapshot, notice: StateNotice, wall_ms: int) -> Snapshot:
+    return Snapshot(
+        facts=known.facts,
+        owner=known.owner,
+        class_name=known.class_name,
+        state=bytes(notice.state),
+        live=bytes(notice.live),
+        live_until_ms=wall_ms + notice.live_ms,
+        metadata=known.metadata,
+        version=notice.version,
+        is_closed=known.is_closed,
+        expires_at_ms=known.expires_at_ms,
+    )

@@ -1,0 +1,86 @@
+"""One attached transport, seen from the hub.
+
+Owns how far the transport has been served while it is not live, and whether it takes more. Must not know which transport it is.
+
+A *live* subscriber has no place of its own: it stands where its session stands, and gets whatever the feed brings. It falls
+*behind* when its port takes no more, when it attaches, and when it asks for a replay; then `seq` and `cursor` say where it is.
+"""
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol
+
+from anypod.auth import Principal
+from anypod.hub.batch import Batch
+
+if TYPE_CHECKING:
+    from anypod.hub.session import LocalSession
+
+
+class Port(Protocol):
+    """The transport's side. No call blocks; a port that is full says so by `Subscriber.pause`."""
+
+    def deliver(self, batch: Batch) -> None:
+        """Events, or the frames that open and end a replay around them, in order."""
+
+    def send(self, frame: bytes) -> None:
+        """One control frame."""
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Say goodbye after what was sent before; a port that cannot be written to is aborted after a while."""
+
+    def abort(self) -> None:
+        """Give the connection up at once."""
+
+
+class Phase(Enum):
+    OPENING = auto()
+    BEHIND = auto()
+    LIVE = auto()
+    GONE = auto()
+
+
+class Subscriber:
+    """`cursor`: proof of the newest event served at or below `seq`; "" when none was (then nothing needs proof).
+
+    `paused_at`: when the port stopped taking more, None while it does; `heard_at`: when its client was last heard. Both in clock seconds.
+    """
+
+    __slots__ = (
+        "author",
+        "cursor",
+        "device",
+        "features",
+        "fold",
+        "has_client_beats",
+        "heard_at",
+        "id",
+        "is_replaying",
+        "paused_at",
+        "phase",
+        "port",
+        "principal",
+        "seq",
+        "session",
+    )
+
+    def __init__(self, port: Port, principal: Principal, subscriber_id: str, now: float) -> None:
+        self.port = port
+        self.principal = principal
+        self.id = subscriber_id
+        self.author: str = principal.subject
+        self.device: str | None = None
+        self.features: frozenset[str] = frozenset()
+        self.session: LocalSession | None = None
+        self.phase = Phase.OPENING
+        self.seq = 0
+        self.cursor = ""
+        self.fold = False
+        self.has_client_beats = False
+        self.heard_at = now
+        self.paused_at: float | None = None
+        self.is_replaying = False
+
+    def stand_at(self, seq: int, cursor: str) -> None:
+        self.seq = seq
+        if cursor:
+            self.cursor = cursor

@@ -1,0 +1,136 @@
+"""One timer for everything that comes round on a replica.
+
+Owns the turning: heartbeats to every subscriber, silence and stalled readers found, quiet sessions compared with the log,
+credentials that run out, sessions that nobody needs any more. An idle connection has no timer, task or queue of its own.
+"""
+
+import logging
+from typing import Final
+
+from anypod.core import frames
+from anypod.core.errors import AnypodError
+from anypod.hub.attachments import Attachments
+from anypod.hub.hub import Hub
+from anypod.hub.presence import RENEW_S, Presence
+from anypod.hub.publisher import Publisher
+from anypod.hub.session import LocalSession
+from anypod.hub.subscriber import Phase, Subscriber
+
+logger = logging.getLogger(__name__)
+
+TICK_S: Final = 0.1  # a slice of the connections each time, so that heartbeats are spread over their interval
+EXPIRY_NOTICE_MS: Final = 30_000  # how long before its end a client is told that its credential expires
+ABORT_AFTER_S: Final = 2.0  # between the close of a stalled reader and its abort
+
+
+class Wheel:
+    def __init__(self, hub: Hub, attachments: Attachments, presence: Presence, publisher: Publisher) -> None:
+        self._hub = hub
+        self._attachments = attachments
+        self._presence = presence
+        self._publisher = publisher
+        self._turn: list[Subscriber] = []
+        self._sessions: list[LocalSession] = []
+        self._slice = 0
+        self._slices = max(1, round(hub.options.heartbeat_ms / 1000 / TICK_S))
+        self._next_second = 0.0
+        self._next_renewal = hub.clock.now() + RENEW_S
+        self._aborts: dict[Subscriber, float] = {}
+
+    async def run(self) -> None:
+        """Turns until cancelled. A tick that fails is logged and the next one comes."""
+        clock = self._hub.clock
+        due = clock.now()
+        while True:
+            due = max(due + TICK_S, clock.now())
+            await clock.sleep(due - clock.now())
+            try:
+                self.tick()
+            except Exception:
+                self._hub.metrics.errors["internal"] += 1
+                logger.exception("a tick of the wheel failed")
+
+    def tick(self) -> None:
+        now = self._hub.clock.now()
+        if self._slice == 0:
+            self._turn = list(self._attachments.everybody)
+            self._sessions = list(self._hub.sessions.values())
+        start, end = self._slice, self._slice + 1
+        self._beat(self._turn[_at(self._turn, start, self._slices) : _at(self._turn, end, self._slices)], now)
+        self._look(self._sessions[_at(self._sessions, start, self._slices) : _at(self._sessions, end, self._slices)], now)
+        self._slice = end % self._slices
+        if now >= self._next_second:
+            self._next_second = now + 1.0
+            self._every_second(now)
+
+    def _beat(self, subscribers: list[Subscriber], now: float) -> None:
+        """One frame a session and slice, whoever gets it."""
+        wall_ms = self._hub.clock.wall_ms()
+        silence_s = self._hub.options.silence_ms / 1000
+        made: dict[LocalSession, bytes] = {}
+        for subscriber in subscribers:
+            session = subscriber.session
+            if subscriber.phase is Phase.GONE or session is None:
+                continue
+            if subscriber.has_client_beats and now - subscriber.heard_at > silence_s:
+                self._hub.dismiss(subscriber, "heartbeat_missed", "nothing was heard for too long")
+                continue
+            if self._is_credential_over(subscriber, wall_ms) or subscriber.paused_at is not None:
+                continue
+            frame = made.get(session)
+            if frame is None:
+                frame = made[session] = frames.encode(frames.Heartbeat(cursor=session.cursor, ts=wall_ms))
+            subscriber.port.send(frame)
+
+    def _is_credential_over(self, subscriber: Subscriber, wall_ms: int) -> bool:
+        left_ms = int(subscriber.principal.expires_at * 1000) - wall_ms
+        if left_ms <= 0:
+            self._hub.dismiss(subscriber, "not_authenticated", "the credential has expired")
+            return True
+        if left_ms <= EXPIRY_NOTICE_MS + self._hub.options.heartbeat_ms:
+            subscriber.port.send(frames.encode(frames.AuthExpiring(in_ms=left_ms)))
+        return False
+
+    def _look(self, sessions: list[LocalSession], now: float) -> None:
+        quiet: list[LocalSession] = []
+        for session in sessions:
+            if self._hub.is_lingering_over(session, now):
+                self._hub.unload(session)
+            elif session.is_ready and not session.is_resyncing and self._hub.sessions.get(session.key) is session:
+                quiet.append(session)
+        if quiet and self._hub.store.is_available:
+            self._hub.tasks.start(self._check_heads(quiet), "heads")
+
+    async def _check_heads(self, sessions: list[LocalSession]) -> None:
+        try:
+            await self._hub.check_heads(sessions)
+        except AnypodError:
+            return  # the store is away: its return is a barrier for all of them
+
+    def _every_second(self, now: float) -> None:
+        self._end_unopened(now)
+        limit = self._hub.options.unwritable_s_max
+        for subscriber in tuple(self._hub.stalled):
+            if subscriber.paused_at is not None and now - subscriber.paused_at > limit:
+                self._hub.metrics.slow_consumers_closed += 1
+                self._hub.dismiss(subscriber, "slow_consumer", "resume from the cursor")
+                self._aborts[subscriber] = now + ABORT_AFTER_S
+        for subscriber in [one for one, at in self._aborts.items() if at <= now]:
+            del self._aborts[subscriber]
+            subscriber.port.abort()
+        self._publisher.tidy_due()
+        if now >= self._next_renewal:
+            self._next_renewal = now + RENEW_S
+            self._hub.tasks.start(self._presence.renew(), "presence")
+
+    def _end_unopened(self, now: float) -> None:
+        while self._attachments.opening:
+            subscriber, since = next(iter(self._attachments.opening.items()))
+            if now - since <= self._hub.options.init_s_max:
+                return
+            del self._attachments.opening[subscriber]
+            self._hub.dismiss(subscriber, "malformed", f"no session.init within {self._hub.options.init_s_max:g} s")
+
+
+def _at(items: list[Subscriber] | list[LocalSession], index: int, slices: int) -> int:
+    return len(items) * index // slices
