@@ -65,9 +65,10 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """There is no such session; `was_deleted` tells its last owner that it was deleted rather than never there or expired."""
+    """There is no such session. `was_deleted`: rather than never there or expired, which only its last `owner` may be told."""
 
     was_deleted: bool = False
+    owner: Subject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +207,9 @@ class Store(Protocol):
     # Presence: who is attached, across replicas.
     async def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
         """Set or refresh a member's JSON entry; all entries that still hold."""
+
+    async def present(self, key: SessionKey) -> Sequence[bytes]:
+        """All entries that still hold."""
 
     async def leave(self, key: SessionKey, member: str) -> None: ...
 

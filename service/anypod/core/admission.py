@@ -1,14 +1,12 @@
-"""How often something may happen: permits from a bucket, and the wait before another attempt.
+"""How often something may happen: permits from a bucket.
 
-Owns both formulas. Must not know the time, chance, or what the permits are for: frames, bytes and pings of a connection,
+Owns the formula. Must not know the time, chance, or what the permits are for: frames, bytes and pings of a connection,
 publishes and creations of a subject.
 """
 
 from collections import OrderedDict
 from typing import Final
 
-BACKOFF_MS_MIN: Final = 1_000  # the upper edge of the first wait: a restarting replica needs about as long
-BACKOFF_MS_MAX: Final = 30_000  # beyond that a person takes the page for dead
 _ROUNDING_S: Final = 1e-9  # who waits exactly as long as told is not refused over the last bit of a float
 
 
@@ -65,14 +63,3 @@ class Buckets:
         else:
             self._buckets.move_to_end(key)
         return bucket.take(now, n)
-
-
-def backoff_ms(attempt: int, chance: float, *, ms_min: int = BACKOFF_MS_MIN, ms_max: int = BACKOFF_MS_MAX) -> int:
-    """The wait before attempt number `attempt` (the first is 1), anywhere below a doubling edge: full jitter.
-
-    `chance` is a random number from 0 up to 1. Without the spread, clients cut at one moment would return at one moment.
-    """
-    assert attempt >= 1
-    assert 0 <= chance < 1
-    edge_ms = min(ms_min << min(attempt - 1, 30), ms_max)
-    return int(edge_ms * chance)

@@ -33,6 +33,7 @@ Code = Literal[
     "heartbeat_missed",
     "replaced",
     "slow_consumer",
+    "outbox_full",
     "internal",
 ]
 
@@ -73,6 +74,7 @@ CODES: Final[dict[Code, Row]] = {
     "heartbeat_missed": Row(408, 4408, True, "Nothing was heard from the client for too long."),
     "replaced": Row(409, 4409, False, "The same device has attached again."),
     "slow_consumer": Row(408, 4410, True, "The client reads too slowly; resume from the cursor."),
+    "outbox_full": Row(429, None, True, "The client holds too much that is not sent yet; nothing was accepted."),
     "internal": Row(500, 1011, True, "The replica failed to handle this; the cause is in its log."),
 }
 

@@ -17,7 +17,7 @@ SUBPROTOCOL: Final = "anypod.v1"
 NO_STATE: Final = Raw(b"{}")
 
 
-class _Client(Struct, tag_field="type", gc=False, kw_only=True):
+class _Client(Struct, tag_field="type", omit_defaults=True, gc=False, kw_only=True):
     ref: str | int | None = None
 
 

@@ -14,7 +14,7 @@ from anypod.core.event import position
 from anypod.hub.batch import Batch
 from anypod.hub.opening import encode_done, reset_frame
 from anypod.hub.replay import Replays
-from anypod.hub.session import LocalSession, own_cursor
+from anypod.hub.session import LocalSession, common_cursor
 from anypod.hub.subscriber import Phase, Subscriber
 from anypod.store import Missing, Page
 
@@ -130,7 +130,7 @@ class CatchUp:
             shared = await self.replays.read(session.key, verdict.common, limit=1)
             if isinstance(shared, Page):
                 facts = shared.snapshot.facts
-                common = own_cursor(facts, verdict.common) or f"{facts.head.epoch}-{facts.term_of(verdict.common).name}-{verdict.common}-0"
+                common = common_cursor(facts, verdict.common)
         self._hub.metrics.resets[verdict.reason] += 1
         subscriber.port.send(reset_frame(session, verdict.reason, facts, common, self._hub.clock.wall_ms()))
         if common:

@@ -84,7 +84,7 @@ class Peer:
         hub.metrics.frames_in += 1
         self.subscriber.heard_at = now = hub.clock.now()
         if self._bucket.take(now) > 0:
-            self._end(AnypodError("too_many_frames"))
+            self.refuse(AnypodError("too_many_frames"))
         elif self._is_open:
             self._handle(text, is_binary)
         elif self._early is None:
@@ -92,7 +92,7 @@ class Peer:
         elif len(self._early) < EARLY_FRAMES_MAX:
             self._early.append((text, is_binary))
         else:
-            self._end(AnypodError("too_many_frames", "wait for session.restored before sending more"))
+            self.refuse(AnypodError("too_many_frames", "wait for session.restored before sending more"))
 
     def _first(self, text: bytes) -> None:
         try:
@@ -101,7 +101,7 @@ class Peer:
                 raise AnypodError("malformed", "the first frame must be session.init")
             self.begin(ask_of(self.key, frame))
         except AnypodError as error:
-            self._end(error)
+            self.refuse(error)
 
     def _opened(self) -> None:
         self._is_open = True
@@ -109,7 +109,8 @@ class Peer:
         for text, is_binary in early:
             self._handle(text, is_binary)
 
-    def _end(self, error: AnypodError) -> None:
+    def refuse(self, error: AnypodError) -> None:
+        """End the attachment: the client is told why."""
         self.port.send(frames.error_frame(error))
         self._desk.hub.dismiss(self.subscriber, error.code, error.message)
 
@@ -119,7 +120,7 @@ class Peer:
         try:
             frame, payload = frames.decode_binary(text) if is_binary else (frames.decode_client(text), None)
         except AnypodError as error:
-            self._end(error)
+            self.refuse(error)
             return
         try:
             if isinstance(frame, frames.Publish):

@@ -193,6 +193,11 @@ def own_cursor(facts: Facts, seq: int) -> str:
     return f"{facts.head.epoch}-{facts.term_of(seq).name}-{seq}-{facts.tag_at or 0}"
 
 
+def common_cursor(facts: Facts, seq: int) -> str:
+    """A cursor for a place that a lost history shares with the log. Where its event is folded the tag is 0: nothing is there to compare."""
+    return own_cursor(facts, seq) or f"{facts.head.epoch}-{facts.term_of(seq).name}-{seq}-0"
+
+
 def _history(cursor: str) -> bytes:
     """Epoch and term: two events of one history share them."""
     epoch, term, _ = cursor.split("-", 2)

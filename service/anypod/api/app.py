@@ -1,0 +1,53 @@
+"""The application: all routes over one session layer, and the one of the admin port.
+
+Owns which routes there are. Must not know concrete stores.
+"""
+
+from collections.abc import Callable
+from random import Random
+
+from fastapi import FastAPI
+from starlette.responses import JSONResponse, Response
+from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
+
+from anypod.api import events, problems, sessions
+from anypod.api.context import Context
+from anypod.hub.peer import Desk
+from anypod.telemetry import Metrics
+from anypod.transport.access import Door
+from anypod.transport.websocket import WebSocketRoute
+
+
+def create_app(desk: Desk, door: Door, rng: Random, streams: events.StreamOptions, version: str) -> FastAPI:
+    """What clients reach."""
+    app = FastAPI(title="anypod", version=version, description="Sessions that reconnect to any pod.", docs_url=None, redoc_url=None)
+    context = Context(desk, door, rng)
+    problems.install(app, desk.hub.metrics)
+    app.include_router(sessions.router(context))
+    app.include_router(events.router(context, streams))
+    websocket = WebSocketRoute(desk, door, outbox_bytes_max=streams.outbox_bytes_max)
+    app.router.routes.append(StarletteWebSocketRoute("/v1/sessions/{session_id}/ws", websocket.__call__))
+    return app
+
+
+def create_admin_app(metrics: Metrics, is_ready: Callable[[], bool]) -> FastAPI:
+    """What operators and the platform reach; on a port of its own, because it asks for no credential."""
+    app = FastAPI(title="anypod admin", openapi_url=None)
+    problems.install(app, metrics)
+
+    @app.get("/healthz/live")
+    async def live() -> Response:
+        """Is the process able to answer? Not whether its store is: a restart would not bring that back."""
+        return JSONResponse({"status": "live"})
+
+    @app.get("/healthz/ready")
+    async def ready() -> Response:
+        """Should the balancer send clients here?"""
+        return JSONResponse({"status": "ready"}) if is_ready() else JSONResponse({"status": "not ready"}, 503)
+
+    @app.get("/metrics")
+    async def exposition() -> Response:
+        """Prometheus text."""
+        return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return app

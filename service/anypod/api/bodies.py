@@ -1,0 +1,127 @@
+"""Bodies of requests: read within a limit, decoded and checked at the edge.
+
+Owns their shapes. Must not know what is done with them.
+"""
+
+from typing import Any, Final, TypeVar
+
+import msgspec
+from fastapi import Request
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from anypod.core import frames
+from anypod.core.errors import AnypodError
+from anypod.core.patch import parse_object
+
+LIST_MAX: Final = 100  # events of one atomic list
+METADATA_BYTES: Final = 65_536
+
+_T = TypeVar("_T")
+
+
+class EventBody(Struct, kw_only=True):
+    """One event to publish; `data_base64` instead of `data` for bytes."""
+
+    kind: str
+    id: str | None = None
+    data: Raw | UnsetType = UNSET
+    data_base64: bytes | None = None
+    turn: str | None = None
+    fence: int | None = None
+    attempt: int | None = None
+    part: str | None = None
+    replaces: str | None = None
+    intent: str | None = None
+    on_busy: str | None = None
+    traceparent: str | None = None
+
+    def as_frame(self, event_id: str) -> frames.Publish:
+        names = ("kind", "data", "turn", "fence", "attempt", "part", "replaces", "intent", "on_busy", "traceparent")
+        return frames.Publish(id=event_id, **{name: getattr(self, name) for name in names})
+
+
+class SessionBody(Struct, kw_only=True):
+    """A session to create; objects in JSON."""
+
+    session_id: str | None = None
+    class_: str | None = msgspec.field(default=None, name="class")
+    state: Raw | UnsetType = UNSET
+    live: Raw | UnsetType = UNSET
+    metadata: Raw | UnsetType = UNSET
+
+
+class PatchBody(Struct, kw_only=True):
+    """Merge patches (RFC 7396)."""
+
+    state: Raw | UnsetType = UNSET
+    live: Raw | UnsetType = UNSET
+    metadata: Raw | UnsetType = UNSET
+
+
+class SignalBody(Struct, kw_only=True):
+    name: str
+    data: Raw | UnsetType = UNSET
+    to: str | None = None
+
+
+async def read_body(request: Request, bytes_max: int) -> bytes:
+    """Raises AnypodError `too_large`, before the rest of the body has come."""
+    declared = request.headers.get("content-length", "")
+    size = int(declared) if declared.isascii() and declared.isdecimal() else 0
+    chunks: list[bytes] = []
+    if size <= bytes_max:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > bytes_max:
+                break
+            chunks.append(chunk)
+    if size > bytes_max:
+        raise AnypodError("too_large", f"the body is at most {bytes_max} bytes")
+    return b"".join(chunks)
+
+
+def decode(text: bytes, shape: type[_T]) -> _T:
+    """Raises AnypodError `malformed`, naming what is wrong without quoting it."""
+    try:
+        text.decode()
+        return msgspec.json.decode(text, type=shape)
+    except UnicodeDecodeError as exc:
+        raise AnypodError("malformed", "the body is not UTF-8") from exc
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        raise AnypodError("malformed", str(exc)[:200]) from exc
+
+
+def decode_events(text: bytes) -> list[EventBody]:
+    """One event or a list of them. Raises AnypodError `malformed`."""
+    if text.lstrip()[:1] != b"[":
+        return [decode(text, EventBody)]
+    bodies = decode(text, list[EventBody])
+    if not 0 < len(bodies) <= LIST_MAX:
+        raise AnypodError("malformed", f"a list holds 1 to {LIST_MAX} events")
+    return bodies
+
+
+def objects(*texts: Raw | UnsetType) -> list[bytes]:
+    """Compact JSON objects, each within METADATA_BYTES; empty where none is given. Raises AnypodError."""
+    made = [b"{}" if text is UNSET else msgspec.json.encode(parse_object(bytes(text))) for text in texts]
+    if any(len(text) > METADATA_BYTES for text in made):
+        raise AnypodError("too_large", f"state, live and metadata are at most {METADATA_BYTES} bytes each")
+    return made
+
+
+def openapi_of(*shapes: Any) -> dict[str, Any]:
+    """How the description tells of a body that FastAPI does not parse."""
+    schemas, parts = msgspec.json.schema_components(shapes, ref_template="#/components/schemas/{name}")
+    inlined = [_inlined(schema, parts) for schema in schemas]
+    schema = inlined[0] if len(inlined) == 1 else {"anyOf": inlined}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def _inlined(schema: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
+    reference = schema.get("$ref", "")
+    if reference:
+        return dict(parts[reference.rsplit("/", 1)[1]])
+    if "items" in schema:
+        return schema | {"items": _inlined(schema["items"], parts)}
+    return schema

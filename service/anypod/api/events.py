@@ -1,0 +1,236 @@
+"""Events over HTTP: publish, pages forwards and backwards, long-poll, SSE.
+
+Owns these routes. Must not know how events are stored, nor the form of a stream.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from msgspec import UNSET, Raw
+from pydantic import BaseModel, Field
+from starlette.responses import Response, StreamingResponse
+
+from anypod.api.bodies import LIST_MAX, EventBody, decode_events, openapi_of, read_body
+from anypod.api.context import Context, etag, expected
+from anypod.auth import Principal
+from anypod.core import frames
+from anypod.core.cursor import Cursor, Facts, Reset, judge, parse_after
+from anypod.core.errors import AnypodError
+from anypod.core.event import Draft, as_json
+from anypod.core.identity import SessionKey, is_name
+from anypod.hub.ask import Ask
+from anypod.hub.attachments import HISTORY_MAX
+from anypod.hub.catch_up import end_of
+from anypod.hub.requests import append_request, history_frame
+from anypod.hub.session import common_cursor
+from anypod.store import Append, Missing, Page, Snapshot
+from anypod.transport import sse
+from anypod.transport.longpoll import WAIT_S_MAX, wait_for_events
+
+PAGE_LIMIT = 100
+PAGE_LIMIT_MAX = 500
+LIST_BYTES_MAX = 1 << 20  # of one atomic list of events
+
+
+class Results(msgspec.Struct):
+    results: list["Result"]
+
+
+class Result(msgspec.Struct):
+    id: str
+    seq: int
+    cursor: str
+    duplicate: bool
+
+
+class PageView(msgspec.Struct):
+    """`cursor`: where the page ends, the next `after`. `head`: where the log ends."""
+
+    events: list[Raw]
+    cursor: str
+    head: str
+    folded: int
+    more: bool
+
+
+def router(context: Context, streams: "StreamOptions") -> APIRouter:
+    routes = APIRouter(tags=["events"])
+    at = EventRoutes(context, streams)
+    body = openapi_of(EventBody, list[EventBody])
+    routes.post("/v1/sessions/{session_id}/events", status_code=201, openapi_extra=body)(at.publish)
+    routes.get("/v1/sessions/{session_id}/events")(at.read)
+    routes.get("/v1/sessions/{session_id}/history")(at.history)
+    return routes
+
+
+class PageQuery(BaseModel):
+    """`after`: a cursor, `start` or `tail`; `wait`: seconds."""
+
+    after: str | None = None
+    limit: int = Field(PAGE_LIMIT, ge=1, le=PAGE_LIMIT_MAX)
+    fold: bool | None = None
+    wait: float = Field(0, ge=0, le=WAIT_S_MAX)
+    # Of a stream alone:
+    resume: bool = False
+    history: int | None = Field(None, ge=0, le=HISTORY_MAX)
+    class_: str | None = Field(None, alias="class")
+
+    @property
+    def folds(self) -> bool:
+        return self.after is None if self.fold is None else self.fold
+
+
+class EventRoutes:
+    def __init__(self, context: Context, streams: "StreamOptions") -> None:
+        self._context = context
+        self._streams = streams
+
+    async def publish(self, request: Request, session_id: str) -> Response:
+        """Publish one event, or a list of them: all or none, in order."""
+        context = self._context
+        principal = await context.principal(request, "publish")
+        key = context.key(principal, session_id)
+        bodies = decode_events(await read_body(request, LIST_BYTES_MAX + context.desk.hub.options.limits.data_bytes))
+        context.take_permit(principal, len(bodies))
+        drafts = _drafts(context, principal, key, bodies, request.headers.get("idempotency-key"))
+        receipts = await context.desk.publisher.append(Append(key, drafts, principal.owner_required, expected(request)))
+        results = [Result(receipt.id, receipt.seq, receipt.cursor, receipt.is_duplicate) for receipt in receipts]
+        return Response(msgspec.json.encode(Results(results)), 201, media_type="application/json")
+
+    async def read(self, request: Request, session_id: str, query: Annotated[PageQuery, Query()]) -> Response:
+        """A page after a cursor; with `wait`, as soon as there is something; with `Accept: text/event-stream`, a stream."""
+        context = self._context
+        principal = await context.principal(request, "read")
+        key = context.key(principal, session_id)
+        if "text/event-stream" in request.headers.get("accept", ""):
+            return await _stream(context, self._streams, principal, _stream_ask(request, key, query))
+        if query.wait > 0:
+            await _create_missing(context, principal, key, query.after)
+        page, view = await _page(context, principal, key, query.after or "start", limit=query.limit, fold=query.folds)
+        if not view.events and query.wait > 0 and not page.snapshot.is_closed:
+            await wait_for_events(context.desk, principal, Ask(key, after=view.cursor, may_create=False), query.wait)
+            page, view = await _page(context, principal, key, view.cursor, limit=query.limit, fold=query.folds)
+        headers = {"ETag": etag(view.head), "Cache-Control": "no-store"}
+        return Response(msgspec.json.encode(view), 200, headers, media_type="application/json")
+
+    async def history(
+        self, request: Request, session_id: str, before: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
+    ) -> Response:
+        """A page of durable events before a cursor, oldest first."""
+        context = self._context
+        principal = await context.principal(request, "read")
+        key = context.key(principal, session_id)
+        await context.page(principal, key)
+        frame = await history_frame(context.desk.hub, key, before, limit)
+        body = {"events": frame.events} | ({"before": frame.before} if frame.before else {})
+        return Response(msgspec.json.encode(body), media_type="application/json")
+
+
+class StreamOptions(msgspec.Struct, frozen=True):
+    outbox_bytes_max: int
+    max_s: float
+
+
+def _drafts(
+    context: Context, principal: Principal, key: SessionKey, bodies: Sequence[EventBody], idempotency_key: str | None
+) -> list[Draft]:
+    """Raises AnypodError for the first event that may not be published or is malformed."""
+    hub = context.desk.hub
+    stem = idempotency_key.strip('"') if idempotency_key is not None else f"http.{context.desk.attachments.new_id()}"
+    if not is_name(stem):
+        raise AnypodError("malformed", "Idempotency-Key must be 1 to 64 of A-Z a-z 0-9 _ . : -")
+    made: list[Draft] = []
+    for index, body in enumerate(bodies):
+        event_id = body.id or (stem if len(bodies) == 1 else f"{stem[:60]}.{index}")
+        payload = _payload(body)
+        asked = append_request(
+            principal, key, body.as_frame(event_id), payload, ts_ms=hub.clock.wall_ms(), bytes_max=hub.options.limits.data_bytes
+        )
+        made += asked.drafts
+    if sum(draft.size for draft in made) > LIST_BYTES_MAX and len(made) > 1:
+        raise AnypodError("too_large", f"a list is at most {LIST_BYTES_MAX} bytes and {LIST_MAX} events")
+    return made
+
+
+def _payload(body: EventBody) -> bytes | None:
+    if body.data_base64 is not None and body.data is not UNSET:
+        raise AnypodError("malformed", "an event has data or data_base64, not both")
+    return body.data_base64
+
+
+async def _page(context: Context, principal: Principal, key: SessionKey, after: str, *, limit: int, fold: bool) -> tuple[Page, PageView]:
+    """Raises AnypodError `cursor_gone` with the frame that says why, where the cursor cannot be honoured."""
+    place = parse_after(after)
+    seq = place.seq if isinstance(place, Cursor) else 0 if place == "start" else None
+    page = await context.page(principal, key, seq, limit=limit, fold=fold)
+    facts = page.snapshot.facts
+    verdict = judge(place, facts)
+    if isinstance(verdict, Reset):
+        raise await _cursor_gone(context, principal, key, verdict, page)
+    end = end_of(page) or after
+    view = PageView(
+        events=[Raw(as_json(frame)) for frame in page.frames],
+        cursor=end if isinstance(Cursor.parse(end), Cursor) else str(facts.head),
+        head=str(facts.head),
+        folded=facts.folded,
+        more=page.has_more,
+    )
+    return page, view
+
+
+async def _cursor_gone(context: Context, principal: Principal, key: SessionKey, verdict: Reset, page: Page) -> AnypodError:
+    facts, common = page.snapshot.facts, None
+    if verdict.common is not None:
+        facts = (await context.page(principal, key, verdict.common)).snapshot.facts
+        common = common_cursor(facts, verdict.common)
+    context.desk.hub.metrics.resets[verdict.reason] += 1
+    return AnypodError("cursor_gone", reset=_reset_frame(page.snapshot, facts, verdict, common))
+
+
+def _reset_frame(snapshot: Snapshot, facts: Facts, verdict: Reset, common: str | None) -> bytes:
+    return frames.encode(
+        frames.Reset(
+            reason=verdict.reason,
+            common=common,
+            cursor=str(facts.head),
+            folded=facts.folded,
+            oldest=facts.oldest,
+            state=Raw(snapshot.state),
+        )
+    )
+
+
+async def _create_missing(context: Context, principal: Principal, key: SessionKey, after: str | None) -> None:
+    """A poll attaches: without a history, and with the right, it creates what is missing."""
+    if isinstance(parse_after(after or "start"), Cursor):
+        return
+    is_missing = isinstance(await context.desk.hub.store.read(key, None, limit=0), Missing)
+    if is_missing and principal.may("publish") and principal.reaches(key.session, None):
+        await context.desk.attachments.create(principal, key)
+
+
+def _stream_ask(request: Request, key: SessionKey, query: PageQuery) -> Ask:
+    return Ask(
+        key=key,
+        after=request.headers.get("last-event-id") or query.after,
+        resume=query.resume,
+        fold=query.fold,
+        class_name=query.class_,
+        history=query.history,
+    )
+
+
+async def _stream(context: Context, streams: StreamOptions, principal: Principal, ask: Ask) -> Response:
+    stream = sse.Stream(context.desk, principal, outbox_bytes_max=streams.outbox_bytes_max, max_s=streams.max_s, rng=context.rng)
+    await stream.open(ask)
+    return StreamingResponse(_chunks(stream), headers=dict(sse.HEADERS), media_type="text/event-stream")
+
+
+async def _chunks(stream: sse.Stream) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in stream.chunks():
+            yield chunk
+    finally:
+        stream.close()

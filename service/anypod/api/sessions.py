@@ -1,0 +1,186 @@
+"""Sessions over HTTP: create, list, look at, patch, close, delete, signal.
+
+Owns these routes. Must not know how a session is stored.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from msgspec import UNSET, Raw
+from starlette.responses import Response
+
+from anypod.api.bodies import METADATA_BYTES, PatchBody, SessionBody, SignalBody, decode, objects, openapi_of, read_body
+from anypod.api.context import Context, etag, expected
+from anypod.auth import Principal
+from anypod.core.errors import AnypodError
+from anypod.core.frames import Limits, Origin
+from anypod.core.identity import SESSION_ID_BYTES, SessionKey, is_name, new_session_id
+from anypod.hub.ask import Contents
+from anypod.hub.editor import Edit
+from anypod.hub.requests import SIGNAL_BYTES_MAX, signal_notice
+from anypod.store import Page, Snapshot
+
+SESSION_BODY_BYTES_MAX = 3 * METADATA_BYTES + 4_096
+
+
+class SessionView(msgspec.Struct, omit_defaults=True):
+    """A session as its creation and its page tell it."""
+
+    session_id: str
+    cursor: str
+    folded: int
+    heartbeat_ms: int
+    expires_at: int
+    class_: str = msgspec.field(name="class")
+    state: Raw
+    live: Raw
+    metadata: Raw
+    turns: list[Any]
+    limits: Limits
+    is_closed: bool = msgspec.field(name="closed")
+    presence: list[Raw] | None = None
+
+
+class SessionLine(msgspec.Struct):
+    """A session in a list; `active_at` in milliseconds since 1970."""
+
+    session_id: str
+    active_at: int
+
+
+class SessionList(msgspec.Struct, omit_defaults=True):
+    sessions: list[SessionLine]
+    next: str | None = None
+
+
+class Published(msgspec.Struct):
+    cursor: str
+
+
+def router(context: Context) -> APIRouter:
+    routes = APIRouter(tags=["sessions"])
+    at = SessionRoutes(context)
+    routes.post("/v1/sessions", status_code=201, openapi_extra=openapi_of(SessionBody))(at.create)
+    routes.get("/v1/sessions")(at.listing)
+    routes.get("/v1/sessions/{session_id}")(at.look)
+    routes.patch("/v1/sessions/{session_id}", openapi_extra=openapi_of(PatchBody))(at.patch)
+    routes.post("/v1/sessions/{session_id}/close")(at.close)
+    routes.delete("/v1/sessions/{session_id}", status_code=204)(at.delete)
+    routes.post("/v1/sessions/{session_id}/signals", status_code=202, openapi_extra=openapi_of(SignalBody))(at.signal)
+    return routes
+
+
+class SessionRoutes:
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def create(self, request: Request) -> Response:
+        """Create a session; an existing id of the same owner answers 200."""
+        principal = await self._context.principal(request, "publish")
+        text = await read_body(request, SESSION_BODY_BYTES_MAX)
+        body = decode(text or b"{}", SessionBody)
+        session_id = body.session_id or new_session_id(self._context.rng.randbytes(SESSION_ID_BYTES))
+        if not is_name(session_id) or not principal.reaches(session_id, None):
+            raise AnypodError("malformed" if not is_name(session_id) else "not_allowed", "this session id may not be used")
+        state, live, metadata = objects(body.state, body.live, body.metadata)
+        key = SessionKey(principal.tenant, session_id)  # type: ignore[arg-type]
+        page, is_new = await self._context.desk.attachments.create(principal, key, Contents(body.class_, state, live, metadata))
+        return _answer(_view(self._context, key, page.snapshot), 201 if is_new else 200, page)
+
+    async def listing(self, request: Request, cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> Response:
+        """The caller's sessions, the latest activity first."""
+        principal = await self._context.principal(request, "read")
+        if cursor is not None and not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 16):
+            raise AnypodError("malformed", "cursor is what `next` said before")
+        before_ms = int(cursor) if cursor else None
+        found = await self._context.desk.hub.store.sessions(principal.tenant, principal.subject, before_ms=before_ms, limit=limit)
+        lines = [SessionLine(line.key.session, line.active_ms) for line in found]
+        following = str(lines[-1].active_at) if len(lines) == limit else None
+        return Response(msgspec.json.encode(SessionList(lines, following)), media_type="application/json")
+
+    async def look(self, request: Request, session_id: str) -> Response:
+        """Metadata, state, live state, head cursor and presence."""
+        principal = await self._context.principal(request, "read")
+        key = self._context.key(principal, session_id)
+        page = await self._context.page(principal, key)
+        present = await self._context.desk.hub.store.present(key)
+        return _answer(_view(self._context, key, page.snapshot, present), 200, page)
+
+    async def patch(self, request: Request, session_id: str, silent: bool = False) -> Response:
+        """JSON merge patches; told to everybody as `context_update` unless silent."""
+        principal = await self._context.principal(request, "state")
+        key = self._context.key(principal, session_id)
+        await self._context.page(principal, key)
+        body = decode(await read_body(request, SESSION_BODY_BYTES_MAX), PatchBody)
+        await self._context.desk.editor.apply(_edit(self._context, principal, key, body, silent=silent, expect=expected(request)))
+        page = await self._context.page(principal, key)
+        return _answer(_view(self._context, key, page.snapshot), 200, page)
+
+    async def close(self, request: Request, session_id: str) -> Response:
+        """End the log: reads go on, publishes are refused."""
+        principal = await self._context.principal(request, "publish")
+        key = self._context.key(principal, session_id)
+        await self._context.page(principal, key)
+        cursor = await self._context.desk.hub.store.end(key, principal.owner_required)
+        return Response(msgspec.json.encode(Published(cursor)), media_type="application/json")
+
+    async def delete(self, request: Request, session_id: str) -> Response:
+        """Delete everything of the session."""
+        principal = await self._context.principal(request, "publish")
+        key = self._context.key(principal, session_id)
+        await self._context.page(principal, key)
+        await self._context.desk.hub.store.delete(key, principal.owner_required)
+        return Response(status_code=204)
+
+    async def signal(self, request: Request, session_id: str) -> Response:
+        """Tell whoever is attached; never logged."""
+        principal = await self._context.principal(request, "signal")
+        key = self._context.key(principal, session_id)
+        await self._context.page(principal, key)
+        body = decode(await read_body(request, 2 * SIGNAL_BYTES_MAX), SignalBody)
+        self._context.take_permit(principal)
+        notice = signal_notice(body.name, b"null" if body.data is UNSET else bytes(body.data), Origin(author=principal.subject), body.to)
+        self._context.desk.hub.metrics.signals += 1
+        self._context.desk.hub.store.notify(key, notice)
+        return Response(status_code=202)
+
+
+def _edit(context: Context, principal: Principal, key: SessionKey, body: PatchBody, *, silent: bool, expect: str | None) -> Edit:
+    return Edit(
+        key=key,
+        owner=principal.owner_required,
+        author=principal.author,
+        ts_ms=context.desk.hub.clock.wall_ms(),
+        state=None if body.state is UNSET else bytes(body.state),
+        live=None if body.live is UNSET else bytes(body.live),
+        metadata=None if body.metadata is UNSET else bytes(body.metadata),
+        event_id=None if silent else f"patch.{context.desk.attachments.new_id()}",
+        expect=expect,
+    )
+
+
+def _view(context: Context, key: SessionKey, snapshot: Snapshot, presence: Sequence[bytes] | None = None) -> SessionView:
+    options = context.desk.hub.options
+    is_live = context.desk.hub.clock.wall_ms() < snapshot.live_until_ms
+    return SessionView(
+        session_id=key.session,
+        cursor=str(snapshot.facts.head),
+        folded=snapshot.facts.folded,
+        heartbeat_ms=options.heartbeat_ms,
+        expires_at=snapshot.expires_at_ms,
+        class_=snapshot.class_name,
+        state=Raw(snapshot.state),
+        live=Raw(snapshot.live if is_live else b"{}"),
+        metadata=Raw(snapshot.metadata),
+        turns=[],
+        limits=options.limits,
+        is_closed=snapshot.is_closed,
+        presence=None if presence is None else [Raw(entry) for entry in presence],
+    )
+
+
+def _answer(view: SessionView, status: int, page: Page) -> Response:
+    headers = {"ETag": etag(str(page.snapshot.facts.head)), "Cache-Control": "no-store"}
+    return Response(msgspec.json.encode(view), status, headers, media_type="application/json")

@@ -1,0 +1,147 @@
+"""The keys that credentials are signed with, each pinned to one algorithm and one issuer.
+
+Owns which algorithm a key is for: it is decided from the key, never from the credential (RFC 8725, 3.1). A secret is for HS256
+alone and a public key never is, so that nobody can sign with what is published; `none` is no algorithm at all.
+Must not know where keys come from.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwa import JWSAlgModel
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from msgspec import Struct
+
+from anypod.core.errors import AnypodError
+
+SECRET_BYTES_MIN: Final = 32  # as long as HS256's output: RFC 7518, 3.2
+KEYS_MAX: Final = 100  # of one set; providers publish two to ten
+CREDENTIAL_BYTES_MAX: Final = 8_192  # what common proxies let through as one header
+_RSA_BYTES: Final = range(256, 1_025)  # of the modulus: 2,048 bits at least, and a bound on the work of a check
+
+_RSA_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_CURVE_ALGORITHMS: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
+ALGORITHMS: Final = frozenset({"HS256", *_RSA_ALGORITHMS, *_CURVE_ALGORITHMS.values()})
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """`issuer`: credentials of nobody else may be signed with it; None: it may say anything of its issuer."""
+
+    kid: str | None
+    algorithm: str
+    issuer: str | None
+    material: OctKey | RSAKey | ECKey | OKPKey
+
+    def payload_of(self, credential: str) -> bytes:
+        """What was signed. Raises AnypodError `not_authenticated` unless it was signed with this key."""
+        try:
+            return _checked_payload(credential, self)
+        except (JoseError, ValueError, TypeError) as exc:
+            raise AnypodError("not_authenticated", "the credential's signature does not verify") from exc
+
+
+def secret_key(secret: str, issuer: str | None) -> Key:
+    raw = secret.encode()
+    assert len(raw) >= SECRET_BYTES_MIN, f"a secret needs {SECRET_BYTES_MIN} bytes"
+    return Key(None, "HS256", issuer, OctKey.import_key(raw))
+
+
+def canonical(algorithm: str) -> str:
+    """`Ed25519` is the newer name (RFC 9864) of what providers still call `EdDSA`."""
+    return "EdDSA" if algorithm == "Ed25519" else algorithm
+
+
+class _Jwk(Struct):
+    """One member of a key set: what we look at before the key itself is imported."""
+
+    kty: str
+    kid: str | None = None
+    alg: str | None = None
+    use: str | None = None
+    key_ops: list[str] | None = None
+    crv: str | None = None
+    n: str | None = None
+
+
+class _KeySet(Struct):
+    keys: list[msgspec.Raw]
+
+
+def parse_key_set(text: bytes, issuer: str | None) -> Mapping[str | None, list[Key]]:
+    """The public signing keys of a JWKS document by kid. Raises ValueError when it is none; a key that we cannot use is left out.
+
+    Several keys may share a kid, as long as their algorithms differ.
+    """
+    try:
+        raws = msgspec.json.decode(text, type=_KeySet).keys
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise ValueError("this is not a JWKS document") from exc
+    by_kid: dict[str | None, list[Key]] = {}
+    for raw in raws[:KEYS_MAX]:
+        if key := _usable(raw, issuer):
+            by_kid.setdefault(key.kid, []).append(key)
+    return by_kid
+
+
+def _usable(raw: msgspec.Raw, issuer: str | None) -> Key | None:
+    try:
+        jwk = msgspec.json.decode(raw, type=_Jwk)
+        algorithm = _pinned(jwk)
+        if algorithm is None or not _is_for_signatures(jwk):
+            return None
+        return Key(jwk.kid, algorithm, issuer, _material(msgspec.json.decode(raw), jwk.kty))
+    except (msgspec.MsgspecError, JoseError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _pinned(jwk: _Jwk) -> str | None:
+    """The one algorithm of a public key: its own word within what its type can do. A secret in a public set is none."""
+    match jwk.kty:
+        case "RSA" if len(jwk.n or "") * 3 // 4 in _RSA_BYTES:
+            algorithm = jwk.alg or "RS256"
+            return algorithm if algorithm in _RSA_ALGORITHMS else None
+        case "EC" | "OKP":
+            algorithm = _CURVE_ALGORITHMS.get(jwk.crv or "", "")
+            return algorithm if algorithm and canonical(jwk.alg or algorithm) == algorithm else None
+        case _:
+            return None
+
+
+def _is_for_signatures(jwk: _Jwk) -> bool:
+    return jwk.use in {None, "sig"} and (jwk.key_ops is None or "verify" in jwk.key_ops)
+
+
+def _material(members: dict[str, Any], kty: str) -> RSAKey | ECKey | OKPKey:
+    public = {name: value for name, value in members.items() if name in {"kty", "crv", "n", "e", "x", "y"}}
+    match kty:
+        case "RSA":
+            return RSAKey.import_key(public)
+        case "EC":
+            return ECKey.import_key(public)
+        case _:
+            return OKPKey.import_key(public)
+
+
+class _Registry(jws.JWSRegistry):
+    max_header_length = CREDENTIAL_BYTES_MAX  # some providers put certificates into the header
+
+    def get_alg(self, name: str) -> JWSAlgModel:
+        return super().get_alg("Ed25519" if canonical(name) == "EdDSA" else name)
+
+
+# One registry an algorithm: the library, too, sees no other.
+_registries: Final = {
+    algorithm: _Registry(algorithms=["Ed25519" if algorithm == "EdDSA" else algorithm], strict_check_header=False)
+    for algorithm in ALGORITHMS
+}
+
+
+def _checked_payload(credential: str, key: Key) -> bytes:
+    signed = jws.deserialize_compact(credential, key.material, registry=_registries[key.algorithm])
+    assert signed.payload is not None
+    return signed.payload

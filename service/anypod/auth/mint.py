@@ -1,0 +1,22 @@
+"""Make credentials, for development, tests and services that issue their own.
+
+Owns how a principal becomes claims: the reverse of `claims`. Must not know who asks.
+"""
+
+from joserfc import jwt
+
+from anypod.auth.keys import secret_key
+from anypod.auth.principal import Principal
+
+
+def mint(principal: Principal, secret: str, *, audience: str = "anypod", issuer: str | None = None) -> str:
+    """A JWT signed with HS256, which the verifier of that secret turns back into the same principal."""
+    grant: dict[str, str | list[str]] = {"tenant": principal.tenant, "can": sorted(principal.can)}
+    if principal.sessions is not None:
+        grant["sessions"] = list(principal.sessions)
+    if principal.kinds is not None:
+        grant["kinds"] = list(principal.kinds)
+    claims = {"sub": principal.subject, "aud": audience, "exp": principal.expires_at, "anypod": grant}
+    if issuer is not None:
+        claims["iss"] = issuer
+    return jwt.encode({"alg": "HS256"}, claims, secret_key(secret, issuer).material, algorithms=["HS256"])

@@ -1,0 +1,87 @@
+"""Who is asking and what they may do.
+
+Owns the rights of a credential and every decision about them (protocol.md, "Who may publish what").
+Must not know how a credential is checked, nor sessions beyond their name and owner.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from anypod.core.event import WORKER_KINDS, author_json
+from anypod.core.identity import SessionId, Subject, TenantId
+
+Right = Literal["read", "publish", "signal", "cancel", "state", "turn", "admin"]
+
+RIGHTS: Final[frozenset[Right]] = frozenset({"read", "publish", "signal", "cancel", "state", "turn", "admin"})
+RIGHTS_BY_DEFAULT: Final[frozenset[Right]] = frozenset({"read", "publish", "signal", "cancel", "state"})
+
+_CLIENT_KINDS: Final = ("message", "tool_result", "x.*")
+_REPLICA_KINDS: Final = frozenset({"context_update", "cancel_requested"})  # written by replicas on somebody's behalf
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A checked credential. A pattern is a name, or the beginning of names when it ends with `*`.
+
+    `sessions`: patterns of the sessions that it reaches; None: those that its subject created.
+    `kinds`: patterns of the kinds that it may publish; None: see `may_publish`.
+    `expires_at`: seconds since 1970. `author`: the subject as it stands in events, encoded once.
+    """
+
+    tenant: TenantId
+    subject: Subject
+    expires_at: float
+    can: frozenset[Right] = RIGHTS_BY_DEFAULT
+    sessions: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] | None = None
+    author: bytes = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "author", author_json(self.subject))
+
+    @property
+    def is_admin(self) -> bool:
+        return "admin" in self.can
+
+    @property
+    def owner_required(self) -> Subject | None:
+        """Whose every session must be that this credential touches; None: `sessions` decides by name."""
+        return self.subject if self.sessions is None else None
+
+    def may(self, right: Right) -> bool:
+        return right in self.can
+
+    def may_publish(self, kind: str, *, has_turn: bool = False) -> bool:
+        """May it publish an event of this kind; `has_turn`: the event carries a turn.
+
+        1. What a worker says of its turn needs the right `turn`, and so does whatever carries a turn: its fence is
+           a small number, and to know a number is not to be permitted.
+        2. `kinds`, where given, decides for everything else too.
+        3. Otherwise a client has the kinds that clients need, and a worker all but those that replicas write themselves.
+        """
+        if "publish" not in self.can or kind in _REPLICA_KINDS:
+            return False
+        is_worker = "turn" in self.can
+        if (has_turn or _is_worker_kind(kind)) and not is_worker:
+            return False
+        if self.kinds is not None:
+            return _matches(kind, self.kinds)
+        return is_worker or _matches(kind, _CLIENT_KINDS)
+
+    def reaches(self, session: SessionId | str, owner: Subject | None) -> bool:
+        """Is this session of its tenant within its reach; `owner` None: nobody has created it yet."""
+        if self.sessions is None:
+            return owner is None or owner == self.subject
+        return _matches(session, self.sessions)
+
+    def is_same_as(self, other: "Principal") -> bool:
+        """Is a fresh credential for the same principal (frame `auth`): who they are, not what they may."""
+        return self.tenant == other.tenant and self.subject == other.subject
+
+
+def _is_worker_kind(kind: str) -> bool:
+    return kind in WORKER_KINDS or kind == "input_consumed" or kind.startswith("turn_")
+
+
+def _matches(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern for pattern in patterns)

@@ -1,0 +1,99 @@
+"""Check credentials.
+
+Owns the way from a credential to its principal and the memory of those already checked. Must not know transports.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
+
+from anypod.auth.claims import Header, parse_unverified, principal_of, refusal
+from anypod.auth.fetch import Fetcher
+from anypod.auth.key_set import RemoteKeySet
+from anypod.auth.keys import CREDENTIAL_BYTES_MAX, Key, canonical, secret_key
+from anypod.auth.principal import Principal
+from anypod.clock import Clock
+from anypod.settings import Settings
+
+CACHED_MAX: Final = 20_000  # about 600 bytes each; beyond it the one unused for longest is checked anew
+CACHED_S_MAX: Final = 300.0  # a key that was taken back lets nobody in any longer than that
+
+
+class Verifier:
+    def __init__(
+        self, clock: Clock, *, audience: str, algorithms: Sequence[str], secret: Key | None, key_sets: Sequence[RemoteKeySet]
+    ) -> None:
+        self._clock = clock
+        self._audience = audience
+        self._algorithms = frozenset(algorithms)
+        self._secret = secret
+        self._key_sets = tuple(key_sets)
+        self._cache: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
+
+    def cached(self, credential: str) -> Principal | None:
+        """The principal of a credential that was checked before and still holds, without waiting."""
+        if len(credential) > CREDENTIAL_BYTES_MAX or not credential.isascii():
+            return None
+        digest = _digest(credential)
+        if (entry := self._cache.get(digest)) is None:
+            return None
+        principal, until_s = entry
+        if self._now_s() >= until_s:
+            del self._cache[digest]
+            return None
+        self._cache.move_to_end(digest)
+        return principal
+
+    async def verify(self, credential: str) -> Principal:
+        """Raises AnypodError `not_authenticated`, or `unavailable` while the issuer's keys cannot be fetched."""
+        if principal := self.cached(credential):
+            return principal
+        if len(credential) > CREDENTIAL_BYTES_MAX or not credential.isascii():
+            raise refusal(f"the credential is not a JWT of at most {CREDENTIAL_BYTES_MAX} bytes")
+        header, issuer = parse_unverified(credential)
+        key = await self._key(header, issuer)
+        payload = key.payload_of(credential)
+        now_s = self._now_s()
+        principal = principal_of(payload, issuer=key.issuer, audience=self._audience, now_s=now_s)
+        self._remember(credential, principal, min(principal.expires_at, now_s + CACHED_S_MAX))
+        return principal
+
+    async def _key(self, header: Header, issuer: str | None) -> Key:
+        """The one key that this credential may be signed with: the sets of its issuer are asked, and no others."""
+        algorithm = canonical(header.alg)
+        if algorithm not in self._algorithms:
+            raise refusal("the credential is signed with an algorithm that is not accepted here")
+        if algorithm == "HS256":
+            if self._secret is not None:
+                return self._secret
+        else:
+            for key_set in self._key_sets:
+                if key_set.issuer in {None, issuer} and (key := await key_set.find(algorithm, header.kid)):
+                    return key
+        raise refusal("the credential is signed with a key that is not known here")
+
+    def _remember(self, credential: str, principal: Principal, until_s: float) -> None:
+        self._cache[_digest(credential)] = (principal, until_s)
+        if len(self._cache) > CACHED_MAX:
+            self._cache.popitem(last=False)
+
+    def _now_s(self) -> float:
+        return self._clock.wall_ms() / 1_000
+
+
+def verifier_of(settings: Settings, clock: Clock, fetcher: Fetcher) -> Verifier:
+    """The verifier that the settings ask for. `fetcher` is closed by whoever made it."""
+    secret = settings.credential_secret
+    return Verifier(
+        clock,
+        audience=settings.jwt_audience,
+        algorithms=settings.jwt_algorithms,
+        secret=secret_key(secret, settings.jwt_issuer) if secret else None,
+        key_sets=[RemoteKeySet(source.url, source.issuer, fetch=fetcher.fetch, clock=clock) for source in settings.key_set_sources],
+    )
+
+
+def _digest(credential: str) -> bytes:
+    """The memory holds no credential that could be read out of a dump."""
+    return blake2b(credential.encode(), digest_size=16).digest()

@@ -1,0 +1,74 @@
+"""All that the memory server holds, and that a failover may take back.
+
+Owns the sessions by key, the tombstones of deleted ones and the index of each subject's. Must not know the clock: it is told
+the time, and forgets what has expired by then.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from anypod.core.identity import SessionKey, Subject, TenantId
+from anypod.memory_store.log import Log
+
+SWEEP_MIN: Final = 1_000  # sessions and tombstones; swept when their number has doubled since the last sweep
+
+Owner = tuple[TenantId, Subject]
+
+
+class Tombstone(NamedTuple):
+    """A deleted session's last owner, who is told so until then."""
+
+    owner: Subject
+    until_ms: int
+
+
+@dataclass(slots=True)
+class Contents:
+    """`index`: the sessions of each subject with the time of their last recorded activity."""
+
+    logs: dict[SessionKey, Log] = field(default_factory=dict)
+    tombstones: dict[SessionKey, Tombstone] = field(default_factory=dict)
+    index: dict[Owner, dict[SessionKey, int]] = field(default_factory=dict)
+    swept_to: int = SWEEP_MIN
+
+    def copy(self) -> "Contents":
+        logs = {key: log.copy() for key, log in self.logs.items()}
+        index = {owner: dict(active) for owner, active in self.index.items()}
+        return Contents(logs, dict(self.tombstones), index, self.swept_to)
+
+    def find(self, key: SessionKey, now_ms: int) -> Log | None:
+        log = self.logs.get(key)
+        return log if log is not None and log.expires_at_ms > now_ms else None
+
+    def tombstone(self, key: SessionKey, now_ms: int) -> Tombstone | None:
+        tombstone = self.tombstones.get(key)
+        return tombstone if tombstone is not None and tombstone.until_ms > now_ms else None
+
+    def active(self, owner: Owner, now_ms: int) -> dict[SessionKey, int]:
+        """A subject's sessions, without those that have expired."""
+        active = self.index.get(owner, {})
+        return {key: at_ms for key, at_ms in active.items() if self.find(key, now_ms) is not None}
+
+    def add(self, key: SessionKey, log: Log, now_ms: int) -> None:
+        self._sweep(now_ms)
+        self.logs[key] = log
+        self.tombstones.pop(key, None)
+        self.touch(key, log.owner, now_ms)
+
+    def touch(self, key: SessionKey, owner: Subject, now_ms: int) -> None:
+        self.index.setdefault((key.tenant, owner), {})[key] = now_ms
+
+    def remove(self, key: SessionKey, until_ms: int) -> None:
+        log = self.logs.pop(key)
+        self.tombstones[key] = Tombstone(log.owner, until_ms)
+        self.index.get((key.tenant, log.owner), {}).pop(key, None)
+
+    def _sweep(self, now_ms: int) -> None:
+        """Whatever has expired and nobody asks for again would stay for ever."""
+        if len(self.logs) + len(self.tombstones) < self.swept_to:
+            return
+        self.logs = {key: log for key, log in self.logs.items() if log.expires_at_ms > now_ms}
+        self.tombstones = {key: item for key, item in self.tombstones.items() if item.until_ms > now_ms}
+        kept = {owner: self.active(owner, now_ms) for owner in self.index}
+        self.index = {owner: active for owner, active in kept.items() if active}
+        self.swept_to = max(SWEEP_MIN, 2 * (len(self.logs) + len(self.tombstones)))

@@ -1,0 +1,222 @@
+"""One session as the memory server keeps it.
+
+Owns its two streams, terms, remembered ids, parts, fences and state, and every rule of an append: it is the twin of the
+scripts in `redis_store`. Must not know the clock, chance, or who listens: time, term and tags are handed to it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from msgspec import Raw
+
+from anypod.core.cursor import Cursor, Term
+from anypod.core.errors import AnypodError
+from anypod.core.event import Draft, Receipt, complete
+from anypod.core.identity import Subject
+from anypod.core.notices import StateNotice, encode_notice
+from anypod.memory_store.streams import Entry, Streams
+from anypod.store import Append, Creation, Patch, SessionClass
+
+TERMS_MAX: Final = 32  # failovers that a cursor can look back on: the first and the latest 31
+IDS_MIN: Final = 64  # ids remembered however old: the contract's dedup window
+TIDY_EVENTS: Final = 32  # events between two rounds of housekeeping, so that an append seldom pays for one
+PARTS_MAX: Final = 256  # parts open at once in a session; a further one is `quota_exceeded`
+FENCES_MAX: Final = 10_000  # turns of a session; events_max ends a log before
+REFRESH_SHARE: Final = 16  # the expiry moves when this share of the ttl has passed: most appends need not touch it
+NO_STATE: Final = b"{}"
+
+
+class Remembered(NamedTuple):
+    digest: bytes
+    seq: int
+    cursor: str
+    at_ms: int
+
+
+class Moment(NamedTuple):
+    """What an append is told of its surroundings. `incarnation`: the first six hex digits of the server's replication id."""
+
+    now_ms: int
+    incarnation: str
+    tags: Iterator[int]
+
+
+class Appended(NamedTuple):
+    """Receipts in the order of the drafts, and what the session's channel carries: frames, then a notice."""
+
+    receipts: Sequence[Receipt]
+    feed: Sequence[bytes]
+
+
+@dataclass(slots=True)
+class Log:
+    owner: Subject
+    session_class: SessionClass
+    head: Cursor
+    terms: tuple[Term, ...]
+    state: bytes
+    live: bytes
+    live_until_ms: int
+    metadata: bytes
+    expires_at_ms: int
+    version: int = 1
+    is_closed: bool = False
+    streams: Streams = field(default_factory=Streams)
+    ids: dict[str, Remembered] = field(default_factory=dict)
+    fences: dict[str, int] = field(default_factory=dict)
+    members: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, creation: Creation, now_ms: int, incarnation: str) -> "Log":
+        term = Term(f"1{incarnation}", 1)
+        is_live = creation.live != NO_STATE
+        return cls(
+            owner=creation.owner,
+            session_class=creation.session_class,
+            head=Cursor(creation.epoch, term.name, 0, 0),
+            terms=(term,),
+            state=creation.state,
+            live=creation.live,
+            live_until_ms=now_ms + creation.session_class.live_ms if is_live else 0,
+            metadata=creation.metadata,
+            expires_at_ms=now_ms + _life_ms(creation.session_class.ttl_ms),
+        )
+
+    def copy(self) -> "Log":
+        return replace(self, streams=self.streams.copy(), ids=dict(self.ids), fences=dict(self.fences), members=dict(self.members))
+
+    def terms_at(self, incarnation: str) -> tuple[Term, ...]:
+        """The table as the next event will find it."""
+        last = self.terms[-1]
+        if last.name.endswith(incarnation):
+            return self.terms
+        terms = (*self.terms, Term(f"{last.number + 1}{incarnation}", self.head.seq + 1))
+        return terms if len(terms) <= TERMS_MAX else (terms[0], *terms[1 - TERMS_MAX :])
+
+    def live_at(self, now_ms: int) -> tuple[bytes, int]:
+        """`live` and until when it holds; once forgotten it is empty."""
+        return (self.live, self.live_until_ms) if self.live_until_ms > now_ms else (NO_STATE, 0)
+
+    def append(self, request: Append, moment: Moment) -> Appended:
+        """All checks, in the order of the contract, and then all writes."""
+        known = self._known(request.drafts)
+        if request.drafts and all(known):
+            # Before `closed`: who lost the first reply must not be told that a logged event was refused.
+            return Appended([_duplicate(item, first) for item, first in zip(request.drafts, known, strict=True) if first], ())
+        if self.is_closed:
+            raise AnypodError("closed")
+        if request.expect is not None and request.expect != str(self.head):
+            raise AnypodError("stale")
+        if request.patch is not None and request.patch.version != self.version:
+            raise AnypodError("stale")
+        fresh = [item for item, first in zip(request.drafts, known, strict=True) if first is None]
+        self._check_fences(fresh)
+        self._check_quotas(fresh, moment.now_ms)
+
+        seq_before = self.head.seq
+        receipts, feed = self._write_all(request.drafts, known, moment)
+        if request.patch is not None:
+            feed.append(self._set(request.patch, moment.now_ms))
+        self._refresh(moment.now_ms)
+        if seq_before // TIDY_EVENTS != self.head.seq // TIDY_EVENTS:
+            self.tidy(moment.now_ms)
+        return Appended(receipts, feed)
+
+    def raise_fence(self, turn: str) -> int:
+        if self.is_closed:
+            raise AnypodError("closed")
+        if turn not in self.fences and len(self.fences) >= FENCES_MAX:
+            raise AnypodError("quota_exceeded", "the session has too many turns")
+        self.fences[turn] = self.fences.get(turn, 0) + 1
+        return self.fences[turn]
+
+    def tidy(self, now_ms: int) -> None:
+        limits = self.session_class
+        self.streams.fold(now_ms - limits.fold_after_ms, self.head.seq)
+        self.streams.trim(limits.retain_events, None if limits.retain_ms is None else now_ms - limits.retain_ms)
+        for event_id, item in list(self.ids.items()):  # in order of seq
+            if item.seq > self.head.seq - IDS_MIN or item.at_ms > now_ms - limits.dedup_ms:
+                break
+            del self.ids[event_id]
+
+    def _known(self, drafts: Sequence[Draft]) -> list[Remembered | None]:
+        """What the log remembers of each id. Raises `conflict` for an id with another body, also within the drafts."""
+        known, digests = [], dict[str, bytes]()
+        for item in drafts:
+            first = self.ids.get(item.id)
+            digest = first.digest if first else digests.setdefault(item.id, item.digest)
+            if digest != item.digest:
+                raise AnypodError("conflict", f"the id {item.id} was published before with another body")
+            known.append(first)
+        return known
+
+    def _check_fences(self, fresh: Sequence[Draft]) -> None:
+        for item in fresh:
+            if item.turn is not None and (item.fence is None or self.fences.get(item.turn) != item.fence):
+                raise AnypodError("fenced")
+
+    def _check_quotas(self, fresh: Sequence[Draft], now_ms: int) -> None:
+        deltas = len({item.id for item in fresh if item.is_delta})
+        events = len({item.id for item in fresh}) - deltas
+        if self._is_beyond(events, deltas):
+            self.tidy(now_ms)
+        if self._is_beyond(events, deltas):
+            raise AnypodError("quota_exceeded", "the session holds as many events as it may")
+        opened = {(item.turn or "", item.part or "") for item in fresh if item.is_delta} - self.streams.open.keys()
+        if opened and len(self.streams.open) + len(opened) > PARTS_MAX:
+            raise AnypodError("quota_exceeded", "the session has too many open parts")
+
+    def _is_beyond(self, events: int, deltas: int) -> bool:
+        limits = self.session_class
+        is_trimmed = limits.retain_events is not None and limits.retain_events <= limits.events_max
+        is_full = events > 0 and not is_trimmed and len(self.streams.durable) + events > limits.events_max
+        return is_full or (deltas > 0 and len(self.streams.deltas) + deltas > limits.deltas_max)
+
+    def _write_all(self, drafts: Sequence[Draft], known: Sequence[Remembered | None], moment: Moment) -> tuple[list[Receipt], list[bytes]]:
+        receipts, frames, written = list[Receipt](), list[bytes](), dict[str, Remembered]()
+        for item, first in zip(drafts, known, strict=True):
+            if (before := first or written.get(item.id)) is not None:
+                receipts.append(_duplicate(item, before))
+                continue
+            frames.append(self._write(item, moment))
+            written[item.id] = self.ids[item.id]
+            receipts.append(Receipt(item.id, self.head.seq, str(self.head), False))
+        return receipts, frames
+
+    def _write(self, item: Draft, moment: Moment) -> bytes:
+        self.terms = self.terms_at(moment.incarnation)
+        self.head = Cursor(self.head.epoch, self.terms[-1].name, self.head.seq + 1, next(moment.tags))
+        seq, cursor = self.head.seq, str(self.head)
+        replaced = self.streams.end_part(item.turn, item.replaces, seq, moment.now_ms) if item.replaces else None
+        frame = complete(item, seq, cursor, replaced and (replaced.first, replaced.last))
+        entry = Entry(seq, self.head.tag, frame)
+        if item.is_delta:
+            self.streams.add_delta(entry, item.turn, item.part)
+        else:
+            self.streams.durable.append(entry)
+        self.ids[item.id] = Remembered(item.digest, seq, cursor, moment.now_ms)
+        return frame
+
+    def _set(self, patch: Patch, now_ms: int) -> bytes:
+        self.version += 1
+        self.state = self.state if patch.state is None else patch.state
+        self.metadata = self.metadata if patch.metadata is None else patch.metadata
+        if patch.live is not None:
+            self.live = patch.live
+            self.live_until_ms = now_ms + self.session_class.live_ms if patch.live != NO_STATE else 0
+        live, until_ms = self.live_at(now_ms)
+        return encode_notice(StateNotice(self.version, Raw(self.state), Raw(live), max(0, until_ms - now_ms)))
+
+    def _refresh(self, now_ms: int) -> None:
+        """Expiry is never earlier than the ttl after the last append, and at most a sixteenth later."""
+        if self.expires_at_ms - now_ms <= self.session_class.ttl_ms:
+            self.expires_at_ms = now_ms + _life_ms(self.session_class.ttl_ms)
+
+
+def _life_ms(ttl_ms: int) -> int:
+    return ttl_ms + ttl_ms // REFRESH_SHARE
+
+
+def _duplicate(item: Draft, first: Remembered) -> Receipt:
+    return Receipt(item.id, first.seq, first.cursor, True)

@@ -1,0 +1,220 @@
+"""The memory server: all sessions, and what stands for a Redis server's life.
+
+Owns the sessions, the index of each subject's, the incarnation, and the faults that a simulation asks for. Each method is
+one indivisible step, as a script is in Redis. Must not know asyncio: doors (`MemoryStore`) bring what it sends to replicas.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
+
+from anypod.clock import Clock
+from anypod.core.cursor import Facts
+from anypod.core.errors import AnypodError
+from anypod.core.event import Receipt
+from anypod.core.identity import SessionKey, Subject, TenantId
+from anypod.core.notices import ClosedNotice, DeletedNotice, encode_notice
+from anypod.memory_store.contents import Contents
+from anypod.memory_store.log import Log, Moment
+from anypod.store import Append, Creation, Head, HistoryPage, Listing, Missing, Page, Snapshot
+
+TOMBSTONE_MS: Final = 86_400_000  # a day: how long the last owner is told that a session was deleted
+TOUCH_MS: Final = 60_000  # activity is recorded to the minute
+MEMBERS_MAX: Final = 10_000  # entries of presence in one session; a further one is `quota_exceeded`
+TAG_MIN: Final = 1_000_000_000  # ten digits, so that every tag is as long
+TAG_END: Final = 1 << 32  # a stream's second number would hold more; a cursor should stay short
+
+
+class Door(Protocol):
+    """A replica's connection, as the server sees it."""
+
+    def offer(self, key: SessionKey, payload: bytes) -> None: ...
+
+    def cut(self, *, is_feed_only: bool) -> None: ...
+
+    def restore(self) -> None: ...
+
+
+class MemoryServer:
+    def __init__(self, clock: Clock, rng: random.Random) -> None:
+        self.clock = clock
+        self._rng = rng
+        self._contents = Contents()
+        self._doors: list[Door] = []
+        self._incarnation = self._next_incarnation()
+        self.is_running = True
+
+    # Replicas.
+    def attach(self, door: Door) -> None:
+        self._doors.append(door)
+
+    def detach(self, door: Door) -> None:
+        self._doors.remove(door)
+
+    def publish(self, key: SessionKey, payload: bytes) -> None:
+        for door in self._doors:
+            door.offer(key, payload)
+
+    # Faults, for the simulation.
+    def stop(self) -> None:
+        """Every connection is lost, and with it whatever was on its way."""
+        self.is_running = False
+        for door in self._doors:
+            door.cut(is_feed_only=False)
+
+    def start(self) -> None:
+        self.is_running = True
+        for door in self._doors:
+            door.restore()
+
+    def restart(self) -> None:
+        """Stopped and started again with nothing lost, as another incarnation."""
+        self.stop()
+        self._incarnation = self._next_incarnation()
+        self.start()
+
+    def snapshot(self) -> Contents:
+        """What a replica of the server holds that lags behind from now on."""
+        return self._contents.copy()
+
+    def fail_over(self, to: Contents) -> None:
+        """An asynchronous failover: everything since that snapshot is lost."""
+        self._contents = to.copy()
+        self.restart()
+
+    def cut_feeds(self) -> None:
+        """Only the feed's connections are lost and made again."""
+        for door in self._doors:
+            door.cut(is_feed_only=True)
+            if self.is_running:
+                door.restore()
+
+    # The log.
+    def append(self, request: Append) -> Sequence[Receipt]:
+        now_ms = self.clock.wall_ms()
+        log = self._log(request.key, request.owner)
+        appended = log.append(request, Moment(now_ms, self._incarnation, self._tags()))
+        for payload in appended.feed:
+            self.publish(request.key, payload)
+        return appended.receipts
+
+    def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
+        log = self._find(key)
+        if log is None:
+            tombstone = self._contents.tombstone(key, self.clock.wall_ms())
+            return Missing() if tombstone is None else Missing(was_deleted=True, owner=tombstone.owner)
+        return self._page(log, after, limit, is_folded=fold)
+
+    def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage:
+        log = self._log(key, None)
+        entries = log.streams.before(log.head.seq + 1 if before is None else before, limit + 1)
+        frames = [entry.frame for entry in entries[max(0, len(entries) - limit) :]]
+        return HistoryPage(frames, len(entries) > limit)
+
+    def heads(self, keys: Sequence[SessionKey]) -> Sequence[Head | None]:
+        return [None if log is None else Head(str(log.head), log.version) for log in map(self._find, keys)]
+
+    # Sessions.
+    def create(self, creation: Creation) -> tuple[Page, bool]:
+        now_ms = self.clock.wall_ms()
+        log = self._find(creation.key)
+        if log is not None:
+            if log.owner != creation.owner:
+                raise AnypodError("no_such_session")
+            return self._page(log, None, 0), False
+        active = self._contents.active((creation.key.tenant, creation.owner), now_ms)
+        if len(active) >= creation.sessions_max:
+            raise AnypodError("quota_exceeded", "the subject has as many sessions as it may")
+        log = Log.begin(creation, now_ms, self._incarnation)
+        self._contents.add(creation.key, log, now_ms)
+        return self._page(log, None, 0), True
+
+    def end(self, key: SessionKey, owner: Subject | None) -> str:
+        log = self._log(key, owner)
+        if not log.is_closed:
+            log.is_closed = True
+            self.publish(key, encode_notice(ClosedNotice(str(log.head))))
+        return str(log.head)
+
+    def delete(self, key: SessionKey, owner: Subject | None) -> None:
+        self._log(key, owner)
+        self._contents.remove(key, self.clock.wall_ms() + TOMBSTONE_MS)
+        self.publish(key, encode_notice(DeletedNotice()))
+
+    def sessions(self, tenant: TenantId, owner: Subject, *, before_ms: int | None, limit: int) -> Sequence[Listing]:
+        active = self._contents.active((tenant, owner), self.clock.wall_ms())
+        latest = sorted(active.items(), key=lambda item: (item[1], item[0].session), reverse=True)
+        return [Listing(key, at_ms) for key, at_ms in latest if before_ms is None or at_ms < before_ms][:limit]
+
+    def touch(self, key: SessionKey, owner: Subject) -> None:
+        now_ms = self.clock.wall_ms()
+        log = self._find(key)
+        if log is not None and log.owner == owner:
+            touched_ms = self._contents.active((key.tenant, owner), now_ms).get(key, 0)
+            if now_ms - touched_ms >= TOUCH_MS:
+                self._contents.touch(key, owner, now_ms)
+
+    def raise_fence(self, key: SessionKey, turn: str) -> int:
+        return self._log(key, None).raise_fence(turn)
+
+    def tidy(self, key: SessionKey) -> None:
+        if (log := self._find(key)) is not None:
+            log.tidy(self.clock.wall_ms())
+
+    # Presence.
+    def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
+        now_ms = self.clock.wall_ms()
+        log = self._log(key, None)
+        log.members = {name: item for name, item in log.members.items() if item[0] > now_ms}
+        if member not in log.members and len(log.members) >= MEMBERS_MAX:
+            raise AnypodError("quota_exceeded", "the session has too many members present")
+        log.members[member] = (now_ms + ttl_ms, entry)
+        return [held for _, held in log.members.values()]
+
+    def leave(self, key: SessionKey, member: str) -> None:
+        if (log := self._find(key)) is not None:
+            log.members.pop(member, None)
+
+    def _find(self, key: SessionKey) -> Log | None:
+        return self._contents.find(key, self.clock.wall_ms())
+
+    def _log(self, key: SessionKey, owner: Subject | None) -> Log:
+        log = self._find(key)
+        if log is None or owner not in (None, log.owner):
+            raise AnypodError("no_such_session")
+        return log
+
+    def _page(self, log: Log, after: int | None, limit: int, *, is_folded: bool = False) -> Page:
+        now_ms, head = self.clock.wall_ms(), log.head.seq
+        position = head if after is None else min(after, head)
+        deltas_from, folded = log.streams.visible_deltas(is_folded=is_folded, head=head)
+        entries = log.streams.between(position, deltas_from, limit + 1)
+        live, live_until_ms = log.live_at(now_ms)
+        snapshot = Snapshot(
+            facts=Facts(
+                head=log.head,
+                oldest=log.streams.oldest,
+                folded=folded,
+                terms=log.terms_at(self._incarnation),
+                tag_at=log.streams.tag_at(head if after is None else after),
+            ),
+            owner=log.owner,
+            class_name=log.session_class.name,
+            state=log.state,
+            live=live,
+            live_until_ms=live_until_ms,
+            metadata=log.metadata,
+            version=log.version,
+            is_closed=log.is_closed,
+            expires_at_ms=log.expires_at_ms,
+        )
+        shown = entries[:limit]
+        cut_at = shown[-1].seq if shown else position
+        return Page(snapshot, [entry.frame for entry in shown], cut_at if len(entries) > limit else head)
+
+    def _tags(self) -> Iterator[int]:
+        while True:
+            yield self._rng.randrange(TAG_MIN, TAG_END)
+
+    def _next_incarnation(self) -> str:
+        return f"{self._rng.getrandbits(24):06x}"

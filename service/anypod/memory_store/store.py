@@ -1,0 +1,228 @@
+"""One replica's door to the memory server.
+
+Owns the order of what passes through it and every delay: requests and replies are queues, each emptied by one scheduled
+callback, so that nothing is answered before the call returns and nothing overtakes. Must not know the rules of the log.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TypeVar
+
+from anypod.core.errors import AnypodError, unavailable
+from anypod.core.event import Receipt
+from anypod.core.identity import SessionKey, Subject, TenantId
+from anypod.memory_store.feed import Feed
+from anypod.memory_store.server import MemoryServer
+from anypod.store import Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Sink
+
+WAIT_S: Final = 5.0  # an append waits this long for the server to come back: about one failover
+WAITING_MAX: Final = 10_000  # appends without an answer; a further one is `overloaded`
+WAITING_BYTES_MAX: Final = 64 << 20  # and their bytes
+
+T = TypeVar("T")
+
+
+class _Waiting(NamedTuple):
+    request: Append
+    done: Done
+    size: int
+    until: float
+
+
+class _Reply(NamedTuple):
+    waiting: _Waiting
+    result: Sequence[Receipt] | AnypodError
+
+
+class MemoryStore:
+    def __init__(self, server: MemoryServer) -> None:
+        self._server = server
+        self._feed: Feed | None = None
+        self._requests: deque[_Waiting] = deque()
+        self._replies: deque[_Reply] = deque()
+        self._waiting_bytes = 0
+        self._is_committing = False
+        self._is_answering = False
+        self._expiry: asyncio.TimerHandle | None = None
+
+    async def open(self, sink: Sink) -> None:
+        await self._hop()
+        self._feed = Feed(sink)
+        self._server.attach(self)
+
+    async def close(self) -> None:
+        if self._feed is None:
+            return
+        self._server.detach(self)
+        self._feed.close()
+        self._feed = None
+        self._refuse_all()
+        await self._hop()
+
+    @property
+    def is_available(self) -> bool:
+        return self._feed is not None and self._server.is_running
+
+    # The feed.
+    async def subscribe(self, key: SessionKey) -> None:
+        feed = self._open_feed
+        feed.ask(key)
+        try:
+            await self._call(lambda: feed.subscribe(key))
+        except AnypodError:
+            feed.unsubscribe(key)
+            raise
+
+    def unsubscribe(self, key: SessionKey) -> None:
+        if self._feed is not None:
+            self._feed.unsubscribe(key)
+
+    def notify(self, key: SessionKey, notice: bytes) -> None:
+        if self.is_available:
+            self._server.publish(key, notice)
+
+    # The log.
+    def append(self, request: Append, done: Done) -> None:
+        size = sum(item.size for item in request.drafts)
+        waiting = _Waiting(request, done, size, self._server.clock.now() + WAIT_S)
+        self._waiting_bytes += size
+        if self._feed is None:
+            self._reply(waiting, unavailable())
+        elif len(self._requests) + len(self._replies) >= WAITING_MAX or self._waiting_bytes > WAITING_BYTES_MAX:
+            self._reply(waiting, AnypodError("overloaded", retry_after_ms=1_000))
+        else:
+            self._requests.append(waiting)
+            self._schedule_commit()
+
+    async def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
+        return await self._call(lambda: self._server.read(key, after, limit=limit, fold=fold))
+
+    async def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage:
+        return await self._call(lambda: self._server.history(key, before, limit=limit))
+
+    async def heads(self, keys: Sequence[SessionKey]) -> Sequence[Head | None]:
+        return await self._call(lambda: self._server.heads(keys))
+
+    # Sessions.
+    async def create(self, creation: Creation) -> tuple[Page, bool]:
+        return await self._call(lambda: self._server.create(creation))
+
+    async def end(self, key: SessionKey, owner: Subject | None) -> str:
+        return await self._call(lambda: self._server.end(key, owner))
+
+    async def delete(self, key: SessionKey, owner: Subject | None) -> None:
+        await self._call(lambda: self._server.delete(key, owner))
+
+    async def sessions(self, tenant: TenantId, owner: Subject, *, before_ms: int | None, limit: int) -> Sequence[Listing]:
+        return await self._call(lambda: self._server.sessions(tenant, owner, before_ms=before_ms, limit=limit))
+
+    def touch(self, key: SessionKey, owner: Subject) -> None:
+        if self.is_available:
+            self._server.touch(key, owner)
+
+    async def raise_fence(self, key: SessionKey, turn: str) -> int:
+        return await self._call(lambda: self._server.raise_fence(key, turn))
+
+    async def tidy(self, key: SessionKey) -> None:
+        await self._call(lambda: self._server.tidy(key))
+
+    # Presence.
+    async def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
+        return await self._call(lambda: self._server.join(key, member, entry, ttl_ms=ttl_ms))
+
+    async def leave(self, key: SessionKey, member: str) -> None:
+        await self._call(lambda: self._server.leave(key, member))
+
+    # What the server calls.
+    def offer(self, key: SessionKey, payload: bytes) -> None:
+        self._open_feed.offer(key, payload)
+
+    def cut(self, *, is_feed_only: bool) -> None:
+        """The server is gone, or the feed's connection. Replies on their way are lost: their requests go out again, by id."""
+        self._open_feed.cut()
+        if not is_feed_only:
+            lost = [reply.waiting for reply in self._replies if not _is_own(reply)]
+            self._requests.extendleft(reversed(lost))
+            self._replies = deque(reply for reply in self._replies if _is_own(reply))
+            self._schedule_expiry()
+
+    def restore(self) -> None:
+        self._open_feed.restore()
+        self._schedule_commit()
+
+    @property
+    def _open_feed(self) -> Feed:
+        if self._feed is None:
+            raise unavailable()
+        return self._feed
+
+    async def _call(self, operation: Callable[[], T]) -> T:
+        """A request and its reply: others may run before the server has it, and again before its answer is here."""
+        await self._hop()
+        if not self.is_available:
+            raise unavailable()
+        result = operation()
+        await self._hop()
+        if not self.is_available:
+            raise unavailable()
+        return result
+
+    async def _hop(self) -> None:
+        await asyncio.sleep(0)
+
+    def _schedule_commit(self) -> None:
+        if self._requests and not self._is_committing:
+            self._is_committing = True
+            asyncio.get_running_loop().call_soon(self._commit)
+
+    def _commit(self) -> None:
+        """All appends of one tick, in their order."""
+        self._is_committing = False
+        if not self._server.is_running:
+            self._schedule_expiry()
+            return
+        while self._requests:
+            waiting = self._requests.popleft()
+            try:
+                self._reply(waiting, self._server.append(waiting.request))
+            except AnypodError as error:
+                self._reply(waiting, error)
+
+    def _reply(self, waiting: _Waiting, result: Sequence[Receipt] | AnypodError) -> None:
+        self._replies.append(_Reply(waiting, result))
+        if not self._is_answering:
+            self._is_answering = True
+            asyncio.get_running_loop().call_soon(self._answer)
+
+    def _answer(self) -> None:
+        self._is_answering = False
+        replies, self._replies = self._replies, deque()
+        for reply in replies:
+            self._waiting_bytes -= reply.waiting.size
+            reply.waiting.done(reply.result)
+
+    def _schedule_expiry(self) -> None:
+        if self._requests and self._expiry is None:
+            wait_s = max(0.0, self._requests[0].until - self._server.clock.now())
+            self._expiry = asyncio.get_running_loop().call_later(wait_s, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        if self._server.is_running:
+            return
+        now = self._server.clock.now()
+        while self._requests and self._requests[0].until <= now:
+            self._reply(self._requests.popleft(), unavailable())
+        self._schedule_expiry()
+
+    def _refuse_all(self) -> None:
+        if self._expiry is not None:
+            self._expiry.cancel()
+        while self._requests:
+            self._reply(self._requests.popleft(), unavailable())
+
+
+def _is_own(reply: _Reply) -> bool:
+    """Made by this side rather than by the server."""
+    return isinstance(reply.result, AnypodError) and reply.result.code in ("unavailable", "overloaded")

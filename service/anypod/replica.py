@@ -1,0 +1,118 @@
+"""One replica, put together: the only place that names concrete classes.
+
+Owns the construction and the order of start and end. Must not know the server that runs it.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from random import Random
+
+from fastapi import FastAPI
+
+from anypod import __version__
+from anypod.api.app import create_admin_app, create_app
+from anypod.api.events import StreamOptions
+from anypod.auth import Fetcher, verifier_of
+from anypod.clock import Clock, SystemClock, system_random
+from anypod.core.frames import Limits
+from anypod.hub.attachments import Attachments
+from anypod.hub.drain import Drain
+from anypod.hub.hub import Hub
+from anypod.hub.options import HubOptions
+from anypod.hub.peer import Desk
+from anypod.hub.presence import Presence
+from anypod.hub.publisher import Publisher
+from anypod.hub.wheel import Wheel
+from anypod.memory_store import MemoryServer, MemoryStore
+from anypod.redis_store import RedisOptions, RedisStore
+from anypod.settings import Settings
+from anypod.store import SessionClass, Store
+from anypod.telemetry import Metrics
+from anypod.transport.access import Door
+
+
+@dataclass(slots=True)
+class Phase:
+    is_started: bool = False
+    is_draining: bool = False
+
+
+class Replica:
+    """`app` serves clients, `admin_app` the platform; both work between `start` and `close`."""
+
+    def __init__(self, settings: Settings, *, clock: Clock | None = None, rng: Random | None = None) -> None:
+        clock = clock or SystemClock()
+        rng = rng or system_random()
+        self.settings = settings
+        self.metrics = Metrics()
+        self._phase = Phase()
+        self._fetcher = Fetcher()
+        verifier = verifier_of(settings, clock, self._fetcher)
+        self.hub = Hub(store_of(settings, clock, rng, self.metrics), clock, self.metrics, hub_options(settings))
+        presence = Presence(self.hub)
+        self.attachments = Attachments(self.hub, presence, rng)
+        publisher = Publisher(self.hub.store, clock, self.metrics, self.hub.tasks)
+        self.desk = Desk(self.hub, self.attachments, presence, publisher, verifier.verify)
+        self.door = Door(verifier, settings.origins)
+        self._wheel = Wheel(self.hub, self.attachments, presence, publisher)
+        self._drain = Drain(self.attachments, clock, Random(rng.getrandbits(64)))
+        self._turning: asyncio.Task[None] | None = None
+        streams = StreamOptions(outbox_bytes_max=settings.outbox_bytes_max, max_s=settings.max_stream_s)
+        self.app: FastAPI = create_app(self.desk, self.door, rng, streams, __version__)
+        self.admin_app: FastAPI = create_admin_app(self.metrics, lambda: self.is_ready)
+
+    @property
+    def is_ready(self) -> bool:
+        return self._phase.is_started and not self._phase.is_draining and self.hub.store.is_available
+
+    async def start(self) -> None:
+        """Raises AnypodError with one clear line when the store cannot be used."""
+        await self.hub.start()
+        self._turning = asyncio.create_task(self._wheel.run(), name="wheel")
+        self._phase.is_started = True
+
+    def refuse_traffic(self) -> None:
+        """Not ready from now on: the balancer sends nobody any more."""
+        self._phase.is_draining = True
+
+    async def drain(self, window_s: float) -> int:
+        """Send everybody away over `window_s` seconds; how many that were."""
+        self.refuse_traffic()
+        return await self._drain.run(window_s)
+
+    async def close(self) -> None:
+        if self._turning is not None:
+            self._turning.cancel()
+            await asyncio.wait([self._turning])
+        await self.hub.close()
+        await self._fetcher.close()
+
+
+def hub_options(settings: Settings) -> HubOptions:
+    return HubOptions(
+        replica=settings.replica,
+        classes={name: SessionClass(name=name, **fields.model_dump()) for name, fields in settings.session_classes.items()},
+        heartbeat_ms=settings.timing.heartbeat_ms,
+        silence_ms=settings.timing.silence_ms,
+        sessions_per_subject_max=settings.sessions_per_subject_max,
+        tail_bytes_max=settings.tail_bytes_max,
+        unwritable_s_max=settings.unwritable_s_max,
+        limits=Limits(frame_bytes=settings.frame_bytes_max, publish_per_s=settings.publish_per_s, data_bytes=settings.data_bytes_max),
+    )
+
+
+def store_of(settings: Settings, clock: Clock, rng: Random, metrics: Metrics) -> Store:
+    match settings.store:
+        case "memory":
+            return MemoryStore(MemoryServer(clock, rng))
+        case "redis":
+            password = settings.redis_password.get_secret_value() if settings.redis_password else None
+            options = RedisOptions(
+                url=settings.redis_url,
+                password=password,
+                prefix=settings.key_prefix,
+                append_deadline_s=settings.append_deadline_s,
+                append_queue_max=settings.append_queue_max,
+                append_queue_bytes_max=settings.append_queue_bytes_max,
+            )
+            return RedisStore(options, clock, rng, metrics)

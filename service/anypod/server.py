@@ -1,0 +1,154 @@
+"""Run one replica as a process.
+
+Owns the sockets, the servers on them, the signals, and the order of leaving. Must not know what is served.
+
+Leaving: not ready, wait until balancers have noticed, send everybody away over the drain window, then stop the servers. uvicorn
+alone would close every socket within milliseconds, and all clients would come to the other replicas at once.
+"""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import uvicorn
+import uvloop
+from fastapi import FastAPI
+
+from anypod.core.errors import AnypodError
+from anypod.replica import Replica
+from anypod.settings import Settings
+from anypod.telemetry import configure_logging
+
+logger = logging.getLogger(__name__)
+
+BACKLOG: Final = 4_096  # connections that wait for accept: a storm of reconnects comes within a second
+KEEP_ALIVE_SLACK_S: Final = 10  # longer than any proxy keeps an idle connection, so that it never sends into a closing one
+KEEP_ALIVE_S_MIN: Final = 75
+WS_SIZE_FACTOR: Final = 4  # frames a little too large get our own close code; beyond that the server's
+STOP_S_MAX: Final = 2  # for requests that still run when everybody has been sent away
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code of the process."""
+    configure_logging(settings.log_level, settings.log_format)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            return runner.run(Process(settings).run())
+        except AnypodError as error:
+            print(f"anypod: {error.message}", file=sys.stderr)  # noqa: T201 - the one line that says why it does not start
+        except OSError as error:
+            print(f"anypod: cannot listen: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+        return 1
+
+
+class Process:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._replica = Replica(settings)
+        self._leaving = asyncio.Event()
+        self._is_urgent = asyncio.Event()
+
+    async def run(self) -> int:
+        settings = self._settings
+        with contextlib.ExitStack() as sockets:
+            public = sockets.enter_context(_listen(settings.host, settings.port, settings.unwritable_s_max))
+            admin = sockets.enter_context(_listen(*settings.admin_address, settings.unwritable_s_max))
+            await self._replica.start()
+            try:
+                await self._serve(public, admin)
+            finally:
+                await self._replica.close()
+        return 0
+
+    async def _serve(self, public: socket.socket, admin: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+        servers = [_server(self._replica.app, self._settings), _server(self._replica.admin_app, self._settings)]
+        async with asyncio.TaskGroup() as group:
+            running = [
+                group.create_task(server.serve(sockets=[at]), name="server") for server, at in zip(servers, (public, admin), strict=True)
+            ]
+            logger.info("serving on %s, admin on %s", _address(public), _address(admin))
+            await self._until(self._leaving, lambda: any(task.done() for task in running))
+            await self._leave()
+            for server in servers:
+                server.should_exit = True
+
+    def _on_signal(self) -> None:
+        if self._leaving.is_set():
+            self._is_urgent.set()  # asked twice: do not wait any longer
+        self._leaving.set()
+
+    async def _leave(self) -> None:
+        settings = self._settings
+        logger.info("leaving: not ready for %g s, then everybody is sent away over %g s", settings.ready_wait_s, settings.drain_s)
+        self._replica.refuse_traffic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(settings.ready_wait_s):
+                await self._is_urgent.wait()
+        count = await self._replica.drain(0.0 if self._is_urgent.is_set() else settings.drain_s)
+        logger.info("sent %d away", count)
+
+    async def _until(self, event: asyncio.Event, has_failed: Callable[[], bool]) -> None:
+        while not event.is_set() and not has_failed():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await event.wait()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the process has its own order of leaving."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _server(app: FastAPI, settings: Settings) -> _Server:
+    idle_s = max((proxy.idle_timeout_ms for proxy in settings.proxies), default=0) // 1000
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="websockets-sansio",
+        ws_max_size=WS_SIZE_FACTOR * settings.frame_bytes_max,
+        ws_ping_interval=None,  # the protocol has heartbeats of its own, on one wheel
+        ws_ping_timeout=None,
+        ws_per_message_deflate=False,  # costs more memory a connection than everything else together
+        lifespan="off",
+        log_config=None,
+        access_log=False,  # it would write query strings
+        server_header=False,
+        proxy_headers=True,
+        timeout_keep_alive=max(idle_s + KEEP_ALIVE_SLACK_S, KEEP_ALIVE_S_MIN),
+        timeout_graceful_shutdown=STOP_S_MAX,
+    )
+    return _Server(config)
+
+
+def _listen(host: str, port: int, unwritable_s_max: float) -> socket.socket:
+    """A listening socket; whoever it accepts inherits its options."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            # The second belt against readers that stall: the kernel gives up on data that nobody acknowledges.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(unwritable_s_max * 1000))
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    listening.setblocking(False)
+    return listening
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"{host}:{port}"

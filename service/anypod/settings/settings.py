@@ -1,0 +1,211 @@
+"""Everything that an operator may set.
+
+Owns names, defaults, bounds and meanings, and what must agree between them. The unit of a setting is the end of its name.
+Must not know where the values come from, nor who uses them.
+"""
+
+from collections.abc import Iterable
+from socket import gethostname
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from anypod.core.identity import is_name
+from anypod.core.outbox import OUTBOX_BYTES_MAX
+from anypod.core.timing import HEARTBEAT_MS_MAX, Proxy, Timing
+from anypod.settings.classes import ClassSettings, with_standard
+from anypod.settings.formats import KeySetSource, is_loopback, parse_items, parse_key_set_source, parse_origin, parse_proxies
+
+DEV_SECRET: Final = "anypod-development-secret-known-to-everybody"  # noqa: S105 - public on purpose, see `dev`
+SECRET_BYTES_MIN: Final = 32  # RFC 7518, 3.2: as long as the hash
+FRAME_OVERHEAD_BYTES: Final = 8_192  # what stands around an event's data in a frame, generously
+EXIT_S: Final = 2.0  # from the end of a drain to the end of the process: closing the store and the last sockets
+
+Algorithm = Literal["HS256", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Count = Annotated[int, Field(gt=0, le=1 << 40)]
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(parse_items)]
+
+
+def _replica_name() -> str:
+    """The host's name, in Kubernetes the pod's; what a name cannot hold becomes a dash."""
+    return "".join(letter if is_name(letter) else "-" for letter in gethostname())[:64] or "replica"
+
+
+class Settings(BaseSettings):
+    """Made by `load_settings` from the environment, or directly, as tests and embedders do: then the environment is not read."""
+
+    model_config = SettingsConfigDict(env_prefix="ANYPOD_", extra="forbid", frozen=True, validate_default=True)
+
+    store: Literal["redis", "memory"] = Field(
+        default="redis", description="Where sessions live. memory: in this process alone, and lost with it."
+    )
+    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False, description="The Redis or Valkey server; rediss:// for TLS.")
+    redis_password: SecretStr | None = Field(default=None, description="Its password, where the URL holds none.")
+    key_prefix: str = Field(default="anypod", pattern=r"^[A-Za-z0-9_.-]{1,32}$", description="The beginning of every key in the store.")
+
+    host: str = Field(default="0.0.0.0", description="The address that sessions are served on.")  # noqa: S104 - a container is reached from outside
+    port: Port = Field(default=8_000, description="Its port.")
+    admin_host: str | None = Field(default=None, description="The address of health, readiness and metrics; the same as host unless set.")
+    admin_port: Port = Field(default=9_000, description="Its port.")
+    replica: str = Field(default_factory=_replica_name, description="The name of this replica, its host's unless set.")
+    dev: bool = Field(default=False, description="Development: credentials are signed with a secret that everybody knows. Loopback only.")
+
+    jwt_secret: SecretStr | None = Field(default=None, description="The secret of credentials signed with HS256, at least 32 bytes.")
+    jwt_issuer: str | None = Field(default=None, description="The issuer that credentials must name.")
+    jwt_audience: str = Field(default="anypod", min_length=1, description="The audience that credentials must name.")
+    jwks_urls: Words = Field(default=(), description="Where issuers publish their keys: url, or issuer|url for each of several.")
+    jwt_algorithms: Annotated[tuple[Algorithm, ...], NoDecode, BeforeValidator(parse_items)] = Field(
+        default=("HS256", "RS256", "ES256", "EdDSA"), min_length=1, description="The algorithms that credentials may be signed with."
+    )
+    origins: Annotated[Words, AfterValidator(lambda texts: tuple(map(parse_origin, texts)))] = Field(
+        default=(),
+        description="Origins whose pages may connect beside those of the same host: https://app.example.com, https://*.example.com, *.",
+    )
+
+    proxies: Annotated[tuple[Proxy, ...], NoDecode, BeforeValidator(parse_proxies)] = Field(
+        default=(), description="The proxies on the path and their idle timeouts in milliseconds: alb:60000,nginx:75000."
+    )
+    heartbeat_ms_max: int = Field(default=HEARTBEAT_MS_MAX, ge=100, le=3_600_000, description="The longest interval between heartbeats.")
+    max_stream_s: Seconds = Field(default=300, description="How long an SSE stream lasts before it asks the client to come again.")
+
+    sessions_per_subject_max: Count = Field(default=100, description="Sessions that one subject may have at once.")
+    events_per_session_max: Count = Field(
+        default=10_000, description="Durable events that a session may hold, unless its class says otherwise."
+    )
+    deltas_per_session_max: Count = Field(default=50_000, description="Deltas that a session may hold, unless its class says otherwise.")
+    session_classes: dict[str, ClassSettings] = Field(
+        default={}, description="Session classes as JSON, laid over the standard ones, chat and voice."
+    )
+    data_bytes_max: int = Field(default=65_536, ge=1_024, le=16 << 20, description="The data of one event.")
+    publish_per_s: Count = Field(default=100, description="Publishes of one connection; twice as many at once.")
+
+    outbox_bytes_max: Count = Field(
+        default=OUTBOX_BYTES_MAX, description="What waits for one subscriber before it has to read on from the log."
+    )
+    tail_bytes_max: Count = Field(default=64 << 20, description="Recent events that a replica keeps for replays.")
+    unwritable_s_max: Seconds = Field(default=20, description="How long a subscriber may take nothing before it is cut.")
+    append_deadline_s: Seconds = Field(default=5, description="How long a publish waits for the store before it is refused.")
+    append_queue_max: Count = Field(default=10_000, description="Publishes that wait for the store before further ones are refused.")
+    append_queue_bytes_max: Count = Field(default=16 << 20, description="The same, by their size.")
+
+    ready_wait_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        default=5, description="From not ready to the first goaway: balancers need that long to notice."
+    )
+    drain_s: Annotated[float, Field(ge=0, le=3_600)] = Field(default=20, description="Over which clients are sent away, evenly.")
+    grace_s: Seconds = Field(default=30, description="From SIGTERM to the end: terminationGracePeriodSeconds in Kubernetes.")
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="The least important lines that are written."
+    )
+    log_format: Literal["json", "text"] = Field(default="json", description="json: for machines; text: for people.")
+
+    _from_files: frozenset[str] = PrivateAttr(default=frozenset())
+
+    @property
+    def timing(self) -> Timing:
+        return Timing.derive(self.proxies, heartbeat_ms_max=self.heartbeat_ms_max)
+
+    @property
+    def frame_bytes_max(self) -> int:
+        return self.data_bytes_max + FRAME_OVERHEAD_BYTES
+
+    @property
+    def publish_burst(self) -> int:
+        return 2 * self.publish_per_s
+
+    @property
+    def admin_address(self) -> tuple[str, int]:
+        return self.admin_host or self.host, self.admin_port
+
+    @property
+    def credential_secret(self) -> str | None:
+        """The secret that credentials are signed with, if they are signed with one."""
+        if self.jwt_secret is not None:
+            return self.jwt_secret.get_secret_value()
+        return DEV_SECRET if self.dev else None
+
+    @property
+    def key_set_sources(self) -> tuple[KeySetSource, ...]:
+        return tuple(parse_key_set_source(text, self.jwt_issuer) for text in self.jwks_urls)
+
+    @property
+    def names_from_files(self) -> frozenset[str]:
+        """The settings whose values were read from files."""
+        return self._from_files
+
+    def read_from_files(self, names: Iterable[str]) -> Self:
+        """Remember where these came from."""
+        self._from_files = frozenset(names)
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)  # `load_settings` is the only reader of the environment
+
+    @field_validator("replica")
+    @classmethod
+    def _check_replica(cls, name: str) -> str:
+        if not is_name(name):
+            raise ValueError("it should be 1 to 64 of A-Z a-z 0-9 _ . : -")
+        return name
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, url: str) -> str:
+        if not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("it should begin with redis://, rediss:// or unix://")
+        return url
+
+    @field_validator("jwt_secret")
+    @classmethod
+    def _check_jwt_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and len(secret.get_secret_value().encode()) < SECRET_BYTES_MIN:
+            raise ValueError(f"it should have at least {SECRET_BYTES_MIN} bytes; `openssl rand -base64 48` makes one")
+        return secret
+
+    @field_validator("jwks_urls")
+    @classmethod
+    def _check_jwks_urls(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        issuers = [parse_key_set_source(text, None).issuer for text in texts]
+        if len(texts) > 1 and (None in issuers or len(set(issuers)) < len(issuers)):
+            raise ValueError("several key sets should each name another issuer: issuer|url,issuer|url")
+        return texts
+
+    @field_validator("session_classes", mode="before")
+    @classmethod
+    def _lay_over_standard(cls, classes: object, info: ValidationInfo) -> object:
+        if not isinstance(classes, dict) or not all(isinstance(fields, dict | ClassSettings) for fields in classes.values()):
+            raise ValueError('it should be JSON such as {"voice": {"ttl_ms": 600000}}')
+        if wrong := next((name for name in classes if not is_name(name)), None):
+            raise ValueError(f"{wrong!r} cannot be the name of a class: 1 to 64 of A-Z a-z 0-9 _ . : -")
+        events_max, deltas_max = info.data.get("events_per_session_max"), info.data.get("deltas_per_session_max")
+        return with_standard(classes, events_max=events_max, deltas_max=deltas_max)
+
+    @model_validator(mode="after")
+    def _check_agreement(self) -> Self:
+        """What no setting can tell alone. Each message names the settings, because this is about none of them."""
+        if self.dev and not all(map(is_loopback, (self.host, self.admin_address[0]))):
+            raise ValueError(
+                "ANYPOD_DEV=true lets in whoever reaches the port: set ANYPOD_HOST=127.0.0.1, or set ANYPOD_JWT_SECRET and unset ANYPOD_DEV"
+            )
+        if self.credential_secret is None and not self.jwks_urls:
+            raise ValueError("no credential could be checked: set ANYPOD_JWT_SECRET, ANYPOD_JWT_SECRET_FILE or ANYPOD_JWKS_URLS")
+        if not self.dev and self.credential_secret == DEV_SECRET:
+            raise ValueError("ANYPOD_JWT_SECRET is the one of development, which everybody knows: set another")
+        if self.ready_wait_s + self.drain_s + EXIT_S > self.grace_s:
+            raise ValueError(
+                f"ANYPOD_GRACE_S={self.grace_s:g} ends before the drain does: set it to at least "
+                f"{self.ready_wait_s + self.drain_s + EXIT_S:g} (ANYPOD_READY_WAIT_S + ANYPOD_DRAIN_S + {EXIT_S:g})"
+            )
+        return self

@@ -1,0 +1,58 @@
+"""A session by repeated requests, each answered as soon as there is something.
+
+Owns the wait of one request. Must not know HTTP: it yields a page, whoever asked encodes it.
+"""
+
+import asyncio
+from typing import Final
+
+from anypod.auth import Principal
+from anypod.core.event import FRAME_START, is_binary, position
+from anypod.hub.ask import Ask
+from anypod.hub.batch import Batch
+from anypod.hub.peer import Desk
+
+WAIT_S_MAX: Final = 60.0
+
+
+class _FirstEvents:
+    """A port that takes the first events it is given and ends. What opens an attachment is of no interest here."""
+
+    def __init__(self) -> None:
+        self.events: list[bytes] = []
+        self.has_ended = asyncio.Event()
+
+    def deliver(self, batch: Batch) -> None:
+        self.events += [frame for frame in batch.frames if is_binary(frame) or frame.startswith(FRAME_START)]
+        if self.events:
+            self.has_ended.set()
+
+    def send(self, frame: bytes) -> None:
+        return  # a heartbeat or signal is not worth the end of a wait
+
+    def close(self, code: int, reason: str = "") -> None:
+        self.has_ended.set()
+
+    def abort(self) -> None:
+        self.has_ended.set()
+
+
+async def wait_for_events(desk: Desk, principal: Principal, ask: Ask, wait_s: float) -> None:
+    """Return when the log has something after the cursor that is asked about, or the time is over. Raises AnypodError.
+
+    The page is then read from the log: what a waiter hears may begin in the middle of a batch.
+    """
+    port = _FirstEvents()
+    subscriber = desk.attachments.subscriber(port, principal)
+    try:
+        await desk.attachments.open(subscriber, ask)
+        async with asyncio.timeout(min(wait_s, WAIT_S_MAX)):
+            await port.has_ended.wait()
+    except TimeoutError:
+        return
+    finally:
+        desk.attachments.detach(subscriber)
+
+
+def last_cursor(events: list[bytes], otherwise: str) -> str:
+    return position(events[-1]).cursor if events else otherwise

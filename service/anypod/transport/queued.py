@@ -1,0 +1,90 @@
+"""A port for transports that are written to by a coroutine of their own.
+
+Owns the outbox between the hub, which never waits, and the coroutine, which does. Must not know what it writes to.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from anypod.core.outbox import Outbox
+from anypod.hub.batch import Batch
+from anypod.hub.catch_up import CatchUp
+from anypod.hub.subscriber import Subscriber
+
+CONTROL_FRAMES_MAX: Final = 1_000  # answers queued for a client that sends but does not read; then it is aborted
+
+
+@dataclass(frozen=True, slots=True)
+class Goodbye:
+    """The hub has ended the attachment; `code` is of the WebSocket table."""
+
+    code: int
+    reason: str
+
+
+class QueuedPort:
+    """`subscriber` is set right after construction: port and subscriber know each other. `cancel` gives the connection up."""
+
+    def __init__(self, catch_up: CatchUp, outbox_bytes_max: int, cancel: Callable[[], object]) -> None:
+        self.subscriber: Subscriber | None = None
+        self._catch_up = catch_up
+        self._cancel = cancel
+        self._outbox = Outbox(outbox_bytes_max)
+        self._goodbye: Goodbye | None = None
+        self._wake = asyncio.Event()
+        self._emptied = asyncio.Event()
+        self._emptied.set()
+
+    # The hub's side (hub.subscriber.Port).
+
+    def deliver(self, batch: Batch) -> None:
+        self._put(batch.frames)
+
+    def send(self, frame: bytes) -> None:
+        if len(self._outbox) > CONTROL_FRAMES_MAX and self._outbox.is_full:
+            self.abort()
+        else:
+            self._put((frame,))
+
+    def close(self, code: int, reason: str = "") -> None:
+        if self._goodbye is None:
+            self._goodbye = Goodbye(code, reason)
+            self._wake.set()
+
+    def abort(self) -> None:
+        self._outbox.clear()
+        self._cancel()
+
+    def _put(self, frames: Sequence[bytes]) -> None:
+        if self._goodbye is not None or not frames:
+            return
+        has_room = self._outbox.put(frames)
+        self._wake.set()
+        if not has_room and self._emptied.is_set():
+            self._emptied.clear()
+            if self.subscriber is not None:
+                self._catch_up.fall_behind(self.subscriber)
+
+    # The transport's side.
+
+    async def take(self) -> Sequence[bytes] | Goodbye:
+        """What is to be written next, waited for; a goodbye comes after everything that was put before it."""
+        while not len(self._outbox):
+            if self._goodbye is not None:
+                return self._goodbye
+            self._wake.clear()
+            await self._wake.wait()
+        return self._outbox.take_all()
+
+    def written(self) -> None:
+        """What was taken has left: the hub may feed again."""
+        if not self._emptied.is_set() and not self._outbox.is_full:
+            self._emptied.set()
+            if self.subscriber is not None:
+                self._catch_up.writable(self.subscriber)
+
+    async def room(self) -> None:
+        """Wait until the client has read what it was sent: who does not read is not read from either."""
+        await self._emptied.wait()

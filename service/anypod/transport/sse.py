@@ -1,0 +1,94 @@
+"""A session as a stream of server-sent events.
+
+Owns the form of a stream (WHATWG HTML, "Server-sent events") and its life. Must not know what is streamed: the hub delivers.
+
+A stream ends by a goaway in the stream, never by an error status: that would stop a browser's EventSource for good.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from random import Random
+from typing import Final
+
+from anypod.auth import Principal
+from anypod.core import frames
+from anypod.core.event import FRAME_START, as_json, is_binary, position
+from anypod.hub.ask import Ask
+from anypod.hub.peer import Desk
+from anypod.transport.queued import Goodbye, QueuedPort
+
+RETRY_MS: Final = 2_000  # how long a browser waits before it connects again, about
+_TYPE_START: Final = b'{"type":"'
+_DONE_START: Final = b'{"type":"sync.done","cursor":"'
+
+HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def encode(batch: Sequence[bytes]) -> bytes:
+    return b"".join(map(encode_frame, batch))
+
+
+def encode_frame(frame: bytes) -> bytes:
+    """One frame. What moves the cursor carries it as `id`, so that `Last-Event-ID` resumes; a heartbeat must not."""
+    if is_binary(frame) or frame.startswith(FRAME_START):
+        return b"id: %b\nevent: event\ndata: %b\n\n" % (position(frame).cursor.encode(), as_json(frame))
+    name = frame[len(_TYPE_START) : frame.index(b'"', len(_TYPE_START))]
+    if frame.startswith(_DONE_START):
+        cursor = frame[len(_DONE_START) : frame.index(b'"', len(_DONE_START))]
+        return b"id: %b\nevent: %b\ndata: %b\n\n" % (cursor, name, frame)
+    return b"event: %b\ndata: %b\n\n" % (name, frame)
+
+
+def retry(rng: Random) -> bytes:
+    """The wait before a browser comes again, different for each."""
+    return b"retry: %d\n\n" % rng.randrange(RETRY_MS // 2, RETRY_MS * 3 // 2)
+
+
+class Stream:
+    """One stream; `open` it before the response begins, then send what `chunks` yields."""
+
+    def __init__(self, desk: Desk, principal: Principal, *, outbox_bytes_max: int, max_s: float, rng: Random) -> None:
+        self._desk = desk
+        self._max_s = max_s
+        self._rng = rng
+        self._task: asyncio.Task[object] | None = None
+        self._port = QueuedPort(desk.hub.catch_up, outbox_bytes_max, self._give_up)
+        self.subscriber = desk.attachments.subscriber(self._port, principal)
+        self._port.subscriber = self.subscriber
+
+    async def open(self, ask: Ask) -> None:
+        """Attach. Raises AnypodError, after which there is nothing to close."""
+        try:
+            await self._desk.attachments.open(self.subscriber, ask)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._desk.attachments.detach(self.subscriber)
+
+    def _give_up(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        self._task = asyncio.current_task()
+        ends_at = self._desk.hub.clock.now() + self._max_s * self._rng.uniform(0.9, 1.0)
+        yield retry(self._rng)
+        while not isinstance(taken := await self._next(ends_at), Goodbye):
+            yield encode(taken)
+            self._port.written()
+        yield self._farewell(taken)
+
+    async def _next(self, ends_at: float) -> Sequence[bytes] | Goodbye:
+        try:
+            async with asyncio.timeout(max(0.0, ends_at - self._desk.hub.clock.now())):
+                return await self._port.take()
+        except TimeoutError:
+            return Goodbye(0, "max_stream_s")
+
+    def _farewell(self, goodbye: Goodbye) -> bytes:
+        """Whatever ends the stream, the browser's own reconnect goes on from the last id."""
+        wait = retry(self._rng)
+        frame = frames.encode(frames.Goaway(reason=goodbye.reason, reconnect_after_ms=int(wait[7:-2])))
+        return encode_frame(frame) + wait

@@ -1,0 +1,131 @@
+"""The WebSocket of the wire contract as an ASGI route, for any server and any application.
+
+Owns frames on and off an ASGI WebSocket, and the close codes. Must not know what a frame brings about: `hub.peer` does.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from anypod.core.errors import CLOSE_GONE, CODES, AnypodError
+from anypod.core.event import is_binary
+from anypod.core.frames import SUBPROTOCOL, error_frame
+from anypod.core.identity import SessionKey, is_name
+from anypod.hub.ask import Ask
+from anypod.hub.peer import Desk, Peer
+from anypod.transport.access import Door
+from anypod.transport.queued import Goodbye, QueuedPort
+
+logger = logging.getLogger(__name__)
+
+REASON_BYTES_MAX: Final = 120  # a close frame has room for 123 (RFC 6455, 5.5)
+GOODBYE_S_MAX: Final = 2.0  # to write what is left and the close frame; after that the connection is given up
+
+
+class WebSocketRoute:
+    """`GET /v1/sessions/{session_id}/ws`. Refusals are close codes after the upgrade, because a page sees nothing else."""
+
+    def __init__(self, desk: Desk, door: Door, *, outbox_bytes_max: int) -> None:
+        self._desk = desk
+        self._door = door
+        self._outbox_bytes_max = outbox_bytes_max
+
+    async def __call__(self, websocket: WebSocket) -> None:
+        offered = websocket.scope.get("subprotocols") or []
+        await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+        try:
+            principal = await self._door.principal(websocket.headers, offered)
+            key = session_key(principal.tenant, websocket.path_params["session_id"])
+            ask = ask_of_query(key, websocket.query_params)
+        except AnypodError as error:
+            self._desk.hub.metrics.errors[error.code] += 1
+            await websocket.send_text(error_frame(error).decode())
+            await websocket.close(CODES[error.code].close or CLOSE_GONE, close_reason(error))
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        port = QueuedPort(self._desk.hub.catch_up, self._outbox_bytes_max, task.cancel)
+        peer = Peer(self._desk, port, principal, key)
+        port.subscriber = peer.subscriber
+        try:
+            if ask is not None:
+                peer.begin(ask)
+            await self._converse(websocket, peer, port)
+        finally:
+            peer.gone()
+
+    async def _converse(self, websocket: WebSocket, peer: Peer, port: QueuedPort) -> None:
+        reading = asyncio.create_task(self._read(websocket, peer, port), name="websocket-read")
+        try:
+            await self._write(websocket, port, reading)
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+    async def _read(self, websocket: WebSocket, peer: Peer, port: QueuedPort) -> None:
+        frame_bytes_max = self._desk.hub.options.limits.frame_bytes
+        while (message := await websocket.receive())["type"] == "websocket.receive":
+            text = message.get("text")
+            frame: bytes = text.encode() if text is not None else message["bytes"]
+            if len(frame) > frame_bytes_max:
+                peer.refuse(AnypodError("too_large", f"a frame is at most {frame_bytes_max} bytes"))
+            else:
+                peer.receive(frame, is_binary=text is None)
+            await port.room()
+        port.close(CLOSE_GONE)
+
+    async def _write(self, websocket: WebSocket, port: QueuedPort, reading: "asyncio.Task[None]") -> None:
+        try:
+            while not isinstance(taken := await port.take(), Goodbye):
+                for frame in taken:
+                    if is_binary(frame):
+                        await websocket.send_bytes(frame)
+                    else:
+                        await websocket.send_text(frame.decode())
+                port.written()
+            if websocket.client_state is WebSocketState.CONNECTED and not reading.done():
+                async with asyncio.timeout(GOODBYE_S_MAX):
+                    await websocket.close(taken.code, taken.reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore"))
+        except (WebSocketDisconnect, TimeoutError, RuntimeError):
+            return  # the client went first
+
+
+def session_key(tenant: str, session_id: str) -> SessionKey:
+    """Raises AnypodError `malformed`."""
+    if not is_name(session_id):
+        raise AnypodError("malformed", "a session id is 1 to 64 of A-Z a-z 0-9 _ . : -")
+    return SessionKey(tenant, session_id)  # type: ignore[arg-type]
+
+
+def close_reason(error: AnypodError) -> str:
+    return f"retry_after_ms={error.retry_after_ms}" if error.retry_after_ms is not None else error.message[:REASON_BYTES_MAX]
+
+
+def ask_of_query(key: SessionKey, query: Mapping[str, str]) -> Ask | None:
+    """The fields of session.init in the upgrade's query, None without any: then the frame itself comes. Raises AnypodError `malformed`."""
+    if "after" not in query and "resume" not in query:
+        return None
+    history = query.get("history")
+    if history is not None and not history.isdecimal():
+        raise AnypodError("malformed", "history must be a number")
+    return Ask(
+        key=key,
+        after=query.get("after"),
+        resume=flag(query, "resume"),
+        fold=flag(query, "fold") if "fold" in query else None,
+        class_name=query.get("class"),
+        device=query.get("device"),
+        features=tuple(part for part in query.get("features", "").split(",") if part),
+        history=int(history) if history else None,
+    )
+
+
+def flag(query: Mapping[str, str], name: str) -> bool:
+    """Raises AnypodError `malformed` for anything but true and false."""
+    value = query.get(name, "false").lower()
+    if value not in ("true", "false", "1", "0"):
+        raise AnypodError("malformed", f"{name} must be true or false")
+    return value in ("true", "1")
