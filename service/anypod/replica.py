@@ -29,6 +29,7 @@ from anypod.settings import Settings
 from anypod.store import SessionClass, Store
 from anypod.telemetry import Metrics
 from anypod.transport.access import Door
+from anypod.transport.wire import Wires
 
 
 @dataclass(slots=True)
@@ -55,8 +56,10 @@ class Replica:
         self.desk = Desk(self.hub, self.attachments, presence, publisher, verifier.verify)
         self.door = Door(verifier, settings.origins)
         self._wheel = Wheel(self.hub, self.attachments, presence, publisher)
-        self._drain = Drain(self.attachments, clock, Random(rng.getrandbits(64)))
+        self._drain = Drain(self.attachments, clock, rng)
         self._turning: asyncio.Task[None] | None = None
+        self._rng = rng
+        self.wires: Wires  # from `start` on: they belong to the loop
         streams = StreamOptions(outbox_bytes_max=settings.outbox_bytes_max, max_s=settings.max_stream_s)
         self.app: FastAPI = create_app(self.desk, self.door, rng, streams, __version__)
         self.admin_app: FastAPI = create_admin_app(self.metrics, lambda: self.is_ready)
@@ -68,6 +71,8 @@ class Replica:
     async def start(self) -> None:
         """Raises AnypodError with one clear line when the store cannot be used."""
         await self.hub.start()
+        settings = self.settings
+        self.wires = Wires(self.desk, self._rng, buffer_bytes_max=settings.outbox_bytes_max, stream_s_max=settings.max_stream_s)
         self._turning = asyncio.create_task(self._wheel.run(), name="wheel")
         self._phase.is_started = True
 

@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import uvicorn
 import uvloop
@@ -23,6 +23,7 @@ from anypod.core.errors import AnypodError
 from anypod.replica import Replica
 from anypod.settings import Settings
 from anypod.telemetry import configure_logging
+from anypod.transport.sniffer import sniffing
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,9 @@ class Process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
-        servers = [_server(self._replica.app, self._settings), _server(self._replica.admin_app, self._settings)]
+        is_lean = self._settings.transport == "lean"
+        http = sniffing(lambda: self._replica.wires, self._replica.door) if is_lean else "httptools"
+        servers = [_server(self._replica.app, self._settings, http), _server(self._replica.admin_app, self._settings, "httptools")]
         async with asyncio.TaskGroup() as group:
             running = [
                 group.create_task(server.serve(sockets=[at]), name="server") for server, at in zip(servers, (public, admin), strict=True)
@@ -110,11 +113,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _server(app: FastAPI, settings: Settings) -> _Server:
+def _server(app: FastAPI, settings: Settings, http: Any) -> _Server:
     idle_s = max((proxy.idle_timeout_ms for proxy in settings.proxies), default=0) // 1000
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=http,
         ws="websockets-sansio",
         ws_max_size=WS_SIZE_FACTOR * settings.frame_bytes_max,
         ws_ping_interval=None,  # the protocol has heartbeats of its own, on one wheel

@@ -14,7 +14,7 @@ from anypod.core.identity import SessionKey
 from anypod.hub.peer import Desk
 from anypod.store import Missing, Page
 from anypod.transport.access import Door
-from anypod.transport.websocket import session_key
+from anypod.transport.query import session_key
 
 SUBJECTS_MAX = 20_000  # buckets kept at once; 200 bytes each
 

@@ -6,49 +6,22 @@ Owns their form on HTTP. Must not know who raises them.
 import logging
 from typing import Final
 
-import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from anypod.core.errors import CODES, AnypodError, Code
+from anypod.core.problems import MEDIA_TYPE, problem_body, problem_headers
 from anypod.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 
-MEDIA_TYPE: Final = "application/problem+json"
 _CODE_OF_STATUS: Final[dict[int, Code]] = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 401: "not_authenticated"}
 
 
-class Problem(msgspec.Struct, omit_defaults=True):
-    """`code` is stable and for programs; `title` and `detail` are for people."""
-
-    title: str
-    status: int
-    code: str
-    detail: str | None = None
-    retry_after_ms: int | None = None
-
-
 def problem_response(error: AnypodError) -> Response:
-    row = error.row
-    problem = Problem(
-        title=row.title,
-        status=row.status,
-        code=error.code,
-        detail=error.message if error.message != row.title else None,
-        retry_after_ms=error.retry_after_ms,
-    )
-    body = msgspec.json.encode(problem)
-    if error.reset is not None:
-        body = error.reset[:-1] + b"," + body[1:]  # the members of session.reset beside those of the problem
-    headers = {"Cache-Control": "no-store"}
-    if error.retry_after_ms is not None:
-        headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
-    if row.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return Response(body, row.status, headers, media_type=MEDIA_TYPE)
+    return Response(problem_body(error), error.row.status, problem_headers(error), media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI, metrics: Metrics) -> None:

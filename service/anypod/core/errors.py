@@ -103,3 +103,8 @@ class AnypodError(Exception):
 
 def unavailable(retry_after_ms: int = 1_000) -> AnypodError:
     return AnypodError("unavailable", retry_after_ms=retry_after_ms)
+
+
+def close_reason(error: AnypodError) -> str:
+    """What a close frame says beside its code."""
+    return f"retry_after_ms={error.retry_after_ms}" if error.retry_after_ms is not None else error.message

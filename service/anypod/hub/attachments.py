@@ -66,7 +66,7 @@ class Attachments:
                 opened()
                 return
         except AnypodError as error:
-            self._hub.dismiss(subscriber, error.code, error.message)
+            self._hub.dismiss(subscriber, error)
             return
         self._hub.tasks.start(self._open_or_close(subscriber, ask, opened), "attach")
 
@@ -74,7 +74,7 @@ class Attachments:
         try:
             await self.open(subscriber, ask)
         except AnypodError as error:
-            self._hub.dismiss(subscriber, error.code, error.message)
+            self._hub.dismiss(subscriber, error)
         else:
             opened()
 
@@ -224,7 +224,7 @@ class Attachments:
             subscriber.device = ask.device
             place = (subscriber.author, ask.device)
             if (holder := session.devices.get(place)) is not None and holder is not subscriber:
-                self._hub.dismiss(holder, "replaced", "the same device has attached again")
+                self._hub.dismiss(holder, AnypodError("replaced", "the same device has attached again"))
             session.devices[place] = subscriber
 
     def _after_opening(self, subscriber: Subscriber, ask: Ask) -> None:

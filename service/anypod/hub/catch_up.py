@@ -92,7 +92,7 @@ class CatchUp:
                         return  # the hub wakes it after its resync
                 except AnypodError as error:
                     if not error.row.is_retryable:
-                        self._hub.dismiss(subscriber, error.code, error.message)
+                        self._hub.dismiss(subscriber, error)
                         return
                     await self._hub.clock.sleep(RETRY_S)
         finally:

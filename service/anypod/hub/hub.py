@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from anypod.clock import Clock
 from anypod.core.cursor import judge_place
-from anypod.core.errors import CLOSE_LEAVING, CODES, AnypodError
+from anypod.core.errors import CLOSE_LEAVING, CODES, AnypodError, Code, close_reason
 from anypod.core.frames import Closed, encode
 from anypod.core.identity import SessionKey
 from anypod.core.notices import ClosedNotice, DeletedNotice, DeviceNotice, SignalNotice, StateNotice, decode_notice, is_notice
@@ -103,13 +103,13 @@ class Hub:
         frame = bytes(signal.frame)
         for subscriber in tuple(session.members):
             wants = "presence" in subscriber.features if signal.is_presence else signal.to in (None, subscriber.device, subscriber.author)
-            if wants and subscriber.id != signal.origin:
+            if wants and subscriber.id != signal.origin and subscriber.paused_at is None:
                 subscriber.port.send(frame)
 
     def _replace_device(self, session: LocalSession, notice: DeviceNotice) -> None:
         holder = session.devices.get((notice.author, notice.device))
         if holder is not None and holder.id != notice.attachment:
-            self.dismiss(holder, "replaced", "the same device has attached again")
+            self.dismiss(holder, AnypodError("replaced"))
 
     # Loading.
 
@@ -255,9 +255,9 @@ class Hub:
             subscriber.port.send(frame)
             subscriber.port.close(1000, "the session is closed")
 
-    def drop(self, session: LocalSession, code: str, reason: str) -> None:
+    def drop(self, session: LocalSession, code: Code, reason: str) -> None:
         """The session is gone for everybody."""
-        self._dismiss_all(session, CODES[code].close or CLOSE_LEAVING, reason)  # type: ignore[index]
+        self._dismiss_all(session, CODES[code].close or CLOSE_LEAVING, reason)
 
     def _dismiss_all(self, session: LocalSession, close: int, reason: str) -> None:
         for subscriber in tuple(session.members):
@@ -265,10 +265,13 @@ class Hub:
             self.detach(subscriber)
         self._forget(session)
 
-    def dismiss(self, subscriber: Subscriber, code: str, reason: str) -> None:
-        """End one attachment with a code of the table."""
-        self.metrics.errors[code] += 1
-        subscriber.port.close(CODES[code].close or CLOSE_LEAVING, reason)  # type: ignore[index]
+    def dismiss(self, subscriber: Subscriber, error: AnypodError) -> None:
+        """End one attachment, or what was to become one."""
+        self.metrics.errors[error.code] += 1
+        if subscriber.phase is Phase.OPENING:
+            subscriber.port.refuse(error)
+        else:
+            subscriber.port.close(error.row.close or CLOSE_LEAVING, close_reason(error))
         self.detach(subscriber)
 
     def detach(self, subscriber: Subscriber) -> None:

@@ -94,6 +94,14 @@ class Peer:
         else:
             self.refuse(AnypodError("too_many_frames", "wait for session.restored before sending more"))
 
+    def admits_control(self) -> bool:
+        """May a control frame of the transport be answered? It counts like any other."""
+        self.subscriber.heard_at = now = self._desk.hub.clock.now()
+        if self._bucket.take(now) > 0:
+            self.refuse(AnypodError("too_many_frames"))
+            return False
+        return True
+
     def _first(self, text: bytes) -> None:
         try:
             frame = frames.decode_client(text)
@@ -112,7 +120,7 @@ class Peer:
     def refuse(self, error: AnypodError) -> None:
         """End the attachment: the client is told why."""
         self.port.send(frames.error_frame(error))
-        self._desk.hub.dismiss(self.subscriber, error.code, error.message)
+        self._desk.hub.dismiss(self.subscriber, error)
 
     def _handle(self, text: bytes, is_binary: bool) -> None:
         if self.subscriber.phase is Phase.GONE:

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
 
 from anypod.auth import Principal
+from anypod.core.errors import AnypodError
 from anypod.hub.batch import Batch
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class Port(Protocol):
     def close(self, code: int, reason: str = "") -> None:
         """Say goodbye after what was sent before; a port that cannot be written to is aborted after a while."""
 
+    def refuse(self, error: AnypodError) -> None:
+        """The attachment does not come about."""
+
     def abort(self) -> None:
         """Give the connection up at once."""
 
@@ -42,13 +46,15 @@ class Phase(Enum):
 class Subscriber:
     """`cursor`: proof of the newest event served at or below `seq`; "" when none was (then nothing needs proof).
 
-    `paused_at`: when the port stopped taking more, None while it does; `heard_at`: when its client was last heard. Both in clock seconds.
+    `ends_at`: when it is asked to come again. `paused_at`: when the port stopped taking more, None while it does.
+    `heard_at`: when its client was last heard. All in clock seconds.
     """
 
     __slots__ = (
         "author",
         "cursor",
         "device",
+        "ends_at",
         "features",
         "fold",
         "has_client_beats",
@@ -77,6 +83,7 @@ class Subscriber:
         self.fold = False
         self.has_client_beats = False
         self.heard_at = now
+        self.ends_at = float("inf")
         self.paused_at: float | None = None
         self.is_replaying = False
 

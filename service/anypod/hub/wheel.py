@@ -8,7 +8,7 @@ import logging
 from typing import Final
 
 from anypod.core import frames
-from anypod.core.errors import AnypodError
+from anypod.core.errors import CLOSE_LEAVING, AnypodError
 from anypod.hub.attachments import Attachments
 from anypod.hub.hub import Hub
 from anypod.hub.presence import RENEW_S, Presence
@@ -73,7 +73,10 @@ class Wheel:
             if subscriber.phase is Phase.GONE or session is None:
                 continue
             if subscriber.has_client_beats and now - subscriber.heard_at > silence_s:
-                self._hub.dismiss(subscriber, "heartbeat_missed", "nothing was heard for too long")
+                self._hub.dismiss(subscriber, AnypodError("heartbeat_missed", "nothing was heard for too long"))
+                continue
+            if now > subscriber.ends_at:
+                subscriber.port.close(CLOSE_LEAVING, "max_stream_s")
                 continue
             if self._is_credential_over(subscriber, wall_ms) or subscriber.paused_at is not None:
                 continue
@@ -85,7 +88,7 @@ class Wheel:
     def _is_credential_over(self, subscriber: Subscriber, wall_ms: int) -> bool:
         left_ms = int(subscriber.principal.expires_at * 1000) - wall_ms
         if left_ms <= 0:
-            self._hub.dismiss(subscriber, "not_authenticated", "the credential has expired")
+            self._hub.dismiss(subscriber, AnypodError("not_authenticated", "the credential has expired"))
             return True
         if left_ms <= EXPIRY_NOTICE_MS + self._hub.options.heartbeat_ms:
             subscriber.port.send(frames.encode(frames.AuthExpiring(in_ms=left_ms)))
@@ -113,7 +116,7 @@ class Wheel:
         for subscriber in tuple(self._hub.stalled):
             if subscriber.paused_at is not None and now - subscriber.paused_at > limit:
                 self._hub.metrics.slow_consumers_closed += 1
-                self._hub.dismiss(subscriber, "slow_consumer", "resume from the cursor")
+                self._hub.dismiss(subscriber, AnypodError("slow_consumer", "resume from the cursor"))
                 self._aborts[subscriber] = now + ABORT_AFTER_S
         for subscriber in [one for one, at in self._aborts.items() if at <= now]:
             del self._aborts[subscriber]
@@ -129,7 +132,7 @@ class Wheel:
             if now - since <= self._hub.options.init_s_max:
                 return
             del self._attachments.opening[subscriber]
-            self._hub.dismiss(subscriber, "malformed", f"no session.init within {self._hub.options.init_s_max:g} s")
+            self._hub.dismiss(subscriber, AnypodError("malformed", f"no session.init within {self._hub.options.init_s_max:g} s"))
 
 
 def _at(items: list[Subscriber] | list[LocalSession], index: int, slices: int) -> int:

@@ -54,6 +54,10 @@ class Settings(BaseSettings):
     replica: str = Field(default_factory=_replica_name, description="The name of this replica, its host's unless set.")
     dev: bool = Field(default=False, description="Development: credentials are signed with a secret that everybody knows. Loopback only.")
 
+    transport: Literal["lean", "portable"] = Field(
+        "lean", description="lean: WebSockets and SSE on protocols of our own; portable: through ASGI, as in an application of yours."
+    )
+
     jwt_secret: SecretStr | None = Field(default=None, description="The secret of credentials signed with HS256, at least 32 bytes.")
     jwt_issuer: str | None = Field(default=None, description="The issuer that credentials must name.")
     jwt_audience: str = Field(default="anypod", min_length=1, description="The audience that credentials must name.")

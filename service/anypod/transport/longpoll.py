@@ -7,7 +7,8 @@ import asyncio
 from typing import Final
 
 from anypod.auth import Principal
-from anypod.core.event import FRAME_START, is_binary, position
+from anypod.core.errors import AnypodError
+from anypod.core.event import FRAME_START, is_binary
 from anypod.hub.ask import Ask
 from anypod.hub.batch import Batch
 from anypod.hub.peer import Desk
@@ -33,6 +34,9 @@ class _FirstEvents:
     def close(self, code: int, reason: str = "") -> None:
         self.has_ended.set()
 
+    def refuse(self, error: AnypodError) -> None:
+        self.has_ended.set()
+
     def abort(self) -> None:
         self.has_ended.set()
 
@@ -52,7 +56,3 @@ async def wait_for_events(desk: Desk, principal: Principal, ask: Ask, wait_s: fl
         return
     finally:
         desk.attachments.detach(subscriber)
-
-
-def last_cursor(events: list[bytes], otherwise: str) -> str:
-    return position(events[-1]).cursor if events else otherwise

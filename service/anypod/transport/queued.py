@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from anypod.core.errors import AnypodError, close_reason
 from anypod.core.outbox import Outbox
 from anypod.hub.batch import Batch
 from anypod.hub.catch_up import CatchUp
@@ -52,6 +53,9 @@ class QueuedPort:
         if self._goodbye is None:
             self._goodbye = Goodbye(code, reason)
             self._wake.set()
+
+    def refuse(self, error: AnypodError) -> None:
+        self.close(error.row.close or 1011, close_reason(error))
 
     def abort(self) -> None:
         self._outbox.clear()

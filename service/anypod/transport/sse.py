@@ -44,6 +44,11 @@ def retry(rng: Random) -> bytes:
     return b"retry: %d\n\n" % rng.randrange(RETRY_MS // 2, RETRY_MS * 3 // 2)
 
 
+def wait_ms(line: bytes) -> int:
+    """What `retry` said."""
+    return int(line[len(b"retry: ") :])
+
+
 class Stream:
     """One stream; `open` it before the response begins, then send what `chunks` yields."""
 
@@ -90,5 +95,5 @@ class Stream:
     def _farewell(self, goodbye: Goodbye) -> bytes:
         """Whatever ends the stream, the browser's own reconnect goes on from the last id."""
         wait = retry(self._rng)
-        frame = frames.encode(frames.Goaway(reason=goodbye.reason, reconnect_after_ms=int(wait[7:-2])))
+        frame = frames.encode(frames.Goaway(reason=goodbye.reason, reconnect_after_ms=wait_ms(wait)))
         return encode_frame(frame) + wait

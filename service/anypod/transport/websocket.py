@@ -5,18 +5,16 @@ Owns frames on and off an ASGI WebSocket, and the close codes. Must not know wha
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from anypod.core.errors import CLOSE_GONE, CODES, AnypodError
+from anypod.core.errors import CLOSE_GONE, CODES, AnypodError, close_reason
 from anypod.core.event import is_binary
 from anypod.core.frames import SUBPROTOCOL, error_frame
-from anypod.core.identity import SessionKey, is_name
-from anypod.hub.ask import Ask
 from anypod.hub.peer import Desk, Peer
 from anypod.transport.access import Door
+from anypod.transport.query import ask_of_query, has_ask, session_key
 from anypod.transport.queued import Goodbye, QueuedPort
 
 logger = logging.getLogger(__name__)
@@ -39,11 +37,11 @@ class WebSocketRoute:
         try:
             principal = await self._door.principal(websocket.headers, offered)
             key = session_key(principal.tenant, websocket.path_params["session_id"])
-            ask = ask_of_query(key, websocket.query_params)
+            ask = ask_of_query(key, websocket.query_params) if has_ask(websocket.query_params) else None
         except AnypodError as error:
             self._desk.hub.metrics.errors[error.code] += 1
             await websocket.send_text(error_frame(error).decode())
-            await websocket.close(CODES[error.code].close or CLOSE_GONE, close_reason(error))
+            await websocket.close(CODES[error.code].close or CLOSE_GONE, close_reason(error)[:REASON_BYTES_MAX])
             return
         task = asyncio.current_task()
         assert task is not None
@@ -91,41 +89,3 @@ class WebSocketRoute:
                     await websocket.close(taken.code, taken.reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore"))
         except (WebSocketDisconnect, TimeoutError, RuntimeError):
             return  # the client went first
-
-
-def session_key(tenant: str, session_id: str) -> SessionKey:
-    """Raises AnypodError `malformed`."""
-    if not is_name(session_id):
-        raise AnypodError("malformed", "a session id is 1 to 64 of A-Z a-z 0-9 _ . : -")
-    return SessionKey(tenant, session_id)  # type: ignore[arg-type]
-
-
-def close_reason(error: AnypodError) -> str:
-    return f"retry_after_ms={error.retry_after_ms}" if error.retry_after_ms is not None else error.message[:REASON_BYTES_MAX]
-
-
-def ask_of_query(key: SessionKey, query: Mapping[str, str]) -> Ask | None:
-    """The fields of session.init in the upgrade's query, None without any: then the frame itself comes. Raises AnypodError `malformed`."""
-    if "after" not in query and "resume" not in query:
-        return None
-    history = query.get("history")
-    if history is not None and not history.isdecimal():
-        raise AnypodError("malformed", "history must be a number")
-    return Ask(
-        key=key,
-        after=query.get("after"),
-        resume=flag(query, "resume"),
-        fold=flag(query, "fold") if "fold" in query else None,
-        class_name=query.get("class"),
-        device=query.get("device"),
-        features=tuple(part for part in query.get("features", "").split(",") if part),
-        history=int(history) if history else None,
-    )
-
-
-def flag(query: Mapping[str, str], name: str) -> bool:
-    """Raises AnypodError `malformed` for anything but true and false."""
-    value = query.get(name, "false").lower()
-    if value not in ("true", "false", "1", "0"):
-        raise AnypodError("malformed", f"{name} must be true or false")
-    return value in ("true", "1")

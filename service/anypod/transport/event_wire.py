@@ -1,0 +1,131 @@
+"""A session's SSE stream straight on the transport: one object a connection, no task, queue or event.
+
+Owns the life of one stream: its head, deliveries as chunks (RFC 9112, 7.1), its end. Must not know what is streamed.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+from anypod.auth import Principal
+from anypod.core import frames
+from anypod.core.errors import AnypodError
+from anypod.core.problems import MEDIA_TYPE, problem_body, problem_headers
+from anypod.hub.ask import Ask
+from anypod.hub.batch import Batch
+from anypod.hub.subscriber import Subscriber
+from anypod.transport import sse
+from anypod.transport.wire import Wires
+
+_HEAD: Final = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\n"
+    b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+)
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def chunks_of(batch: Sequence[bytes]) -> bytes:
+    """The batch as one chunk: encoded once, whoever gets it."""
+    return chunk(sse.encode(batch))
+
+
+class EventWire(asyncio.Protocol):
+    """The port of its subscriber (hub.subscriber.Port). Before `begin` nothing but an error has been sent."""
+
+    __slots__ = ("_answers", "_connections", "_has_begun", "_is_closing", "_shared", "_transport", "subscriber")
+
+    def __init__(self, shared: Wires, transport: asyncio.Transport, connections: set[Any], principal: Principal) -> None:
+        self._shared = shared
+        self._transport = transport
+        self._connections = connections
+        self._answers: list[bytes] = []
+        self._has_begun = False
+        self._is_closing = False
+        self.subscriber: Subscriber = shared.desk.attachments.subscriber(self, principal)
+        self.subscriber.ends_at = shared.desk.hub.clock.now() + shared.stream_s_max * shared.rng.uniform(0.9, 1.0)
+        transport.set_write_buffer_limits(high=shared.buffer_bytes_max)
+        connections.add(self)
+
+    def begin(self, ask: Ask) -> None:
+        self._shared.desk.attachments.attach(self.subscriber, ask, _nothing_more)
+
+    # From the client, which has nothing to say.
+
+    def data_received(self, data: bytes) -> None:
+        return
+
+    def pause_writing(self) -> None:
+        self._shared.desk.hub.catch_up.fall_behind(self.subscriber)
+
+    def resume_writing(self) -> None:
+        self._shared.desk.hub.catch_up.writable(self.subscriber)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        self._is_closing = True
+        self._shared.desk.attachments.detach(self.subscriber)
+
+    # From the hub (hub.subscriber.Port).
+
+    def deliver(self, batch: Batch) -> None:
+        self._write(batch.encoded(chunks_of))
+
+    def send(self, frame: bytes) -> None:
+        if not self._answers:
+            self._shared.flush_soon(self)
+        self._answers.append(chunk(sse.encode_frame(frame)))
+
+    def flush(self) -> None:
+        if self._answers:
+            self._write(b"")
+
+    def _write(self, data: bytes) -> None:
+        if self._answers:
+            answers, self._answers = self._answers, []
+            data = b"".join((*answers, data))
+        if not self._has_begun:
+            self._has_begun = True
+            data = _HEAD + chunk(sse.retry(self._shared.rng)) + data
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self, code: int, reason: str = "") -> None:
+        """The end of the stream, in the stream: an error status would stop a browser for good."""
+        if self._is_closing:
+            return
+        self._is_closing = True
+        wait = sse.retry(self._shared.rng)
+        goaway = frames.encode(frames.Goaway(reason=reason, reconnect_after_ms=sse.wait_ms(wait)))
+        self._write(chunk(sse.encode_frame(goaway) + wait) + _LAST_CHUNK)
+        self._transport.close()
+
+    def refuse(self, error: AnypodError) -> None:
+        """Before the stream has begun an error may have its status."""
+        if self._has_begun:
+            self.close(error.row.close or 0, error.message)
+            return
+        self._is_closing = True
+        self._transport.write(problem(error))
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def shutdown(self) -> None:
+        self.close(1012, "the replica is leaving")
+
+
+def problem(error: AnypodError) -> bytes:
+    """A whole response."""
+    body = problem_body(error)
+    headers = problem_headers(error) | {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {error.row.status} {error.code}\r\n{lines}\r\n".encode() + body
+
+
+def _nothing_more() -> None:
+    """A stream has nothing to say once it is open."""

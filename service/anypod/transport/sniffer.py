@@ -1,0 +1,144 @@
+"""The first bytes of a connection decide who serves it.
+
+Owns the choice: WebSockets and SSE streams of sessions go to lean protocols of our own, everything else to the HTTP server
+behind. Must not know what either does with it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from anypod.auth import Principal
+from anypod.core.errors import AnypodError
+from anypod.hub.peer import Peer
+from anypod.transport.access import Door
+from anypod.transport.event_wire import EventWire, problem
+from anypod.transport.head import HEAD_BYTES_MAX, PATH_START, Head, HeadError, parse_head, subprotocols, upgrade_response
+from anypod.transport.query import ask_of_query, has_ask, session_key
+from anypod.transport.wire import Wire, Wires
+
+_HEAD_END: Final = b"\r\n\r\n"
+_HEAD_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Sniffer(asyncio.Protocol):
+    __slots__ = ("_buffer", "_door", "_hand_over", "_state", "_transport", "_wires")
+
+    def __init__(self, wires: Wires, door: Door, state: ServerState, hand_over: Callable[[], asyncio.Protocol]) -> None:
+        self._wires = wires
+        self._door = door
+        self._state = state
+        self._hand_over = hand_over
+        self._buffer = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+
+    def data_received(self, data: bytes) -> None:
+        if self._buffer:
+            data = self._buffer + data
+        if not data.startswith(PATH_START):
+            if PATH_START.startswith(data):
+                self._buffer = data
+            else:
+                self._leave(data)
+            return
+        end = data.find(_HEAD_END, 0, HEAD_BYTES_MAX)
+        if end >= 0:
+            self._decide(data, end)
+        elif len(data) < HEAD_BYTES_MAX:
+            self._buffer = data
+        else:
+            self._transport.write(_HEAD_TOO_LARGE)
+            self._transport.close()
+
+    def _decide(self, data: bytes, end: int) -> None:
+        head = parse_head(data[:end])
+        rest = data[end + len(_HEAD_END) :]
+        if head is None or not (head.is_upgrade or head.is_stream):
+            self._leave(data)
+            return
+        self._buffer = b""
+        self._state.total_requests += 1
+        try:
+            response = upgrade_response(head) if head.is_upgrade else b""
+            principal = self._door.known(head.headers, subprotocols(head))
+        except HeadError as error:
+            self._transport.write(error.response)
+            self._transport.close()
+        except AnypodError as error:
+            self._refuse(head, response, error)
+        else:
+            if principal is not None:
+                self._admit(head, response, rest, principal)
+            else:
+                self._transport.pause_reading()  # until it is known who asks
+                self._wires.desk.hub.tasks.start(self._verify(head, response, rest), "verify")
+
+    async def _verify(self, head: Head, response: bytes, rest: bytes) -> None:
+        try:
+            principal = await self._door.principal(head.headers, subprotocols(head))
+        except AnypodError as error:
+            self._refuse(head, response, error)
+            return
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._admit(head, response, rest, principal)
+
+    def _refuse(self, head: Head, response: bytes, error: AnypodError) -> None:
+        """A page sees nothing but close codes, so even a refused upgrade is made first."""
+        if head.is_upgrade:
+            self._transport.write(response)
+            wire = Wire(self._wires, self._transport, self._state.connections)
+            self._transport.set_protocol(wire)
+            wire.refuse(error)
+        else:
+            self._wires.desk.hub.metrics.errors[error.code] += 1
+            self._transport.write(problem(error))
+            self._transport.close()
+
+    def _admit(self, head: Head, response: bytes, rest: bytes, principal: Principal) -> None:
+        try:
+            key = session_key(principal.tenant, head.session_id)
+            begins_now = head.is_stream or has_ask(head.query)
+            ask = ask_of_query(key, head.query, last_event_id=head.headers.get("last-event-id")) if begins_now else None
+        except AnypodError as error:
+            self._refuse(head, response, error)
+            return
+        if ask is not None and head.is_stream:
+            stream = EventWire(self._wires, self._transport, self._state.connections, principal)
+            self._transport.set_protocol(stream)
+            stream.begin(ask)
+            return
+        wire = Wire(self._wires, self._transport, self._state.connections)
+        wire.peer = Peer(self._wires.desk, wire, principal, key)
+        self._transport.set_protocol(wire)
+        wire.greet(response)
+        if ask is not None:
+            wire.peer.begin(ask)
+        if rest:
+            wire.data_received(rest)
+
+    def _leave(self, data: bytes) -> None:
+        """Not ours."""
+        protocol = self._hand_over()
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(data)
+
+
+def sniffing(wires: Callable[[], Wires], door: Door) -> Callable[..., asyncio.Protocol]:
+    """What uvicorn's `http=` takes: it is called for each connection. `wires` is asked once the loop runs."""
+
+    def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:
+        def hand_over() -> asyncio.Protocol:
+            return HttpToolsProtocol(config, server_state, app_state, _loop)
+
+        return Sniffer(wires(), door, server_state, hand_over)
+
+    return protocol

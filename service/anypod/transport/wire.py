@@ -1,0 +1,174 @@
+"""A session's WebSocket straight on the transport: one object a connection, no task, queue, timer or event.
+
+Owns the life of one WebSocket: the messages of the client to its peer, the hub's deliveries in one write each, the close
+handshake. Must not know what a frame means, nor how the upgrade was recognised.
+"""
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final, Protocol
+
+from anypod.core.errors import AnypodError, close_reason
+from anypod.hub.batch import Batch
+from anypod.hub.peer import Desk, Peer
+from anypod.transport.frame_reader import (
+    FrameError,
+    FrameReader,
+    Message,
+    Opcode,
+    close_code_of,
+    close_frame,
+    control,
+    framed,
+    join_framed,
+)
+
+GOODBYE_S_MAX: Final = 2.0  # for the client's answer to our close frame; then the connection is given up
+
+
+class Flushes(Protocol):
+    def flush(self) -> None: ...
+
+
+class Wires:
+    """What all WebSockets of a replica share: the answers that leave together at the end of a turn of the loop."""
+
+    def __init__(self, desk: Desk, rng: Random, *, buffer_bytes_max: int, stream_s_max: float) -> None:
+        self.desk = desk
+        self.rng = rng
+        self.buffer_bytes_max = buffer_bytes_max  # beyond it a transport takes no more deliveries until it is half empty
+        self.stream_s_max = stream_s_max
+        self._loop = asyncio.get_running_loop()
+        self._dirty: list[Flushes] = []
+
+    def flush_soon(self, wire: "Flushes") -> None:
+        if not self._dirty:
+            self._loop.call_soon(self._flush)
+        self._dirty.append(wire)
+
+    def _flush(self) -> None:
+        dirty, self._dirty = self._dirty, []
+        for wire in dirty:
+            wire.flush()
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
+        self._loop.call_later(seconds, callback)
+
+
+class Wire(asyncio.Protocol):
+    """`peer` is set right after construction. The port of its subscriber (hub.subscriber.Port)."""
+
+    __slots__ = ("_answers", "_connections", "_is_closing", "_reader", "_shared", "_transport", "peer")
+
+    def __init__(self, shared: Wires, transport: asyncio.Transport, connections: set[Any]) -> None:
+        self.peer: Peer | None = None
+        self._shared = shared
+        self._transport = transport
+        self._connections = connections  # the server's: it says goodbye to whoever is left at its end
+        self._reader = FrameReader(shared.desk.hub.options.limits.frame_bytes)
+        self._answers: list[bytes] = []
+        self._is_closing = False
+        transport.set_write_buffer_limits(high=shared.buffer_bytes_max)
+        connections.add(self)
+
+    # From the client.
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_closing and self._reader.error is not None:
+            return
+        for message in self._reader.feed(data):
+            self._on_message(message)
+        if self._reader.error is not None and not self._is_closing:
+            self.close(self._reader.error.code, self._reader.error.reason)
+
+    def _on_message(self, message: Message) -> None:
+        opcode, payload = message
+        if opcode == Opcode.CLOSE:
+            self._on_close(payload)
+        elif self._is_closing or self.peer is None:
+            return
+        elif opcode <= Opcode.BINARY:
+            self.peer.receive(payload, is_binary=opcode == Opcode.BINARY)
+        elif opcode == Opcode.PING and self.peer.admits_control():
+            self._write(control(Opcode.PONG, payload))
+
+    def _on_close(self, payload: bytes) -> None:
+        """The client's close frame: the answer to ours, or its own, which is answered."""
+        if not self._is_closing:
+            try:
+                code = close_code_of(payload)
+                answer = control(Opcode.CLOSE, payload[:2]) if code != 1005 else control(Opcode.CLOSE)
+            except FrameError as error:
+                answer = close_frame(error.code, error.reason)
+            self._is_closing = True
+            self._write(answer)
+            self._shared.call_later(GOODBYE_S_MAX, self._give_up)
+        self._transport.close()
+
+    def pause_writing(self) -> None:
+        if self.peer is not None:
+            self._shared.desk.hub.catch_up.fall_behind(self.peer.subscriber)
+            self._shared.desk.hub.metrics.outbox_overflows += 1
+        self._transport.pause_reading()  # who does not read is not read from either
+
+    def resume_writing(self) -> None:
+        self._transport.resume_reading()
+        if self.peer is not None:
+            self._shared.desk.hub.catch_up.writable(self.peer.subscriber)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._connections.discard(self)
+        self._is_closing = True
+        if self.peer is not None:
+            self.peer.gone()
+
+    # From the hub (hub.subscriber.Port).
+
+    def greet(self, response: bytes) -> None:
+        """The answer to the upgrade. It leaves with the first frames, if they follow at once."""
+        self._shared.flush_soon(self)
+        self._answers.append(response)
+
+    def deliver(self, batch: Batch) -> None:
+        self._write(batch.encoded(join_framed))
+
+    def send(self, frame: bytes) -> None:
+        if not self._answers:
+            self._shared.flush_soon(self)
+        self._answers.append(framed(frame))
+
+    def flush(self) -> None:
+        if self._answers:
+            self._write(b"")
+
+    def _write(self, data: bytes) -> None:
+        """Everything in order: answers that wait go first."""
+        if self._answers:
+            answers, self._answers = self._answers, []
+            data = b"".join((*answers, data))
+        if not self._transport.is_closing():
+            self._transport.write(data)
+
+    def close(self, code: int, reason: str = "") -> None:
+        if self._is_closing:
+            return
+        self._write(close_frame(code, reason))
+        self._is_closing = True
+        self._shared.call_later(GOODBYE_S_MAX, self._give_up)
+
+    def _give_up(self) -> None:
+        if not self._transport.is_closing() or self._transport.get_write_buffer_size():
+            self._transport.abort()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def refuse(self, error: AnypodError) -> None:
+        self._shared.desk.hub.metrics.errors[error.code] += 1
+        self.close(error.row.close or 1011, close_reason(error))
+
+    # From the server, at its end.
+
+    def shutdown(self) -> None:
+        self.close(1012, "the replica is leaving")
