@@ -6,6 +6,7 @@ Owns the construction and the order of start and end. Must not know the server t
 import asyncio
 from dataclasses import dataclass
 from random import Random
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from fastapi import FastAPI
 
@@ -49,7 +50,7 @@ class Replica:
         self._phase = Phase()
         self._fetcher = Fetcher()
         verifier = verifier_of(settings, clock, self._fetcher)
-        self.hub = Hub(store_of(settings, clock, rng, self.metrics), clock, self.metrics, hub_options(settings))
+        self.hub = Hub(store_of(settings, clock, rng), clock, self.metrics, hub_options(settings))
         presence = Presence(self.hub)
         self.attachments = Attachments(self.hub, presence, rng)
         publisher = Publisher(self.hub.store, clock, self.metrics, self.hub.tasks)
@@ -106,18 +107,25 @@ def hub_options(settings: Settings) -> HubOptions:
     )
 
 
-def store_of(settings: Settings, clock: Clock, rng: Random, metrics: Metrics) -> Store:
+def store_of(settings: Settings, clock: Clock, rng: Random) -> Store:
     match settings.store:
         case "memory":
             return MemoryStore(MemoryServer(clock, rng))
         case "redis":
-            password = settings.redis_password.get_secret_value() if settings.redis_password else None
             options = RedisOptions(
-                url=settings.redis_url,
-                password=password,
+                url=_with_password(settings.redis_url, settings.redis_password.get_secret_value() if settings.redis_password else None),
                 prefix=settings.key_prefix,
-                append_deadline_s=settings.append_deadline_s,
-                append_queue_max=settings.append_queue_max,
-                append_queue_bytes_max=settings.append_queue_bytes_max,
+                append_wait_s=settings.append_deadline_s,
+                appends_max=settings.append_queue_max,
+                append_bytes_max=settings.append_queue_bytes_max,
             )
-            return RedisStore(options, clock, rng, metrics)
+            return RedisStore(options, clock, rng)
+
+
+def _with_password(url: str, password: str | None) -> str:
+    """A password from a setting of its own, unless the URL holds one."""
+    parts = urlsplit(url)
+    if password is None or parts.password is not None:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))

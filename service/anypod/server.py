@@ -8,6 +8,7 @@ alone would close every socket within milliseconds, and all clients would come t
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -31,6 +32,7 @@ BACKLOG: Final = 4_096  # connections that wait for accept: a storm of reconnect
 KEEP_ALIVE_SLACK_S: Final = 10  # longer than any proxy keeps an idle connection, so that it never sends into a closing one
 KEEP_ALIVE_S_MIN: Final = 75
 WS_SIZE_FACTOR: Final = 4  # frames a little too large get our own close code; beyond that the server's
+COLLECTOR_THRESHOLDS: Final = (50_000, 20, 50)  # allocations before a look at the young; with the default a third of a core goes there
 STOP_S_MAX: Final = 2  # for requests that still run when everybody has been sent away
 
 
@@ -60,6 +62,7 @@ class Process:
             public = sockets.enter_context(_listen(settings.host, settings.port, settings.unwritable_s_max))
             admin = sockets.enter_context(_listen(*settings.admin_address, settings.unwritable_s_max))
             await self._replica.start()
+            _calm_collector()
             try:
                 await self._serve(public, admin)
             finally:
@@ -103,6 +106,13 @@ class Process:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     await event.wait()
+
+
+def _calm_collector() -> None:
+    """What was made so far stays for good, and what a frame allocates dies by its count: look for cycles rarely."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 class _Server(uvicorn.Server):

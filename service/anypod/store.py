@@ -7,12 +7,14 @@ missing and foreign sessions, `storage_full`, and the codes named at each method
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from anypod.core.cursor import Facts
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft, Receipt
 from anypod.core.identity import SessionKey, Subject, TenantId
+
+DRAFTS_MAX: Final = 1_000  # drafts in one append: what a script can pass to one command; more are `too_large`
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class Append(NamedTuple):
     Every draft may be refused, and all with it: `conflict` (same id, another body), `closed`, `fenced` (its turn's fence is not
     the live one), `quota_exceeded`. A draft whose id the log remembers is answered with the first receipt, as a duplicate; when
     all are, `expect` is not looked at.
+    Not `is_atomic`: each draft is judged by itself, and in place of its receipt there may be its error; their ids differ, and
+    there is neither `expect` nor `patch`.
     """
 
     key: SessionKey
@@ -107,6 +111,7 @@ class Append(NamedTuple):
     owner: Subject | None = None
     expect: str | None = None
     patch: Patch | None = None
+    is_atomic: bool = True
 
 
 class Head(NamedTuple):
@@ -130,7 +135,8 @@ class Listing(NamedTuple):
     active_ms: int
 
 
-Done = Callable[[Sequence[Receipt] | AnypodError], None]
+Results = Sequence[Receipt | AnypodError]
+Done = Callable[[Results | AnypodError], None]
 
 
 class Sink(Protocol):
@@ -214,7 +220,10 @@ class Store(Protocol):
     async def leave(self, key: SessionKey, member: str) -> None: ...
 
 
-def reraise(result: Sequence[Receipt] | AnypodError) -> Sequence[Receipt]:
+def reraise(result: Results | AnypodError) -> Sequence[Receipt]:
+    """The receipts of an atomic append. Raises its error."""
     if isinstance(result, AnypodError):
         raise result
-    return result
+    receipts = [one for one in result if isinstance(one, Receipt)]
+    assert len(receipts) == len(result)
+    return receipts

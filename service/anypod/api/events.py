@@ -23,7 +23,7 @@ from anypod.core.identity import SessionKey, is_name
 from anypod.hub.ask import Ask
 from anypod.hub.attachments import HISTORY_MAX
 from anypod.hub.catch_up import end_of
-from anypod.hub.requests import append_request, history_frame
+from anypod.hub.requests import draft_of, history_frame
 from anypod.hub.session import common_cursor
 from anypod.store import Append, Missing, Page, Snapshot
 from anypod.transport import sse
@@ -145,10 +145,8 @@ def _drafts(
     for index, body in enumerate(bodies):
         event_id = body.id or (stem if len(bodies) == 1 else f"{stem[:60]}.{index}")
         payload = _payload(body)
-        asked = append_request(
-            principal, key, body.as_frame(event_id), payload, ts_ms=hub.clock.wall_ms(), bytes_max=hub.options.limits.data_bytes
-        )
-        made += asked.drafts
+        frame = body.as_frame(event_id)
+        made.append(draft_of(principal, frame, payload, ts_ms=hub.clock.wall_ms(), bytes_max=hub.options.limits.data_bytes))
     if sum(draft.size for draft in made) > LIST_BYTES_MAX and len(made) > 1:
         raise AnypodError("too_large", f"a list is at most {LIST_BYTES_MAX} bytes and {LIST_MAX} events")
     return made

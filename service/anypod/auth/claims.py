@@ -28,7 +28,7 @@ class Header(Struct):
     alg: str
     kid: str | None = None
     typ: str | None = None
-    crit: msgspec.Raw | None = None
+    crit: object = None
 
 
 class _Grant(Struct):

@@ -7,7 +7,7 @@ Must not know where keys come from.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from joserfc import jws
@@ -17,15 +17,15 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from msgspec import Struct
 
 from anypod.core.errors import AnypodError
+from anypod.settings import SECRET_BYTES_MIN, Algorithm
 
-SECRET_BYTES_MIN: Final = 32  # as long as HS256's output: RFC 7518, 3.2
 KEYS_MAX: Final = 100  # of one set; providers publish two to ten
 CREDENTIAL_BYTES_MAX: Final = 8_192  # what common proxies let through as one header
 _RSA_BYTES: Final = range(256, 1_025)  # of the modulus: 2,048 bits at least, and a bound on the work of a check
 
 _RSA_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVE_ALGORITHMS: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
-ALGORITHMS: Final = frozenset({"HS256", *_RSA_ALGORITHMS, *_CURVE_ALGORITHMS.values()})
+ALGORITHMS: Final[frozenset[str]] = frozenset(get_args(Algorithm))
 
 
 @dataclass(frozen=True, slots=True)

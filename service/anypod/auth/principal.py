@@ -35,9 +35,14 @@ class Principal:
     sessions: tuple[str, ...] | None = None
     kinds: tuple[str, ...] | None = None
     author: bytes = field(init=False, repr=False, compare=False)
+    _names: frozenset[str] = field(init=False, repr=False, compare=False)  # of the kinds: asked for every event
+    _starts: tuple[str, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        kinds = self.kinds if self.kinds is not None else ("*",) if "turn" in self.can else _CLIENT_KINDS
         object.__setattr__(self, "author", author_json(self.subject))
+        object.__setattr__(self, "_names", frozenset(kinds))
+        object.__setattr__(self, "_starts", tuple(pattern[:-1] for pattern in kinds if pattern.endswith("*")))
 
     @property
     def is_admin(self) -> bool:
@@ -61,12 +66,9 @@ class Principal:
         """
         if "publish" not in self.can or kind in _REPLICA_KINDS:
             return False
-        is_worker = "turn" in self.can
-        if (has_turn or _is_worker_kind(kind)) and not is_worker:
+        if "turn" not in self.can and (has_turn or _is_worker_kind(kind)):
             return False
-        if self.kinds is not None:
-            return _matches(kind, self.kinds)
-        return is_worker or _matches(kind, _CLIENT_KINDS)
+        return kind in self._names or kind.startswith(self._starts)
 
     def reaches(self, session: SessionId | str, owner: Subject | None) -> bool:
         """Is this session of its tenant within its reach; `owner` None: nobody has created it yet."""

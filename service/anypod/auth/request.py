@@ -52,12 +52,11 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str])
 def _split(origin: str) -> tuple[str, str, int] | None:
     try:
         parts = urlsplit(origin)
-        port = parts.port or _PORTS.get(parts.scheme)
-    except ValueError:
+        port = parts.port or _PORTS[parts.scheme]
+    except (ValueError, KeyError):
         return None
-    if parts.scheme not in _PORTS or not parts.hostname or port is None or f"{parts.scheme}://{parts.netloc}" != origin:
-        return None
-    return parts.scheme, parts.hostname, port
+    is_bare = f"{parts.scheme}://{parts.netloc}" == origin and "@" not in origin
+    return (parts.scheme, parts.hostname, port) if is_bare and parts.hostname else None
 
 
 def _is_same_host(parts: tuple[str, str, int], host: str | None) -> bool:

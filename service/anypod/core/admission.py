@@ -7,7 +7,7 @@ publishes and creations of a subject.
 from collections import OrderedDict
 from typing import Final
 
-_ROUNDING_S: Final = 1e-9  # who waits exactly as long as told is not refused over the last bit of a float
+_ROUNDING_S: Final = 1e-6  # who waits exactly as long as told is not refused over the last bits of a float
 
 
 class Bucket:

@@ -22,6 +22,8 @@ DELTA_KINDS: Final = frozenset({"token", "reasoning"})
 WORKER_KINDS: Final = frozenset({"token", "reasoning", "tool_request", "turn_queued", "turn_started", "turn_suspended", "turn_resumed"})
 FRAME_START: Final = b'{"type":"event","seq":'
 _CURSOR_START: Final = b',"cursor":"'
+_SEQ_AT: Final = len(FRAME_START)
+_CURSOR_AFTER: Final = len(_CURSOR_START)
 
 
 class Draft(NamedTuple):
@@ -148,6 +150,19 @@ def position(frame: bytes) -> Position:
     comma = frame.index(b",", start)
     cursor_at = comma + len(_CURSOR_START)
     return Position(int(frame[start:comma]), frame[cursor_at : frame.index(b'"', cursor_at)].decode())
+
+
+def history_of(cursor: str) -> bytes:
+    """Epoch and term, as they stand at the beginning of every cursor of one history."""
+    epoch, term, _ = cursor.split("-", 2)
+    return f"{epoch}-{term}-".encode()
+
+
+def seq_in_history(frame: bytes, history: bytes) -> int | None:
+    """The seq of a frame, None when it is of another history."""
+    start = _SEQ_AT + (4 if frame[0] == 0 else 0)
+    comma = frame.index(b",", start)
+    return int(frame[start:comma]) if frame.startswith(history, comma + _CURSOR_AFTER) else None
 
 
 def split_binary(frame: bytes, *, header_bytes_max: int = 1 << 16) -> tuple[bytes, bytes]:

@@ -106,6 +106,7 @@ class _Attached(_Server, kw_only=True):
     folded: int
     heartbeat_ms: int
     resumed_at: str | None = None
+    after_seq: int | None = None  # events beyond it follow: what a client cannot read off an opaque cursor, to find a hole at once
     missed: int
     state: Raw
     live: Raw
@@ -125,6 +126,7 @@ class Restored(_Attached, tag="session.restored", kw_only=True):
 class Reset(_Server, tag="session.reset", kw_only=True):
     reason: str
     common: str | None = None
+    common_seq: int | None = None
     cursor: str | None = None  # absent when there is no log to follow
     folded: int = msgspec.field(default_factory=int)
     oldest: int = msgspec.field(default_factory=int)
@@ -159,6 +161,7 @@ class Event(_Server, tag="event", kw_only=True):
 
 class SyncDone(_Server, tag="sync.done", kw_only=True):
     cursor: str
+    seq: int | None = None
     folded: int
 
 

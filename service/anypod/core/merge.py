@@ -50,6 +50,13 @@ class Merge:
         """The log has more than was delivered: a read is due or under way."""
         return self._known > self.seq
 
+    def advance(self, seq: int) -> bool:
+        """Take the next frame while nothing is missing, which is nearly always; False: ask `offer`."""
+        if seq != self.seq + 1 or self._known != self.seq:
+            return False
+        self.seq = self._known = seq
+        return True
+
     def offer(self, frames: Iterable[Frame]) -> Step:
         """Take frames from the live feed, in any order and any number of times."""
         ready: list[Frame] = []

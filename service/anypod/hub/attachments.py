@@ -243,7 +243,12 @@ class Attachments:
             if lost is not None and may_reach:
                 subscriber.port.send(frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
             raise AnypodError("no_such_session")
-        await self.create(principal, ask.key, Contents(class_name=ask.class_name))
+        try:
+            await self.create(principal, ask.key, Contents(class_name=ask.class_name))
+        except AnypodError as error:
+            if error.code != "no_such_session":
+                raise
+            # Another subject was quicker; whether this one reaches its session too is asked of whoever attaches.
         session = await self._hub.load(ask.key, 0)
         if isinstance(session, Missing):
             raise AnypodError("unavailable", retry_after_ms=100)

@@ -15,7 +15,7 @@ from anypod.core import frames
 from anypod.core.admission import Bucket
 from anypod.core.cursor import Cursor
 from anypod.core.errors import AnypodError
-from anypod.core.event import Receipt
+from anypod.core.event import Draft
 from anypod.core.identity import SessionKey
 from anypod.hub.ask import Ask
 from anypod.hub.attachments import Attachments
@@ -23,11 +23,13 @@ from anypod.hub.editor import Edit, Editor
 from anypod.hub.hub import Hub
 from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publisher
-from anypod.hub.requests import append_request, ask_of, history_frame, published_frame, signal_notice
+from anypod.hub.requests import ask_of, draft_of, history_frame, published_frame, signal_notice
 from anypod.hub.subscriber import Phase, Port
+from anypod.store import Append, Results
 
 FRAMES_PER_PUBLISH: Final = 2  # other frames that a client may send for each publish that it may
 EARLY_FRAMES_MAX: Final = 64  # sent before the attachment is open; more is `too_many_frames`
+GROUP_MAX: Final = 64  # publishes that go to the log in one piece
 ASKS_MAX: Final = 8  # answers that a client may be waiting for at once, beside publishes
 
 Verify = Callable[[str], Awaitable[Principal]]
@@ -48,7 +50,7 @@ class Desk:
 
 
 class Peer:
-    __slots__ = ("_asks", "_bucket", "_desk", "_early", "_is_open", "_publishes", "_seen", "key", "port", "subscriber")
+    __slots__ = ("_asks", "_bucket", "_desk", "_drafts", "_early", "_is_open", "_publishes", "_seen", "key", "port", "subscriber")
 
     def __init__(self, desk: Desk, port: Port, principal: Principal, key: SessionKey) -> None:
         self._desk = desk
@@ -60,6 +62,7 @@ class Peer:
         self._bucket = Bucket(desk.frames_per_s, 2 * desk.frames_per_s)
         self._publishes = Bucket(limits.publish_per_s, 2 * limits.publish_per_s)
         self._early: list[tuple[bytes, bool]] | None = None  # None before session.init
+        self._drafts: dict[str, tuple[Draft, str | int | None]] = {}  # by id, which comes once in a piece
         self._is_open = False
         self._asks = 0
         self._seen = 0  # where the session stood at the client's last heartbeat
@@ -80,12 +83,15 @@ class Peer:
 
     def receive(self, text: bytes, *, is_binary: bool = False) -> None:
         """One frame of the client."""
+        self.take(text, is_binary=is_binary)
+        self.flush()
+
+    def take(self, text: bytes, *, is_binary: bool = False) -> None:
+        """One of several frames that came together: publishes wait for `flush`, and go to the log in one piece."""
         hub = self._desk.hub
         hub.metrics.frames_in += 1
-        self.subscriber.heard_at = now = hub.clock.now()
-        if self._bucket.take(now) > 0:
-            self.refuse(AnypodError("too_many_frames"))
-        elif self._is_open:
+        self.subscriber.heard_at = hub.clock.now()
+        if self._is_open:
             self._handle(text, is_binary)
         elif self._early is None:
             self._first(text)
@@ -116,6 +122,7 @@ class Peer:
         early, self._early = self._early or [], []
         for text, is_binary in early:
             self._handle(text, is_binary)
+        self.flush()
 
     def refuse(self, error: AnypodError) -> None:
         """End the attachment: the client is told why."""
@@ -131,35 +138,56 @@ class Peer:
             self.refuse(error)
             return
         try:
-            if isinstance(frame, frames.Publish):
+            if type(frame) is frames.Publish:
                 self._publish(frame, payload)
+            elif self._bucket.take(self.subscriber.heard_at) > 0:
+                self.refuse(AnypodError("too_many_frames"))
             else:
                 self._other(frame)
         except AnypodError as error:
-            self._refuse(error, frame.ref if not isinstance(frame, frames.Publish) else frame.ref or frame.id)
+            self._answer_error(error, frame.ref if not isinstance(frame, frames.Publish) else frame.ref or frame.id)
 
-    def _refuse(self, error: AnypodError, ref: str | int | None) -> None:
+    def _answer_error(self, error: AnypodError, ref: str | int | None) -> None:
         self._desk.hub.metrics.errors[error.code] += 1
         self.port.send(frames.error_frame(error, ref))
 
     # Publishing.
 
     def _publish(self, frame: frames.Publish, payload: bytes | None) -> None:
-        hub = self._desk.hub
-        if (wait_s := self._publishes.take(hub.clock.now())) > 0:
+        hub, subscriber = self._desk.hub, self.subscriber
+        if (wait_s := self._publishes.take(subscriber.heard_at)) > 0:
+            if self._bucket.take(subscriber.heard_at) > 0:  # it does not listen to the refusals either
+                self.refuse(AnypodError("too_many_frames"))
+                return
             raise AnypodError("rate_limited", retry_after_ms=int(wait_s * 1000) + 1)
-        principal = self.subscriber.principal
-        request = append_request(principal, self.key, frame, payload, ts_ms=hub.clock.wall_ms(), bytes_max=hub.options.limits.data_bytes)
-        self._desk.publisher.publish(request, partial(self._published, frame.ref, frame.id))
+        made = draft_of(subscriber.principal, frame, payload, ts_ms=hub.clock.wall_ms(), bytes_max=hub.options.limits.data_bytes)
+        if frame.expect is not None:
+            self.flush()
+            request = Append(self.key, (made,), subscriber.principal.owner_required, frame.expect)
+            self._desk.publisher.publish(request, partial(self._published, request, [frame.ref]))
+            return
+        if made.id in self._drafts or len(self._drafts) >= GROUP_MAX:
+            self.flush()
+        self._drafts[made.id] = (made, frame.ref)
 
-    def _published(self, ref: str | int | None, event_id: str, result: Sequence[Receipt] | AnypodError) -> None:
+    def flush(self) -> None:
+        """Send the publishes that were taken to the log; each is judged by itself."""
+        if not self._drafts:
+            return
+        taken, self._drafts = self._drafts, {}
+        drafts = [made for made, _ in taken.values()]
+        request = Append(self.key, drafts, self.subscriber.principal.owner_required, is_atomic=len(drafts) == 1)
+        self._desk.publisher.publish(request, partial(self._published, request, [ref for _, ref in taken.values()]))
+
+    def _published(self, request: Append, refs: Sequence[str | int | None], result: Results | AnypodError) -> None:
         if self.subscriber.phase is Phase.GONE:
             return
-        if isinstance(result, AnypodError):
-            self._refuse(result, ref or event_id)
-            return
-        for receipt in result:
-            self.port.send(published_frame(receipt, ref))
+        results: Results = [result] * len(refs) if isinstance(result, AnypodError) else result
+        for made, ref, one in zip(request.drafts, refs, results, strict=True):
+            if isinstance(one, AnypodError):
+                self._answer_error(one, ref or made.id)
+            else:
+                self.port.send(published_frame(one, ref))
 
     # Everything else.
 
@@ -204,7 +232,7 @@ class Peer:
         try:
             await work
         except AnypodError as error:
-            self._refuse(error, ref)
+            self._answer_error(error, ref)
         finally:
             self._asks -= 1
 

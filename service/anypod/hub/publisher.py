@@ -12,7 +12,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
 from anypod.core.identity import SessionKey
 from anypod.hub.tasks import Tasks
-from anypod.store import Append, Done, Store, reraise
+from anypod.store import Append, Done, Results, Store, reraise
 from anypod.telemetry import Metrics
 
 CALENDAR_MAX = 50_000  # sessions waiting to be tidied; beyond that the next append to them tidies
@@ -34,7 +34,7 @@ class Publisher:
         began = self._clock.now()
         self.in_flight += 1
 
-        def finished(result: Sequence[Receipt] | AnypodError) -> None:
+        def finished(result: Results | AnypodError) -> None:
             self.in_flight -= 1
             if isinstance(result, AnypodError):
                 self._metrics.publishes_refused += 1
@@ -48,7 +48,7 @@ class Publisher:
 
     async def append(self, request: Append) -> Sequence[Receipt]:
         """As `publish`, waited for. Who stops waiting does not stop the append. Raises AnypodError."""
-        answered: asyncio.Future[Sequence[Receipt] | AnypodError] = asyncio.get_running_loop().create_future()
+        answered: asyncio.Future[Results | AnypodError] = asyncio.get_running_loop().create_future()
         self.publish(request, lambda result: None if answered.done() else answered.set_result(result))
         return reraise(await answered)
 

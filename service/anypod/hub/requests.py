@@ -11,12 +11,11 @@ from anypod.auth import Principal
 from anypod.core import frames
 from anypod.core.cursor import Cursor
 from anypod.core.errors import AnypodError
-from anypod.core.event import NO_DETAILS, Details, Receipt, as_json, draft, position
+from anypod.core.event import NO_DETAILS, Details, Draft, Receipt, as_json, draft, position
 from anypod.core.identity import SessionKey
 from anypod.core.notices import SignalNotice, encode_notice
 from anypod.hub.ask import Ask
 from anypod.hub.hub import Hub
-from anypod.store import Append
 
 SIGNAL_BYTES_MAX: Final = 8_192
 SIGNAL_NAME_CHARS_MAX: Final = 64
@@ -40,10 +39,8 @@ def ask_of(key: SessionKey, frame: frames.Init) -> Ask:
     )
 
 
-def append_request(
-    principal: Principal, key: SessionKey, frame: frames.Publish, payload: bytes | None = None, *, ts_ms: int, bytes_max: int
-) -> Append:
-    """What a publish frame asks of the log, checked against the credential. Raises AnypodError."""
+def draft_of(principal: Principal, frame: frames.Publish, payload: bytes | None, *, ts_ms: int, bytes_max: int) -> Draft:
+    """The event that a publish frame asks for, checked against the credential. Raises AnypodError."""
     has_turn = frame.turn is not None
     if not principal.may_publish(frame.kind, has_turn=has_turn) or (frame.attempt is not None and not principal.may("turn")):
         raise AnypodError("not_allowed", "the credential may not publish an event of this kind")
@@ -55,12 +52,16 @@ def append_request(
     details = NO_DETAILS
     if has_turn or frame.part is not None or frame.replaces is not None:
         details = Details(frame.turn, frame.fence, frame.attempt, frame.part, frame.replaces)
-    made = draft(frame.id, frame.kind, data, author=principal.author, ts_ms=ts_ms, details=details, is_binary=payload is not None)
-    return Append(key, (made,), principal.owner_required, frame.expect)
+    return draft(frame.id, frame.kind, data, author=principal.author, ts_ms=ts_ms, details=details, is_binary=payload is not None)
 
 
 def published_frame(receipt: Receipt, ref: str | int | None = None) -> bytes:
-    return frames.encode(frames.Published(ref=ref, id=receipt.id, seq=receipt.seq, cursor=receipt.cursor, duplicate=receipt.is_duplicate))
+    event_id, seq, cursor, is_duplicate = receipt
+    if ref is not None:
+        return frames.encode(frames.Published(ref=ref, id=event_id, seq=seq, cursor=cursor, duplicate=is_duplicate))
+    # Neither an id nor a cursor holds anything that JSON would escape.
+    duplicate = "true" if is_duplicate else "false"
+    return f'{{"type":"published","id":"{event_id}","seq":{seq},"cursor":"{cursor}","duplicate":{duplicate}}}'.encode()
 
 
 def signal_notice(name: str, told: bytes, origin: frames.Origin, to: str | None) -> bytes:

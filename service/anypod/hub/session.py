@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from anypod.core.cursor import Facts
-from anypod.core.event import position
+from anypod.core.event import history_of, position, seq_in_history
 from anypod.core.identity import SessionKey
 from anypod.core.merge import Frame, Lost, Merge, Step
 from anypod.core.notices import StateNotice
@@ -24,12 +24,12 @@ class LocalSession:
     """`phase`: not ready until the first range has been read. `cursor` is the log's own at `seq`, or at the newest event below it."""
 
     __slots__ = (
+        "_cursor",
         "_early",
+        "_history",
         "_merge",
         "_pending",
         "_pending_seqs",
-        "_prefix",
-        "cursor",
         "devices",
         "idle_since",
         "is_ready",
@@ -47,7 +47,6 @@ class LocalSession:
     def __init__(self, key: SessionKey) -> None:
         self.key = key
         self.is_ready = False
-        self.cursor = ""
         self.snapshot: Snapshot | None = None
         self.tail = Tail(0, "")
         self.live: dict[Subscriber, None] = {}
@@ -59,7 +58,8 @@ class LocalSession:
         self.pins = 0  # attachments under way: they keep the session loaded
         self.idle_since: float | None = None
         self._merge = Merge(0)
-        self._prefix = b""
+        self._cursor: str | None = ""  # None: that of the newest frame
+        self._history = b""
         self._early: list[bytes] = []
         self._pending: list[bytes] = []
         self._pending_seqs: list[int] = []
@@ -67,6 +67,12 @@ class LocalSession:
     @property
     def seq(self) -> int:
         return self._merge.seq
+
+    @property
+    def cursor(self) -> str:
+        if self._cursor is None:
+            self._cursor = position(self._pending[-1]).cursor if self._pending else self.tail.newest_cursor
+        return self._cursor
 
     @property
     def facts(self) -> Facts:
@@ -96,8 +102,8 @@ class LocalSession:
         return early
 
     def _stand_at(self, seq: int, cursor: str) -> None:
-        self.cursor = cursor
-        self._prefix = _history(cursor)
+        self._cursor = cursor
+        self._history = history_of(cursor)
 
     # What the feed and the log bring.
 
@@ -109,9 +115,14 @@ class LocalSession:
             else:
                 self.resync_again = True
             return True
-        seq, cursor = position(frame)
-        if _history(cursor) != self._prefix:
+        seq = seq_in_history(frame, self._history)
+        if seq is None:
             return False  # another life or term of the log: only a proven read may go on from here
+        if self._merge.advance(seq):
+            self._pending.append(frame)
+            self._pending_seqs.append(seq)
+            self._cursor = None
+            return True
         step = self._merge.offer((Frame(seq, frame),))
         self._take(step)
         return step.read_after is None
@@ -196,12 +207,6 @@ def own_cursor(facts: Facts, seq: int) -> str:
 def common_cursor(facts: Facts, seq: int) -> str:
     """A cursor for a place that a lost history shares with the log. Where its event is folded the tag is 0: nothing is there to compare."""
     return own_cursor(facts, seq) or f"{facts.head.epoch}-{facts.term_of(seq).name}-{seq}-0"
-
-
-def _history(cursor: str) -> bytes:
-    """Epoch and term: two events of one history share them."""
-    epoch, term, _ = cursor.split("-", 2)
-    return f"{epoch}-{term}".encode()
 
 
 def _with_state(known: Snapshot, notice: StateNotice, wall_ms: int) -> Snapshot:

@@ -54,6 +54,10 @@ class Tail:
         self._memo.clear()
         self.bytes = 0
 
+    @property
+    def newest_cursor(self) -> str:
+        return position(self._frames[-1]).cursor if self._frames else self.floor_cursor
+
     def proves(self, seq: int, cursor: str) -> bool:
         """Is `cursor` the log's own at `seq`? False also when the tail does not reach back that far."""
         if seq == self.floor:

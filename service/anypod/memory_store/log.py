@@ -16,7 +16,7 @@ from anypod.core.event import Draft, Receipt, complete
 from anypod.core.identity import Subject
 from anypod.core.notices import StateNotice, encode_notice
 from anypod.memory_store.streams import Entry, Streams
-from anypod.store import Append, Creation, Patch, SessionClass
+from anypod.store import Append, Creation, Patch, Results, SessionClass
 
 TERMS_MAX: Final = 32  # failovers that a cursor can look back on: the first and the latest 31
 IDS_MIN: Final = 64  # ids remembered however old: the contract's dedup window
@@ -43,9 +43,9 @@ class Moment(NamedTuple):
 
 
 class Appended(NamedTuple):
-    """Receipts in the order of the drafts, and what the session's channel carries: frames, then a notice."""
+    """What became of the drafts, in their order, and what the session's channel carries: frames, then a notice."""
 
-    receipts: Sequence[Receipt]
+    results: Results
     feed: Sequence[bytes]
 
 
@@ -94,34 +94,22 @@ class Log:
         terms = (*self.terms, Term(f"{last.number + 1}{incarnation}", self.head.seq + 1))
         return terms if len(terms) <= TERMS_MAX else (terms[0], *terms[1 - TERMS_MAX :])
 
+    def tag_at(self, seq: int) -> int | None:
+        """The head's is known even when its event is no longer kept."""
+        return self.head.tag if seq == self.head.seq > 0 else self.streams.tag_at(seq)
+
     def live_at(self, now_ms: int) -> tuple[bytes, int]:
         """`live` and until when it holds; once forgotten it is empty."""
         return (self.live, self.live_until_ms) if self.live_until_ms > now_ms else (NO_STATE, 0)
 
     def append(self, request: Append, moment: Moment) -> Appended:
-        """All checks, in the order of the contract, and then all writes."""
-        known = self._known(request.drafts)
-        if request.drafts and all(known):
-            # Before `closed`: who lost the first reply must not be told that a logged event was refused.
-            return Appended([_duplicate(item, first) for item, first in zip(request.drafts, known, strict=True) if first], ())
-        if self.is_closed:
-            raise AnypodError("closed")
-        if request.expect is not None and request.expect != str(self.head):
-            raise AnypodError("stale")
-        if request.patch is not None and request.patch.version != self.version:
-            raise AnypodError("stale")
-        fresh = [item for item, first in zip(request.drafts, known, strict=True) if first is None]
-        self._check_fences(fresh)
-        self._check_quotas(fresh, moment.now_ms)
-
         seq_before = self.head.seq
-        receipts, feed = self._write_all(request.drafts, known, moment)
-        if request.patch is not None:
-            feed.append(self._set(request.patch, moment.now_ms))
-        self._refresh(moment.now_ms)
+        appended = self._append_all(request, moment) if request.is_atomic else self._append_each(request, moment)
+        if appended.feed and self.expires_at_ms - moment.now_ms <= self.session_class.ttl_ms:
+            self.expires_at_ms = moment.now_ms + _life_ms(self.session_class.ttl_ms)
         if seq_before // TIDY_EVENTS != self.head.seq // TIDY_EVENTS:
             self.tidy(moment.now_ms)
-        return Appended(receipts, feed)
+        return appended
 
     def raise_fence(self, turn: str) -> int:
         if self.is_closed:
@@ -140,16 +128,40 @@ class Log:
                 break
             del self.ids[event_id]
 
-    def _known(self, drafts: Sequence[Draft]) -> list[Remembered | None]:
-        """What the log remembers of each id. Raises `conflict` for an id with another body, also within the drafts."""
-        known, digests = [], dict[str, bytes]()
-        for item in drafts:
-            first = self.ids.get(item.id)
-            digest = first.digest if first else digests.setdefault(item.id, item.digest)
-            if digest != item.digest:
-                raise AnypodError("conflict", f"the id {item.id} was published before with another body")
-            known.append(first)
-        return known
+    def _append_each(self, request: Append, moment: Moment) -> Appended:
+        results, feed = list[Receipt | AnypodError](), list[bytes]()
+        for item in request.drafts:
+            try:
+                appended = self._append_all(Append(request.key, (item,)), moment)
+            except AnypodError as error:
+                results.append(error)
+            else:
+                results += appended.results
+                feed += appended.feed
+        return Appended(results, feed)
+
+    def _append_all(self, request: Append, moment: Moment) -> Appended:
+        """All checks, in the order of the contract, and then all writes."""
+        known = [self.ids.get(item.id) for item in request.drafts]
+        is_conflict = _is_conflict(request.drafts, known)
+        if request.drafts and all(known) and not is_conflict:
+            # Before `closed`: who lost the first reply must not be told that a logged event was refused.
+            return Appended([_duplicate(item, first) for item, first in zip(request.drafts, known, strict=True) if first], ())
+        if self.is_closed:
+            raise AnypodError("closed")
+        if is_conflict:
+            raise AnypodError("conflict")
+        if request.expect is not None and request.expect != str(self.head):
+            raise AnypodError("stale")
+        if request.patch is not None and request.patch.version != self.version:
+            raise AnypodError("stale")
+        fresh = [item for item, first in zip(request.drafts, known, strict=True) if first is None]
+        self._check_fences(fresh)
+        self._check_quotas(fresh, moment.now_ms)
+        receipts, feed = self._write_all(request.drafts, known, moment)
+        if request.patch is not None:
+            feed.append(self._set(request.patch, moment.now_ms))
+        return Appended(receipts, feed)
 
     def _check_fences(self, fresh: Sequence[Draft]) -> None:
         for item in fresh:
@@ -208,15 +220,20 @@ class Log:
         live, until_ms = self.live_at(now_ms)
         return encode_notice(StateNotice(self.version, Raw(self.state), Raw(live), max(0, until_ms - now_ms)))
 
-    def _refresh(self, now_ms: int) -> None:
-        """Expiry is never earlier than the ttl after the last append, and at most a sixteenth later."""
-        if self.expires_at_ms - now_ms <= self.session_class.ttl_ms:
-            self.expires_at_ms = now_ms + _life_ms(self.session_class.ttl_ms)
-
 
 def _life_ms(ttl_ms: int) -> int:
+    """Never shorter than the ttl after the last append, and at most a sixteenth longer."""
     return ttl_ms + ttl_ms // REFRESH_SHARE
 
 
 def _duplicate(item: Draft, first: Remembered) -> Receipt:
     return Receipt(item.id, first.seq, first.cursor, True)
+
+
+def _is_conflict(drafts: Sequence[Draft], known: Sequence[Remembered | None]) -> bool:
+    """Whether an id comes with two bodies, in the log and among the drafts."""
+    digests = dict[str, bytes]()
+    return any(
+        (first.digest if first else digests.setdefault(item.id, item.digest)) != item.digest
+        for item, first in zip(drafts, known, strict=True)
+    )

@@ -11,12 +11,11 @@ from typing import Final, Protocol
 from anypod.clock import Clock
 from anypod.core.cursor import Facts
 from anypod.core.errors import AnypodError
-from anypod.core.event import Receipt
 from anypod.core.identity import SessionKey, Subject, TenantId
 from anypod.core.notices import ClosedNotice, DeletedNotice, encode_notice
 from anypod.memory_store.contents import Contents
 from anypod.memory_store.log import Log, Moment
-from anypod.store import Append, Creation, Head, HistoryPage, Listing, Missing, Page, Snapshot
+from anypod.store import Append, Creation, Head, HistoryPage, Listing, Missing, Page, Results, Snapshot
 
 TOMBSTONE_MS: Final = 86_400_000  # a day: how long the last owner is told that a session was deleted
 TOUCH_MS: Final = 60_000  # activity is recorded to the minute
@@ -90,13 +89,13 @@ class MemoryServer:
                 door.restore()
 
     # The log.
-    def append(self, request: Append) -> Sequence[Receipt]:
+    def append(self, request: Append) -> Results:
         now_ms = self.clock.wall_ms()
         log = self._log(request.key, request.owner)
         appended = log.append(request, Moment(now_ms, self._incarnation, self._tags()))
         for payload in appended.feed:
             self.publish(request.key, payload)
-        return appended.receipts
+        return appended.results
 
     def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
         log = self._find(key)
@@ -171,6 +170,10 @@ class MemoryServer:
         log.members[member] = (now_ms + ttl_ms, entry)
         return [held for _, held in log.members.values()]
 
+    def present(self, key: SessionKey) -> Sequence[bytes]:
+        now_ms = self.clock.wall_ms()
+        return [held for until_ms, held in self._log(key, None).members.values() if until_ms > now_ms]
+
     def leave(self, key: SessionKey, member: str) -> None:
         if (log := self._find(key)) is not None:
             log.members.pop(member, None)
@@ -196,7 +199,7 @@ class MemoryServer:
                 oldest=log.streams.oldest,
                 folded=folded,
                 terms=log.terms_at(self._incarnation),
-                tag_at=log.streams.tag_at(head if after is None else after),
+                tag_at=log.tag_at(head if after is None else after),
             ),
             owner=log.owner,
             class_name=log.session_class.name,

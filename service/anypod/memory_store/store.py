@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from anypod.core.errors import AnypodError, unavailable
-from anypod.core.event import Receipt
 from anypod.core.identity import SessionKey, Subject, TenantId
 from anypod.memory_store.feed import Feed
 from anypod.memory_store.server import MemoryServer
-from anypod.store import Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Sink
+from anypod.store import DRAFTS_MAX, Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Results, Sink
 
 WAIT_S: Final = 5.0  # an append waits this long for the server to come back: about one failover
 WAITING_MAX: Final = 10_000  # appends without an answer; a further one is `overloaded`
@@ -32,12 +31,13 @@ class _Waiting(NamedTuple):
 
 class _Reply(NamedTuple):
     waiting: _Waiting
-    result: Sequence[Receipt] | AnypodError
+    result: Results | AnypodError
 
 
 class MemoryStore:
-    def __init__(self, server: MemoryServer) -> None:
+    def __init__(self, server: MemoryServer, wait_s: float = WAIT_S) -> None:
         self._server = server
+        self._wait_s = wait_s
         self._feed: Feed | None = None
         self._requests: deque[_Waiting] = deque()
         self._replies: deque[_Reply] = deque()
@@ -85,9 +85,11 @@ class MemoryStore:
     # The log.
     def append(self, request: Append, done: Done) -> None:
         size = sum(item.size for item in request.drafts)
-        waiting = _Waiting(request, done, size, self._server.clock.now() + WAIT_S)
+        waiting = _Waiting(request, done, size, self._server.clock.now() + self._wait_s)
         self._waiting_bytes += size
-        if self._feed is None:
+        if len(request.drafts) > DRAFTS_MAX:
+            self._reply(waiting, AnypodError("too_large", f"more than {DRAFTS_MAX} events at once"))
+        elif self._feed is None:
             self._reply(waiting, unavailable())
         elif len(self._requests) + len(self._replies) >= WAITING_MAX or self._waiting_bytes > WAITING_BYTES_MAX:
             self._reply(waiting, AnypodError("overloaded", retry_after_ms=1_000))
@@ -130,6 +132,9 @@ class MemoryStore:
     # Presence.
     async def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
         return await self._call(lambda: self._server.join(key, member, entry, ttl_ms=ttl_ms))
+
+    async def present(self, key: SessionKey) -> Sequence[bytes]:
+        return await self._call(lambda: self._server.present(key))
 
     async def leave(self, key: SessionKey, member: str) -> None:
         await self._call(lambda: self._server.leave(key, member))
@@ -184,12 +189,18 @@ class MemoryStore:
             return
         while self._requests:
             waiting = self._requests.popleft()
-            try:
-                self._reply(waiting, self._server.append(waiting.request))
-            except AnypodError as error:
-                self._reply(waiting, error)
+            self._reply(waiting, self._outcome(waiting.request))
 
-    def _reply(self, waiting: _Waiting, result: Sequence[Receipt] | AnypodError) -> None:
+    def _outcome(self, request: Append) -> Results | AnypodError:
+        if not request.is_atomic:
+            alone = [self._outcome(request._replace(drafts=(item,), is_atomic=True)) for item in request.drafts]
+            return [result if isinstance(result, AnypodError) else result[0] for result in alone]
+        try:
+            return self._server.append(request)
+        except AnypodError as error:
+            return error
+
+    def _reply(self, waiting: _Waiting, result: Results | AnypodError) -> None:
         self._replies.append(_Reply(waiting, result))
         if not self._is_answering:
             self._is_answering = True
@@ -225,4 +236,4 @@ class MemoryStore:
 
 def _is_own(reply: _Reply) -> bool:
     """Made by this side rather than by the server."""
-    return isinstance(reply.result, AnypodError) and reply.result.code in ("unavailable", "overloaded")
+    return isinstance(reply.result, AnypodError) and reply.result.code in ("unavailable", "overloaded", "too_large")

@@ -3,11 +3,12 @@
 from anypod.settings.classes import ClassSettings
 from anypod.settings.environment import SettingError, load_settings
 from anypod.settings.formats import KeySetSource
-from anypod.settings.settings import DEV_SECRET, Algorithm, Settings
+from anypod.settings.settings import DEV_SECRET, SECRET_BYTES_MIN, Algorithm, Settings
 from anypod.settings.table import SettingRow, setting_rows
 
 __all__ = [
     "DEV_SECRET",
+    "SECRET_BYTES_MIN",
     "Algorithm",
     "ClassSettings",
     "KeySetSource",

@@ -55,7 +55,8 @@ class Settings(BaseSettings):
     dev: bool = Field(default=False, description="Development: credentials are signed with a secret that everybody knows. Loopback only.")
 
     transport: Literal["lean", "portable"] = Field(
-        "lean", description="lean: WebSockets and SSE on protocols of our own; portable: through ASGI, as in an application of yours."
+        default="lean",
+        description="lean: WebSockets and SSE on protocols of our own; portable: through ASGI, as in an application of yours.",
     )
 
     jwt_secret: SecretStr | None = Field(default=None, description="The secret of credentials signed with HS256, at least 32 bytes.")

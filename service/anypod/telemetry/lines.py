@@ -19,7 +19,7 @@ _CREDENTIAL: Final = re.compile(r"eyJ[\w-]+\.[\w-]*\.[\w-]*|(?<=://)[^\s/@]*:[^\
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
-def set_up_logging(level: str, form: Literal["json", "text"], *, stream: TextIO | None = None) -> None:
+def configure_logging(level: str, form: Literal["json", "text"], *, stream: TextIO | None = None) -> None:
     """From now on every logger of this process writes in this form, those of libraries too."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_JsonLine() if form == "json" else _TextLine())

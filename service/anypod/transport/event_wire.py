@@ -56,7 +56,7 @@ class EventWire(asyncio.Protocol):
     # From the client, which has nothing to say.
 
     def data_received(self, data: bytes) -> None:
-        return
+        self._transport.pause_reading()  # whoever talks out of turn is heard no more: what waits in the kernel has its bound
 
     def pause_writing(self) -> None:
         self._shared.desk.hub.catch_up.fall_behind(self.subscriber)
@@ -104,13 +104,13 @@ class EventWire(asyncio.Protocol):
         self._transport.close()
 
     def refuse(self, error: AnypodError) -> None:
-        """Before the stream has begun an error may have its status."""
-        if self._has_begun:
+        """Before the stream has begun an error may have its status, unless the browser is to come again."""
+        if self._has_begun or error.row.is_retryable:
             self.close(error.row.close or 0, error.message)
-            return
-        self._is_closing = True
-        self._transport.write(problem(error))
-        self._transport.close()
+        elif not self._is_closing:
+            self._is_closing = True
+            self._transport.write(problem(error))
+            self._transport.close()
 
     def abort(self) -> None:
         self._transport.abort()

@@ -25,10 +25,16 @@ class Opcode(IntEnum):
 
 
 class Message(NamedTuple):
-    """`opcode`: TEXT, BINARY, CLOSE, PING or PONG; a fragmented message comes whole. Text is valid UTF-8."""
+    """`opcode`: TEXT, BINARY, CLOSE, PING or PONG; a fragmented message comes whole. Text is valid UTF-8.
+
+    CONTINUATION, without payload, stands for a fragment that did not end its message: it costs as much as any frame.
+    """
 
     opcode: int
     payload: bytes
+
+
+_UNFINISHED: Final = Message(Opcode.CONTINUATION, b"")
 
 
 class FrameError(Exception):
@@ -58,12 +64,14 @@ class FrameReader:
         self._buffer: bytes | bytearray = b""
         self._need = 2  # bytes without which there is no use in looking again
         self._opcode = 0  # of the message that comes in fragments
-        self._fragments: list[bytes] | None = None
+        self._fragments: bytearray | None = None
         self._utf8: codecs.IncrementalDecoder | None = None
         self.error: FrameError | None = None
 
     def feed(self, data: bytes) -> list[Message]:
         """The messages that are complete now. After a violation `error` is set: what was whole before it is still returned."""
+        if self.error is not None:
+            return []
         if self._buffer:
             buffer = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
             buffer += data
@@ -81,13 +89,30 @@ class FrameReader:
 
     def _read(self, data: bytes, messages: list[Message]) -> None:
         end = len(data)
-        at = 0
+        at = self._read_texts(data, messages) if self._fragments is None else 0
         while (frame_end := self._frame_end(data, at, end)) > 0:
-            if (message := self._frame(data, at, frame_end)) is not None:
-                messages.append(message)
+            messages.append(self._frame(data, at, frame_end))
             at = frame_end
         if at < end:
             self._buffer = data[at:]
+
+    def _read_texts(self, data: bytes, messages: list[Message]) -> int:
+        """The whole texts that the bytes begin with, which is nearly all there ever is; where something else begins."""
+        end, at, bytes_max = len(data), 0, self._bytes_max
+        while end - at >= 8 and data[at] == 0x81 and data[at + 1] >= 0x80:
+            length = data[at + 1] & 0x7F
+            mask_at = at + 2
+            if length == 126:
+                length = data[at + 2] << 8 | data[at + 3]
+                mask_at = at + 4
+            stop = mask_at + 4 + length
+            if stop > end or length > bytes_max or length == 127:
+                break
+            payload = apply_mask(data[mask_at + 4 : stop], data[mask_at : mask_at + 4])
+            _check_text(payload)
+            messages.append(Message(Opcode.TEXT, payload))
+            at = stop
+        return at
 
     def _frame_end(self, data: bytes, at: int, end: int) -> int:
         """Where the frame at `at` ends, 0 when it is not all here. Its header is judged before its payload has come."""
@@ -127,7 +152,7 @@ class FrameReader:
         elif (opcode == Opcode.CONTINUATION) != (self._fragments is not None):
             raise FrameError(PROTOCOL_ERROR, "fragments of one message follow each other")
 
-    def _frame(self, data: bytes, at: int, end: int) -> Message | None:
+    def _frame(self, data: bytes, at: int, end: int) -> Message:
         length = data[at + 1] & 0x7F
         mask_at = at + (2 if length < 126 else 4 if length == 126 else 10)
         payload = apply_mask(data[mask_at + 4 : end], data[mask_at : mask_at + 4])
@@ -142,13 +167,13 @@ class FrameReader:
             return Message(Opcode.BINARY, payload)
         return self._fragment(opcode, payload, is_last=bool(first & 0x80))
 
-    def _fragment(self, opcode: int, payload: bytes, *, is_last: bool) -> Message | None:
+    def _fragment(self, opcode: int, payload: bytes, *, is_last: bool) -> Message:
         if self._fragments is None:
-            self._fragments = []
+            self._fragments = bytearray()
             self._opcode = opcode
             self._utf8 = codecs.getincrementaldecoder("utf-8")() if opcode == Opcode.TEXT else None
-        self._fragments.append(payload)
-        if sum(map(len, self._fragments)) > self._bytes_max or len(self._fragments) > self._bytes_max:
+        self._fragments += payload
+        if len(self._fragments) > self._bytes_max:
             raise FrameError(TOO_LARGE, f"a message is at most {self._bytes_max} bytes")
         if self._utf8 is not None:
             try:
@@ -156,8 +181,8 @@ class FrameReader:
             except UnicodeDecodeError as exc:
                 raise FrameError(BAD_DATA, "text is UTF-8") from exc
         if not is_last:
-            return None
-        whole = b"".join(self._fragments)
+            return _UNFINISHED
+        whole = bytes(self._fragments)
         self._fragments = self._utf8 = None
         return Message(self._opcode, whole)
 
@@ -175,9 +200,9 @@ def close_code_of(payload: bytes) -> int:
     if not payload:
         return 1005
     code = int.from_bytes(payload[:2], "big")
+    _check_text(payload[2:])
     if len(payload) == 1 or not (code in _CLOSE_CODES or 3000 <= code < 5000):
         raise FrameError(PROTOCOL_ERROR, "this close code is not for the wire")
-    _check_text(payload[2:])
     return code
 
 

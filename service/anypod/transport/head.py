@@ -15,7 +15,10 @@ from urllib.parse import parse_qsl, unquote
 from anypod.core.frames import SUBPROTOCOL
 
 HEAD_BYTES_MAX: Final = 16_384  # one credential of 8 KiB and what a browser adds; proxies allow no more for a line
+HEAD_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 PATH_START: Final = b"GET /v1/sessions/"
+_CONTROLS: Final = bytes((*range(32), 127))
+_STAND_ONCE: Final = frozenset({"host", "origin", "authorization", "upgrade", "sec-websocket-key", "sec-websocket-version"})
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -53,16 +56,20 @@ def parse_head(head: bytes) -> Head | None:
         return None
     path, _, query = target.decode().partition("?")
     parts = path.split("/")
-    if len(parts) != 5:
-        return None
+    if len(parts) != 5 or len(head.translate(None, _CONTROLS)) != len(head) - 2 * len(lines):
+        return None  # a stray control character: other parsers would end a line there
     headers: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(b":")
-        if not colon or not name or name != name.strip():
+        if not colon or not name.translate(None, b"-_").isalnum():
             return None  # folded or broken lines: the HTTP server behind us knows what to answer
-        key = name.decode("latin-1").lower()
+        key = name.decode().lower()
         text = value.strip().decode("latin-1")
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        if key in headers:
+            if key in _STAND_ONCE:
+                return None
+            text = f"{headers[key]}, {text}"
+        headers[key] = text
     if "content-length" in headers or "transfer-encoding" in headers:
         return None
     return Head(unquote(parts[3]), parts[4], dict(parse_qsl(query, keep_blank_values=True)) if query else {}, headers)

@@ -3,11 +3,15 @@
 Owns their parsing. Must not know which transport was addressed.
 """
 
+import re
 from collections.abc import Mapping
+from typing import Final
 
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, is_name
 from anypod.hub.ask import Ask
+
+_COUNT: Final = re.compile(r"[0-9]{1,9}")  # whether it is too many, the hub says
 
 
 def session_key(tenant: str, session_id: str) -> SessionKey:
@@ -28,7 +32,7 @@ def ask_of_query(key: SessionKey, query: Mapping[str, str], *, last_event_id: st
     What a browser's EventSource says of itself, `last_event_id`, is newer than the `after` of its address.
     """
     history = query.get("history")
-    if history is not None and not history.isdecimal():
+    if history is not None and _COUNT.fullmatch(history) is None:
         raise AnypodError("malformed", "history must be a number")
     return Ask(
         key=key,
@@ -38,7 +42,7 @@ def ask_of_query(key: SessionKey, query: Mapping[str, str], *, last_event_id: st
         class_name=query.get("class"),
         device=query.get("device"),
         features=tuple(part for part in query.get("features", "").split(",") if part),
-        history=int(history) if history else None,
+        history=int(history) if history is not None else None,
     )
 
 

@@ -9,20 +9,29 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
+from anypod.core.frames import error_frame
 from anypod.hub.peer import Peer
 from anypod.transport.access import Door
 from anypod.transport.event_wire import EventWire, problem
-from anypod.transport.head import HEAD_BYTES_MAX, PATH_START, Head, HeadError, parse_head, subprotocols, upgrade_response
+from anypod.transport.head import (
+    HEAD_BYTES_MAX,
+    HEAD_TOO_LARGE,
+    PATH_START,
+    Head,
+    HeadError,
+    parse_head,
+    subprotocols,
+    upgrade_response,
+)
+from anypod.transport.plain_http import REQUEST_TOO_SLOW, PlainHttp
 from anypod.transport.query import ask_of_query, has_ask, session_key
 from anypod.transport.wire import Wire, Wires
 
 _HEAD_END: Final = b"\r\n\r\n"
-_HEAD_TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class Sniffer(asyncio.Protocol):
@@ -38,6 +47,16 @@ class Sniffer(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        self._wires.arrivals.begin(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wires.arrivals.end(self)
+
+    def give_up(self) -> None:
+        """From `Patience`: nobody knows what this connection wants."""
+        if self._buffer and not self._transport.is_closing():
+            self._transport.write(REQUEST_TOO_SLOW)
+        self._transport.close()
 
     def data_received(self, data: bytes) -> None:
         if self._buffer:
@@ -54,8 +73,7 @@ class Sniffer(asyncio.Protocol):
         elif len(data) < HEAD_BYTES_MAX:
             self._buffer = data
         else:
-            self._transport.write(_HEAD_TOO_LARGE)
-            self._transport.close()
+            self._end(HEAD_TOO_LARGE)
 
     def _decide(self, data: bytes, end: int) -> None:
         head = parse_head(data[:end])
@@ -64,13 +82,13 @@ class Sniffer(asyncio.Protocol):
             self._leave(data)
             return
         self._buffer = b""
+        self._wires.arrivals.end(self)
         self._state.total_requests += 1
         try:
             response = upgrade_response(head) if head.is_upgrade else b""
             principal = self._door.known(head.headers, subprotocols(head))
         except HeadError as error:
-            self._transport.write(error.response)
-            self._transport.close()
+            self._end(error.response)
         except AnypodError as error:
             self._refuse(head, response, error)
         else:
@@ -81,26 +99,30 @@ class Sniffer(asyncio.Protocol):
                 self._wires.desk.hub.tasks.start(self._verify(head, response, rest), "verify")
 
     async def _verify(self, head: Head, response: bytes, rest: bytes) -> None:
+        refusal: AnypodError | None = None
         try:
             principal = await self._door.principal(head.headers, subprotocols(head))
         except AnypodError as error:
-            self._refuse(head, response, error)
-            return
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+            refusal = error
+        if self._transport.is_closing():
+            return  # the client went first
+        self._transport.resume_reading()
+        if refusal is not None:
+            self._refuse(head, response, refusal)
+        else:
             self._admit(head, response, rest, principal)
 
     def _refuse(self, head: Head, response: bytes, error: AnypodError) -> None:
         """A page sees nothing but close codes, so even a refused upgrade is made first."""
+        self._wires.desk.hub.metrics.errors[error.code] += 1
         if head.is_upgrade:
-            self._transport.write(response)
             wire = Wire(self._wires, self._transport, self._state.connections)
             self._transport.set_protocol(wire)
+            wire.greet(response)
+            wire.send(error_frame(error))
             wire.refuse(error)
         else:
-            self._wires.desk.hub.metrics.errors[error.code] += 1
-            self._transport.write(problem(error))
-            self._transport.close()
+            self._end(problem(error))
 
     def _admit(self, head: Head, response: bytes, rest: bytes, principal: Principal) -> None:
         try:
@@ -124,8 +146,14 @@ class Sniffer(asyncio.Protocol):
         if rest:
             wire.data_received(rest)
 
+    def _end(self, response: bytes) -> None:
+        self._wires.arrivals.end(self)
+        self._transport.write(response)
+        self._transport.close()
+
     def _leave(self, data: bytes) -> None:
         """Not ours."""
+        self._wires.arrivals.end(self)
         protocol = self._hand_over()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
@@ -136,9 +164,11 @@ def sniffing(wires: Callable[[], Wires], door: Door) -> Callable[..., asyncio.Pr
     """What uvicorn's `http=` takes: it is called for each connection. `wires` is asked once the loop runs."""
 
     def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:
-        def hand_over() -> asyncio.Protocol:
-            return HttpToolsProtocol(config, server_state, app_state, _loop)
+        shared = wires()
 
-        return Sniffer(wires(), door, server_state, hand_over)
+        def hand_over() -> asyncio.Protocol:
+            return PlainHttp(shared.requests, config, server_state, app_state)
+
+        return Sniffer(shared, door, server_state, hand_over)
 
     return protocol

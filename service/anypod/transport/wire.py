@@ -13,6 +13,7 @@ from anypod.core.errors import AnypodError, close_reason
 from anypod.hub.batch import Batch
 from anypod.hub.peer import Desk, Peer
 from anypod.transport.frame_reader import (
+    TOO_LARGE,
     FrameError,
     FrameReader,
     Message,
@@ -23,7 +24,9 @@ from anypod.transport.frame_reader import (
     framed,
     join_framed,
 )
+from anypod.transport.patience import ARRIVAL_S_MAX, REQUEST_S_MAX, Patience
 
+_TEXT: Final = int(Opcode.TEXT)  # compared for every message, and a plain int is twice as quick
 GOODBYE_S_MAX: Final = 2.0  # for the client's answer to our close frame; then the connection is given up
 
 
@@ -32,13 +35,15 @@ class Flushes(Protocol):
 
 
 class Wires:
-    """What all WebSockets of a replica share: the answers that leave together at the end of a turn of the loop."""
+    """What all connections of a replica share: the answers that leave together at the end of a turn of the loop, and patience."""
 
     def __init__(self, desk: Desk, rng: Random, *, buffer_bytes_max: int, stream_s_max: float) -> None:
         self.desk = desk
         self.rng = rng
         self.buffer_bytes_max = buffer_bytes_max  # beyond it a transport takes no more deliveries until it is half empty
         self.stream_s_max = stream_s_max
+        self.arrivals = Patience(desk.hub.clock, ARRIVAL_S_MAX)
+        self.requests = Patience(desk.hub.clock, REQUEST_S_MAX)
         self._loop = asyncio.get_running_loop()
         self._dirty: list[Flushes] = []
 
@@ -75,12 +80,16 @@ class Wire(asyncio.Protocol):
     # From the client.
 
     def data_received(self, data: bytes) -> None:
-        if self._is_closing and self._reader.error is not None:
-            return
+        peer = self.peer
         for message in self._reader.feed(data):
-            self._on_message(message)
+            if message[0] == _TEXT and peer is not None and not self._is_closing:
+                peer.take(message[1])
+            else:
+                self._on_message(message)
+        if peer is not None:
+            peer.flush()
         if self._reader.error is not None and not self._is_closing:
-            self.close(self._reader.error.code, self._reader.error.reason)
+            self._fail(self._reader.error)
 
     def _on_message(self, message: Message) -> None:
         opcode, payload = message
@@ -88,9 +97,9 @@ class Wire(asyncio.Protocol):
             self._on_close(payload)
         elif self._is_closing or self.peer is None:
             return
-        elif opcode <= Opcode.BINARY:
-            self.peer.receive(payload, is_binary=opcode == Opcode.BINARY)
-        elif opcode == Opcode.PING and self.peer.admits_control():
+        elif Opcode.CONTINUATION < opcode <= Opcode.BINARY:
+            self.peer.take(payload, is_binary=opcode == Opcode.BINARY)
+        elif self.peer.admits_control() and opcode == Opcode.PING:
             self._write(control(Opcode.PONG, payload))
 
     def _on_close(self, payload: bytes) -> None:
@@ -105,6 +114,16 @@ class Wire(asyncio.Protocol):
             self._write(answer)
             self._shared.call_later(GOODBYE_S_MAX, self._give_up)
         self._transport.close()
+
+    def _fail(self, error: FrameError) -> None:
+        """The client broke the protocol: it is told why, and not listened to any more (RFC 6455, 7.1.7)."""
+        if error.code == TOO_LARGE and self.peer is not None:
+            self.peer.refuse(AnypodError("too_large", error.reason))
+        else:
+            self.close(error.code, error.reason)
+        # Not `close`: with bytes of the client unread, that would reset the connection and take our close frame along.
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def pause_writing(self) -> None:
         if self.peer is not None:
@@ -131,9 +150,12 @@ class Wire(asyncio.Protocol):
         self._answers.append(response)
 
     def deliver(self, batch: Batch) -> None:
-        self._write(batch.encoded(join_framed))
+        if not self._is_closing:  # nothing follows a close frame
+            self._write(batch.encoded(join_framed))
 
     def send(self, frame: bytes) -> None:
+        if self._is_closing:
+            return
         if not self._answers:
             self._shared.flush_soon(self)
         self._answers.append(framed(frame))
@@ -165,7 +187,6 @@ class Wire(asyncio.Protocol):
         self._transport.abort()
 
     def refuse(self, error: AnypodError) -> None:
-        self._shared.desk.hub.metrics.errors[error.code] += 1
         self.close(error.row.close or 1011, close_reason(error))
 
     # From the server, at its end.

@@ -1,0 +1,32 @@
+"""`anypod token`: a credential for a cluster in dev mode.
+
+Owns the options. Must not know the format of a credential. It is signed with the dev key, which everybody knows;
+a replica accepts that only in dev mode, and in dev mode listens on a loopback address only.
+"""
+
+from typing import Annotated
+
+import typer
+
+TTL_S = 3_600
+TTL_S_MAX = 366 * 86_400  # a longer one is a mistake in the unit
+
+
+def token(
+    *,
+    tenant: Annotated[str, typer.Option(help="The tenant.")],
+    subject: Annotated[str, typer.Option(help="Who it stands for; the author of what they publish.")],
+    can: Annotated[list[str] | None, typer.Option(help="Rights, repeated or separated by commas. Default: a client's.")] = None,
+    kinds: Annotated[list[str] | None, typer.Option(help="Kinds it may publish, `x.*` for all that begin so. Default: a client's.")] = None,
+    sessions: Annotated[list[str] | None, typer.Option(help="Sessions it reaches, `a*` for all that begin so. Default: its own.")] = None,
+    ttl: Annotated[int, typer.Option(min=1, max=TTL_S_MAX, help="Seconds that it is valid.")] = TTL_S,
+) -> None:
+    """Print one credential (a JWT) signed with the dev key."""
+    from anypod.cli.dev.credentials import dev_credential
+
+    print(dev_credential(tenant, subject, can=_words(can), kinds=_words(kinds), sessions=_words(sessions), ttl_s=ttl))
+
+
+def _words(given: list[str] | None) -> list[str] | None:
+    """None stays None: the defaults belong to the credential's reader."""
+    return None if not given else [word.strip() for item in given for word in item.split(",") if word.strip()]

@@ -1,0 +1,8 @@
+"""`anypod version`."""
+
+from anypod import __version__
+
+
+def version() -> None:
+    """Print the version."""
+    print(__version__)

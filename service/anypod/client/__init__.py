@@ -1,0 +1,24 @@
+"""The Python client: `async with Session(url, session_id, credential=...) as session`."""
+
+from anypod.client.endpoint import open_http
+from anypod.client.items import Attached, HistoryPage, Item, Presence, Reset, Signal
+from anypod.client.phase import Phase
+from anypod.client.session import Session
+from anypod.core.errors import AnypodError
+from anypod.core.event import Receipt
+from anypod.core.frames import Event
+
+__all__ = [
+    "AnypodError",
+    "Attached",
+    "Event",
+    "HistoryPage",
+    "Item",
+    "Phase",
+    "Presence",
+    "Receipt",
+    "Reset",
+    "Session",
+    "Signal",
+    "open_http",
+]

@@ -1,0 +1,103 @@
+"""What the client's machine asks of its shell.
+
+Owns the commands. Must not know sockets. A shell obeys them in order, and feeds nothing to the machine while it does.
+"""
+
+from dataclasses import dataclass
+
+from anypod.client.phase import Phase, Transport
+from anypod.core.errors import AnypodError
+from anypod.core.event import Receipt
+from anypod.core.frames import ClientFrame, Created, Error, Event, Presence, Publish, Reset, Restored, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class AskCredential:
+    """Answer with `CredentialGiven` or `CredentialFailed`. Not asked again before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Open a link; answer with `Opened`, or with `Closed` when that fails.
+
+    `after` (None: from the start) and `fold` (None: as the replica likes) go into an SSE request.
+    """
+
+    link: int
+    transport: Transport
+    after: str | None = None
+    fold: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Write to a WebSocket link, in the order of these commands; with `payload` as a binary frame."""
+
+    link: int
+    frame: ClientFrame
+    payload: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Publish by HTTP; answer with `Answered`. Closing a link does not call it back."""
+
+    publish: Publish
+    payload: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Ask a polling link for the page after `after` (None: from the start); answer with `Page`, or `Closed` when that fails."""
+
+    link: int
+    after: str | None
+    wait_s: int
+    fold: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close a link, a WebSocket with 1000; nothing is answered, and what it still brings is ignored. `reason` is for people."""
+
+    link: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hand to the application, in order, never dropping one."""
+
+    item: Event | Reset
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Something beside the log: who is there, what they signal, the state at an attach, a refusal of what nobody waits for."""
+
+    frame: Signal | Presence | Created | Restored | Error
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """What became of a publish. Exactly once for each `Offer`."""
+
+    id: str
+    outcome: Receipt | AnypodError
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """The phase has changed. After `stopped` nothing follows but settlements of new offers."""
+
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Feed a `Tick` at this time. A later `Wake` stands in place of an earlier one; ticking too early or twice is harmless."""
+
+    at: float
+
+
+Command = AskCredential | Open | Send | Post | Fetch | Close | Deliver | Notify | Settle | Show | Wake

@@ -1,0 +1,91 @@
+"""What the application gets from a session, in Python's own values.
+
+Owns their shapes. Must not know when they come. Events are the frames themselves (`core.frames.Event`): `data` is a JSON value, or bytes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from anypod.core import frames
+from anypod.core.frames import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The history that was delivered is void: after the event of cursor `common` if there is one, else all of it.
+
+    What is true instead follows, beginning after `common` or with the oldest event kept. `common_seq`: the seq of `common`, if the
+    replica tells; that event itself may be folded away. `reason`: why (protocol.md, `session.reset`).
+    """
+
+    reason: str
+    common: str | None
+    common_seq: int | None
+    oldest: int
+    folded: int
+    state: Any
+    live: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """At every attach: what the session is beside its events."""
+
+    state: Any
+    live: Any
+    turns: Sequence[Any]
+    replica: str
+    was_created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    name: str
+    data: Any
+    author: str
+    device: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Entries of those who came, went, or tell something else of themselves. The first after attaching lists all as joined."""
+
+    joined: Sequence[Any]
+    left: Sequence[Any]
+    updated: Sequence[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """Durable events, oldest first. `before`: the cursor to ask with for the page before this one, None at the beginning."""
+
+    events: Sequence[Event]
+    before: str | None
+
+
+Item = Event | Reset
+
+
+def item_of(frame: frames.Event | frames.Reset) -> Item:
+    if isinstance(frame, frames.Event):
+        return frame
+    return Reset(frame.reason, frame.common, frame.common_seq, frame.oldest, frame.folded, _value(frame.state), _value(frame.live))
+
+
+def attached_of(frame: frames.Created | frames.Restored) -> Attached:
+    return Attached(_value(frame.state), _value(frame.live), frame.turns, frame.replica, isinstance(frame, frames.Created))
+
+
+def signal_of(frame: frames.Signal) -> Signal:
+    return Signal(frame.name, _value(frame.data), frame.from_.author, frame.from_.device)
+
+
+def presence_of(frame: frames.Presence) -> Presence:
+    return Presence(*([_value(entry) for entry in entries] for entries in (frame.joined, frame.left, frame.updated)))
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    return msgspec.json.decode(raw)

@@ -1,0 +1,10 @@
+"""The store on Redis 7+ and Valkey 8+.
+
+Owns nothing itself. `store` is the door; an append walks store → writer → log → connection → scripts/append.lua, and its
+delivery listener → sink.
+"""
+
+from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.store import RedisStore
+
+__all__ = ["RedisOptions", "RedisStore"]

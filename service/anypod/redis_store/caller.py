@@ -1,0 +1,99 @@
+"""Requests other than appends: one call, one reply.
+
+Owns the wait for a connection, the loading of the library on a new one, and the single retry. Must not know what is asked.
+"""
+
+import asyncio
+from typing import Final, Protocol
+
+import hiredis
+
+from anypod.core.errors import unavailable
+from anypod.redis_store.connection import LOST, Connection, Reply, pack
+from anypod.redis_store.library import Function, Library
+from anypod.redis_store.replies import checked, is_passing
+
+ATTEMPTS: Final = 2  # the second one on a new connection, with the library loaded
+
+
+class Follower(Protocol):
+    """Who shares the connection."""
+
+    def on_up(self, connection: Connection) -> None: ...
+
+    def on_down(self) -> None: ...
+
+
+class Caller:
+    """`wait_s`: how long a request waits for a connection."""
+
+    def __init__(self, library: Library, wait_s: float, follower: Follower | None = None) -> None:
+        self._library = library
+        self._wait_s = wait_s
+        self._follower = follower
+        self._connection: Connection | None = None
+        self._is_up = asyncio.Event()
+
+    @property
+    def is_up(self) -> bool:
+        return self._connection is not None
+
+    async def prepare(self, connection: Connection) -> None:
+        reply = await connection.ask(pack("FUNCTION", "LOAD", self._library.source))
+        if not (isinstance(reply, hiredis.ReplyError) and "already exists" in str(reply)):
+            checked(reply)
+
+    def on_up(self, connection: Connection) -> None:
+        self._connection = connection
+        self._is_up.set()
+        if self._follower is not None:
+            self._follower.on_up(connection)
+
+    def on_down(self) -> None:
+        self._connection = None
+        self._is_up.clear()
+        if self._follower is not None:
+            self._follower.on_down()
+
+    async def wait_up(self) -> Connection:
+        """Raises AnypodError `unavailable` when there is none in time."""
+        while self._connection is None:
+            try:
+                async with asyncio.timeout(self._wait_s):
+                    await self._is_up.wait()
+            except TimeoutError as exc:
+                raise unavailable() from exc
+        return self._connection
+
+    async def call(self, function: Function, keys: tuple[bytes, ...], *args: bytes | int, is_repeatable: bool = False) -> Reply:
+        """Call a function. Raises AnypodError."""
+        return await self.ask(pack("FCALL", self._library.name(function), len(keys), *keys, *args), is_repeatable=is_repeatable)
+
+    async def ask(self, data: bytes, *, is_repeatable: bool = False) -> Reply:
+        """One command. A lost reply is asked for again only when nothing can come of asking twice."""
+        for _ in range(ATTEMPTS):
+            connection = await self.wait_up()
+            reply = await connection.ask(data)
+            if not is_passing(reply) or (reply is LOST and not is_repeatable):
+                return checked(reply)
+            connection.abort()
+        raise unavailable()
+
+    def tell(self, data: bytes) -> bool:
+        """One command whose reply nobody needs. False: there is no connection."""
+        if self._connection is None:
+            return False
+        self._connection.send(data, _ignore)
+        return True
+
+    async def ask_all(self, commands: list[bytes]) -> list[Reply]:
+        """Commands that may be repeated, in one write. Raises AnypodError for the first error among the replies."""
+        connection = await self.wait_up()
+        replies = await asyncio.gather(*(connection.ask(command) for command in commands))
+        if any(reply is LOST for reply in replies):
+            raise unavailable()
+        return [checked(reply) for reply in replies]
+
+
+def _ignore(reply: Reply) -> None:
+    """Best effort."""

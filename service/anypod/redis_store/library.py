@@ -1,0 +1,41 @@
+"""The function library: its text and the names of its functions.
+
+Owns the order of the scripts and the name, which holds a digest of the text: replicas of two versions each call their own.
+Must not know what the functions do.
+"""
+
+from hashlib import blake2b
+from importlib.resources import files
+from typing import Final, Literal
+
+_SCRIPTS: Final = ("base", "tidy", "judge", "write", "append", "append_one", "session", "presence", "index")
+
+Function = Literal[
+    "append",
+    "append_one",
+    "create",
+    "delete",
+    "end",
+    "join",
+    "list",
+    "present",
+    "raise_fence",
+    "read",
+    "release",
+    "reserve",
+    "tidy",
+    "touch",
+]
+
+
+class Library:
+    """`source` is what FUNCTION LOAD takes."""
+
+    def __init__(self) -> None:
+        folder = files("anypod.redis_store").joinpath("scripts")
+        text = "\n".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in _SCRIPTS)
+        self._digest = blake2b(text.encode(), digest_size=4).hexdigest()
+        self.source: Final = f"#!lua name=anypod_{self._digest}\nlocal SUFFIX = '_{self._digest}'\n{text}".encode()
+
+    def name(self, function: Function) -> bytes:
+        return f"{function}_{self._digest}".encode()

@@ -1,0 +1,135 @@
+"""Appends as calls of the function library, and what their replies mean.
+
+Owns the layout of arguments and replies of `append` and `append_one`, which the scripts name at their top. Must not know
+connections, nor what is retried.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from anypod.core.errors import AnypodError
+from anypod.core.event import Draft, Receipt
+from anypod.core.identity import Subject
+from anypod.redis_store.connection import Reply
+from anypod.redis_store.keys import SessionNames
+from anypod.redis_store.library import Library
+from anypod.redis_store.replies import checked, refusal
+from anypod.store import Append, Patch, Results
+
+ONE_ARGS: Final = 12  # FCALL, name, count, three keys, channel, owner, id, digest, tag, body
+MANY_ARGS: Final = 12  # FCALL, name, count, four keys, channel, owner, mode, expected cursor, version of the patch
+DUPLICATE: Final = ord("=")  # the labels of verdicts
+REFUSED: Final = ord("!")
+
+
+def owner_field(owner: Subject | None) -> bytes:
+    """As it is kept and compared: no subject looks like `-`, which stands for anybody."""
+    return b"-" if owner is None else b":" + owner.encode()
+
+
+class AppendCalls:
+    """`tags`: random numbers of ten digits, one for each event."""
+
+    def __init__(self, library: Library, tags: Iterator[int]) -> None:
+        self._one = b"*%d\r\n$5\r\nFCALL\r\n%b$1\r\n3\r\n" % (ONE_ARGS, _bulk(library.name("append_one")))
+        self._many = b"$5\r\nFCALL\r\n%b$1\r\n4\r\n" % _bulk(library.name("append"))
+        self._tags = tags
+
+    def one(self, names: SessionNames, owner: Subject | None, item: Draft) -> bytes:
+        """The call for one plain event."""
+        owned = b"$1\r\n-\r\n" if owner is None else _bulk(owner_field(owner))
+        return b"%b%b%b$%d\r\n%b\r\n$%d\r\n%b\r\n$10\r\n%d\r\n$%d\r\n%b\r\n" % (
+            self._one,
+            names.packed_one,
+            owned,
+            len(item.id),
+            item.id.encode(),
+            len(item.digest),
+            item.digest,
+            next(self._tags),
+            len(item.body),
+            item.body,
+        )
+
+    def whole(self, names: SessionNames, request: Append, patch_id: int) -> bytes:
+        """The call for one request, all of it or nothing."""
+        args = [owner_field(request.owner), b"all", (request.expect or "").encode(), *_patch_args(request.patch, patch_id)]
+        return self._call(names, args, request.drafts)
+
+    def each(self, names: SessionNames, owner: Subject | None, drafts: Sequence[Draft]) -> bytes:
+        """The call for drafts of several requests, each judged by itself. No id may come twice."""
+        return self._call(names, [owner_field(owner), b"each", b"", b""], drafts)
+
+    def _call(self, names: SessionNames, args: list[bytes], drafts: Sequence[Draft]) -> bytes:
+        count = MANY_ARGS - 4 + len(args)
+        parts = [self._many, names.packed_many, *map(_bulk, args)]
+        for item in drafts:
+            shape, extras = _shape(item)
+            count += 5 + len(extras)
+            parts.append(
+                b"$%d\r\n%b\r\n$%d\r\n%b\r\n$10\r\n%d\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
+                % (
+                    len(item.id),
+                    item.id.encode(),
+                    len(item.digest),
+                    item.digest,
+                    next(self._tags),
+                    len(item.body),
+                    item.body,
+                    len(shape),
+                    shape,
+                )
+            )
+            parts.extend(map(_bulk, extras))
+        return b"*%d\r\n%b" % (count, b"".join(parts))
+
+
+def is_plain(item: Draft) -> bool:
+    """Whether `one` can carry it."""
+    return item.turn is None and item.replaces is None and item.payload is None and not item.is_delta
+
+
+def results(drafts: Sequence[Draft], reply: Reply) -> Results | AnypodError:
+    """What became of the drafts of one call, each, or of the call."""
+    try:
+        reply = checked(reply)
+    except AnypodError as error:
+        return error
+    verdicts = [reply] if isinstance(reply, bytes) else reply
+    assert isinstance(verdicts, list)
+    return [_result(item, verdict) for item, verdict in zip(drafts, verdicts, strict=True)]
+
+
+def _result(item: Draft, verdict: Reply) -> Receipt | AnypodError:
+    assert isinstance(verdict, bytes)
+    if verdict[0] == REFUSED:
+        return refusal(verdict)
+    cursor = verdict[1:].decode()
+    return Receipt(item.id, int(cursor.rsplit("-", 2)[1]), cursor, verdict[0] == DUPLICATE)
+
+
+def _patch_args(patch: Patch | None, patch_id: int) -> list[bytes]:
+    if patch is None:
+        return [b""]
+    return [b"%d" % patch.version, b"%d" % patch_id, patch.state or b"", patch.live or b"", patch.metadata or b""]
+
+
+def _shape(item: Draft) -> tuple[bytes, list[bytes]]:
+    """The letters that say which arguments follow, the turn first because parts are named within it."""
+    shape, extras = b"", list[bytes]()
+    if item.turn is not None:
+        shape, extras = b"t", [item.turn.encode(), b"%d" % (item.fence or 0)]
+    if item.is_delta and item.part is not None:
+        shape += b"d"
+        extras.append(item.part.encode())
+    elif item.replaces is not None:
+        shape += b"r"
+        extras.append(item.replaces.encode())
+    if item.payload is not None:
+        shape += b"b"
+        extras.append(item.payload)
+    return shape, extras
+
+
+def _bulk(text: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(text), text)

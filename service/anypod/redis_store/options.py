@@ -1,0 +1,24 @@
+"""What a deployment says of its Redis.
+
+Owns the address and every limit of the connections to it. Must not know where the values come from.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RedisOptions:
+    """`url`: redis:// or rediss:// with user, password, host, port and database. Times in seconds."""
+
+    url: str
+    prefix: str = "anypod"  # of every key and channel
+    tls_ca_file: str | None = None  # None: the system's authorities
+    connect_s: float = 2.0  # a connection that takes longer is tried again
+    reply_s: float = 2.0  # silence for this long after a request: the connection is dead
+    append_wait_s: float = 5.0  # an append waits this long for the server to come back: about one failover
+    appends_max: int = 10_000  # appends without an answer; a further one is `overloaded`
+    append_bytes_max: int = 64 << 20  # and their bytes
+    probe_s: float = 2.0  # between two probes of the feed
+    probe_limit_s: float = 2.0  # a probe not heard for this long: the feed is dead
+    backoff_s_min: float = 0.05  # between two attempts to connect, doubled at each failure
+    backoff_s_max: float = 1.0  # a server that is back should not wait for its clients

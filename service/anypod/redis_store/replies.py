@@ -1,0 +1,55 @@
+"""What an error reply of the server means.
+
+Owns the translation of Redis' words into AnypodError. Must not know which call was answered.
+"""
+
+from typing import Final
+
+import hiredis
+
+from anypod.core.errors import CODES, AnypodError, Code, unavailable
+from anypod.redis_store.connection import Reply
+
+# The server cannot serve now, or no longer has our library: a new connection, which loads it, finds out.
+_PASSING: Final = (
+    "LOST",
+    "LOADING",
+    "READONLY",
+    "MASTERDOWN",
+    "CLUSTERDOWN",
+    "NOREPLICAS",
+    "MISCONF",
+    "BUSY",
+    "UNBLOCKED",
+    "ERR Function not found",
+)
+
+
+def is_passing(reply: Reply) -> bool:
+    """Whether the same request may succeed on another connection."""
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith(_PASSING)
+
+
+def translate(error: hiredis.ReplyError) -> AnypodError:
+    """A server's message may quote what it was sent: only its first word is told."""
+    text = str(error)
+    if text.startswith(_PASSING):
+        return unavailable()
+    if text.startswith("OOM"):
+        return AnypodError("storage_full", retry_after_ms=5_000)
+    return AnypodError("internal", f"the store refused a command: {text.split(' ', 1)[0]}")
+
+
+def checked(reply: Reply) -> Reply:
+    """The reply, unless it is an error of the server or a refusal, "!code message", of our functions."""
+    if isinstance(reply, hiredis.ReplyError):
+        raise translate(reply)
+    if isinstance(reply, bytes) and reply.startswith(b"!"):
+        raise refusal(reply)
+    return reply
+
+
+def refusal(reply: bytes) -> AnypodError:
+    word, _, message = reply[1:].decode().partition(" ")
+    code: Code = next(code for code in CODES if code == word)
+    return AnypodError(code, message)

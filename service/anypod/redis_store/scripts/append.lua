@@ -1,0 +1,153 @@
+-- Append events: the one place where a seq and a cursor are made.
+--
+-- The drafts of a call are one request, all or none, or come from several requests, each judged by itself (no id comes twice
+-- then). The reply has one item a draft, "+cursor" or "=cursor" or "!code message"; or is one "!code message" for all.
+
+local FIXED = { 'p', 's', 'q', 'x', 'o', 'c', 'w', 'D' }
+
+-- Each draft is id, digest, tag, body, shape, and for each letter of the shape: t turn and fence, d part of a delta,
+-- r part that it replaces, b payload. Also returns the fields of the hash that they ask about.
+local function parse(args, at)
+  local drafts, fields = {}, {}
+  for i, field in ipairs(FIXED) do
+    fields[i] = field
+  end
+  while args[at] do
+    local shape = args[at + 4]
+    local draft = { id = '.' .. args[at], digest = args[at + 1], tag = args[at + 2], body = args[at + 3] }
+    drafts[#drafts + 1], fields[#fields + 1] = draft, draft.id
+    at = at + 5
+    local scope = '@'
+    for letter in string.gmatch(shape, '.') do
+      local value = args[at]
+      at = at + 1
+      if letter == 't' then
+        draft.turn, draft.fence, at = '!' .. value, args[at], at + 1
+        fields[#fields + 1], scope = draft.turn, '@' .. value
+      elseif letter == 'd' then
+        draft.part = scope .. '/' .. value
+        fields[#fields + 1] = draft.part
+      elseif letter == 'r' then
+        draft.replaces, draft.ends = value, scope .. '/' .. value
+        fields[#fields + 1] = draft.ends
+      else
+        draft.payload = value
+      end
+    end
+  end
+  return drafts, fields
+end
+
+local function load(meta, fields)
+  local m = {}
+  for i, value in ipairs(redis.call('HMGET', meta, unpack(fields))) do
+    m[fields[i]] = value
+  end
+  m.seq = m.s and tonumber(string.match(m.s, '^%d+'))
+  return m
+end
+
+local function fill(drafts, verdicts, refusal)
+  for i = 1, #drafts do
+    verdicts[i] = verdicts[i] or refusal
+  end
+  return verdicts
+end
+
+-- The verdicts so far, and the refusal of the call if there is one.
+local function judge(keys, request, drafts, m, now)
+  local verdicts, count, conflict = judge_ids(keys[1], drafts, m)
+  if count > 0 and count == #drafts then
+    return verdicts -- before `closed`: who lost the first reply must not be told that a logged event was refused
+  end
+  if m.c then
+    return fill(drafts, verdicts, '!closed'), '!closed'
+  end
+  local refusal = conflict
+  if not refusal and request.expect ~= '' and request.expect ~= m.p .. '-' .. m.s then
+    refusal = '!stale'
+  end
+  if not refusal and request.version ~= '' and request.version ~= redis.call('HGET', keys[1], 'v') then
+    refusal = '!stale'
+  end
+  if refusal and request.is_one then
+    return verdicts, refusal
+  end
+  refusal = judge_fences(drafts, verdicts, m)
+  if m.seq + #drafts > tonumber(m.q) and not (refusal and request.is_one) then
+    refusal = judge_rooms(keys, drafts, verdicts, now) or refusal
+  end
+  return verdicts, judge_parts(drafts, verdicts, m) or refusal
+end
+
+-- Set the new values and tell everybody.
+local function patch(keys, request, now)
+  local meta, live = keys[1], keys[4]
+  local version = request.version + 1
+  local set = { 'v', version, 'n', request.patch_id }
+  if request.state ~= '' then
+    set[5], set[6] = 'S', request.state
+  end
+  if request.metadata ~= '' then
+    set[#set + 1], set[#set + 2] = 'M', request.metadata
+  end
+  redis.call('HSET', meta, unpack(set))
+  if request.live == NO_STATE then
+    redis.call('DEL', live)
+  elseif request.live ~= '' then
+    redis.call('SET', live, request.live, 'PX', class_of(redis.call('HGET', meta, 'K')).live_ms)
+  end
+  local live_ms = math.max(0, redis.call('PTTL', live))
+  return '{"type":"n.state","version":' .. version .. ',"state":' .. redis.call('HGET', meta, 'S')
+    .. ',"live":' .. (redis.call('GET', live) or NO_STATE) .. ',"live_ms":' .. live_ms .. '}'
+end
+
+-- KEYS: m, l, d, v. ARGV: channel, owner ("-": any), "all" or "each", expected cursor, version of the patch, and if there is
+-- a patch its id, state, live and metadata ("": unchanged); then the drafts.
+local function append(keys, args)
+  local channel, owner, is_one = args[1], args[2], args[3] == 'all'
+  local request = { is_one = is_one, expect = args[4], version = args[5], patch_id = args[6], state = args[7], live = args[8], metadata = args[9] }
+  local is_patch = request.version ~= ''
+  local drafts, fields = parse(args, is_patch and 10 or 6)
+  local now, m = now_ms(), load(keys[1], fields)
+  if not m.p or (owner ~= '-' and owner ~= m.o) then
+    return '!no_such_session'
+  end
+  if is_patch and #drafts == 0 and redis.call('HGET', keys[1], 'n') == request.patch_id then
+    return {} -- the first reply was lost
+  end
+  local verdicts, refusal = judge(keys, request, drafts, m, now)
+  if refusal and is_one then
+    return refusal
+  end
+  local count = 0
+  for i = 1, #drafts do
+    count = verdicts[i] and count or count + 1
+  end
+  if count == 0 and not (is_patch and #drafts == 0) then
+    return verdicts
+  end
+
+  local frames, seq, is_new = {}, m.seq, false
+  if count > 0 then
+    frames, seq, is_new = write(keys, drafts, verdicts, m, now)
+  end
+  if is_patch then
+    frames[#frames + 1] = patch(keys, request, now)
+  end
+  for _, frame in ipairs(frames) do
+    redis.call('SPUBLISH', channel, frame)
+  end
+  if now >= tonumber(m.x) or is_new then
+    set_expiry(keys[1], keys[2], keys[3], class_of(redis.call('HGET', keys[1], 'K')).ttl_ms, now)
+  end
+  if math.floor(seq / TIDY_EVENTS) > math.floor(m.seq / TIDY_EVENTS) then
+    tidy(keys[1], keys[2], keys[3], now, IDS_A_ROUND)
+  elseif seq > tonumber(m.q) then
+    local class = class_of(redis.call('HGET', keys[1], 'K'))
+    redis.call('HSET', keys[1], 'q', next_check(keys[2], keys[3], class, seq))
+  end
+  return verdicts
+end
+
+register('append', append)

@@ -1,0 +1,98 @@
+-- What every function of the library stands on: time, incarnation, and how a session's fields are written.
+--
+-- A session's keys: `m` one hash with everything small, `l` the durable stream, `d` the deltas, `v` the live state, `p` presence.
+-- Fields of `m`:
+--   p  epoch and current term, the beginning of every cursor      s  the head's entry id, seq-tag
+--   q  up to this seq an append needs none of tidy's checks        x  from this time on an append moves the expiry
+--   X  when the keys expire                                        t  terms, "name:first_seq …"
+--   o  owner                                                       k, K  the class, its name and its numbers
+--   c  set when closed                                             z  set when deleted: the last owner
+--   v  version   S  state   M  metadata   n  the last patch's id   f  folded   l  oldest
+--   w  parts, open " @turn/part=first" and ended " first:ended_ms" D  set when `d` exists
+--   i  the first seq whose id may be forgotten next                F  how many fences there are
+--   .id     digest and entry id of an event          #seq         when an id came, and the id
+--   !turn   the turn's live fence                    @turn/part   first and last seq of an open part's deltas
+--   _  a value long enough that the hash is a table
+
+local REPLID_MS = 50 -- an incarnation is asked for once in this time: INFO costs more than the rest of an append
+local TERMS_MAX = 32 -- failovers that a cursor can look back on: the first and the latest 31
+local REFRESH_SHARE = 16 -- the expiry moves when this share of the ttl has passed, so that most appends need not touch it
+local NO_STATE = '{}'
+
+local replid, replid_ms = nil, 0
+
+local function register(name, callback, flags)
+  redis.register_function({ function_name = name .. SUFFIX, callback = callback, flags = flags })
+end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- Six hex digits that name the life of this server as the one that writes.
+local function incarnation(now)
+  if now - replid_ms > REPLID_MS or now < replid_ms then
+    local text = redis.call('INFO', 'replication')
+    replid = string.sub(string.match(text, 'master_replid:(%x+)'), 1, 6)
+    -- A replica's is its primary's, and would be wrong for the first moments after its promotion: it is never kept.
+    replid_ms = string.find(text, 'role:master', 1, true) and now or 0
+  end
+  return replid
+end
+
+-- The table of terms as the next event will find it, and that event's term.
+local function terms_at(terms, seq, current)
+  local last = string.match(terms, '(%w+):%d+$')
+  if string.sub(last, -6) == current then
+    return terms, last
+  end
+  local name = (tonumber(string.sub(last, 1, -7)) + 1) .. current
+  local list = {}
+  for term in string.gmatch(terms .. ' ' .. name .. ':' .. (seq + 1), '%S+') do
+    list[#list + 1] = term
+  end
+  if #list > TERMS_MAX then
+    table.remove(list, 2)
+  end
+  return table.concat(list, ' '), name
+end
+
+-- The cursor of an event that is in the log, from its entry id.
+local function cursor_of(meta, entry)
+  local fields = redis.call('HMGET', meta, 'p', 't')
+  local seq = tonumber(string.match(entry, '^%d+'))
+  local epoch, found = string.match(fields[1], '^%w+'), nil
+  for name, first in string.gmatch(fields[2], '(%w+):(%d+)') do
+    if not found or tonumber(first) <= seq then
+      found = name
+    end
+  end
+  return epoch .. '-' .. found .. '-' .. entry
+end
+
+local function class_of(text)
+  local numbers = {}
+  for word in string.gmatch(text, '%S+') do
+    numbers[#numbers + 1] = tonumber(word) or false
+  end
+  return {
+    ttl_ms = numbers[1],
+    live_ms = numbers[2],
+    events_max = numbers[3],
+    deltas_max = numbers[4],
+    retain_events = numbers[5],
+    retain_ms = numbers[6],
+    fold_after_ms = numbers[7],
+    dedup_ms = numbers[8],
+  }
+end
+
+-- Never earlier than the ttl from now, and at most a sixteenth later.
+local function set_expiry(meta, log, deltas, ttl_ms, now)
+  local expires = now + ttl_ms + math.floor(ttl_ms / REFRESH_SHARE)
+  redis.call('HSET', meta, 'X', expires, 'x', expires - ttl_ms)
+  redis.call('PEXPIREAT', meta, expires)
+  redis.call('PEXPIREAT', log, expires)
+  redis.call('PEXPIREAT', deltas, expires)
+end

@@ -1,0 +1,77 @@
+-- Verdicts on drafts, before anything is written: a draft without one is appended.
+--
+-- A verdict is "=cursor" there before, "!code message" refused, or the place of the draft in the same call that it repeats.
+
+local PARTS_MAX = 256 -- parts open at once in a session
+local FULL = '!quota_exceeded the session holds as many events as it may'
+local FULL_PARTS = '!quota_exceeded the session has too many open parts'
+local CONFLICT = '!conflict the same id was published before with another body'
+
+-- Verdicts on ids that are known, from the log or from an earlier draft; how many the log has; the refusal, if one conflicts.
+local function judge_ids(meta, drafts, m)
+  local verdicts, count, refusal, places = {}, 0, nil, {}
+  for i, draft in ipairs(drafts) do
+    local first, place = m[draft.id], places[draft.id]
+    if first then
+      local space = string.find(first, ' ', 1, true)
+      local is_same = string.sub(first, space + 1) == draft.digest
+      verdicts[i] = is_same and '=' .. cursor_of(meta, string.sub(first, 1, space - 1)) or CONFLICT
+      count = is_same and count + 1 or count
+    elseif place then
+      verdicts[i] = drafts[place].digest == draft.digest and place or CONFLICT
+    else
+      places[draft.id] = i
+    end
+    refusal = refusal or verdicts[i] == CONFLICT and CONFLICT or nil
+  end
+  return verdicts, count, refusal
+end
+
+local function judge_fences(drafts, verdicts, m)
+  local refusal = nil
+  for i, draft in ipairs(drafts) do
+    if not verdicts[i] and draft.turn and m[draft.turn] ~= draft.fence then
+      verdicts[i], refusal = '!fenced', '!fenced'
+    end
+  end
+  return refusal
+end
+
+-- Asked only near a limit. Draft by draft, so that of several requests the first ones still fit.
+local function judge_rooms(keys, drafts, verdicts, now)
+  local class = class_of(redis.call('HGET', keys[1], 'K'))
+  local left, is_tidied, refusal = { rooms(keys[2], keys[3], class) }, false, nil
+  for i, draft in ipairs(drafts) do
+    if not verdicts[i] then
+      local kind = draft.part and 2 or 1
+      if left[kind] <= 0 and not is_tidied then
+        local events, deltas = rooms(keys[2], keys[3], class)
+        tidy(keys[1], keys[2], keys[3], now, IDS_A_CALL)
+        local events_now, deltas_now = rooms(keys[2], keys[3], class)
+        left = { left[1] + events_now - events, left[2] + deltas_now - deltas }
+        is_tidied = true
+      end
+      if left[kind] > 0 then
+        left[kind] = left[kind] - 1
+      else
+        verdicts[i], refusal = FULL, FULL
+      end
+    end
+  end
+  return refusal
+end
+
+local function judge_parts(drafts, verdicts, m)
+  local opened, count, refusal = {}, nil, nil
+  for i, draft in ipairs(drafts) do
+    local part = draft.part
+    if part and not verdicts[i] and not m[part] and not opened[part] then
+      count = (count or select(2, string.gsub(m.w, '@', '@'))) + 1
+      opened[part] = true
+      if count > PARTS_MAX then
+        verdicts[i], refusal = FULL_PARTS, FULL_PARTS
+      end
+    end
+  end
+  return refusal
+end

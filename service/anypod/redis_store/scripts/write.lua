@@ -1,0 +1,112 @@
+-- Make events of drafts and put them into the streams.
+
+local ENDED_MAX = 512 -- ended parts not folded yet; beyond it the two oldest count as one, folded with the younger
+local FRAME = '{"type":"event","seq":'
+
+local function extend_part(m, part, seq)
+  local first = m[part] and string.match(m[part], '^%d+')
+  if not first then
+    m.w, first = m.w .. ' ' .. part .. '=' .. seq, seq
+  end
+  m[part] = first .. ' ' .. seq
+end
+
+local function join_oldest(parts)
+  local count = select(2, string.gsub(parts, ' %d+:%d+', ''))
+  if count <= ENDED_MAX then
+    return parts
+  end
+  local joined = string.gsub(parts, ' (%d+):(%d+)(.-) (%d+):(%d+)', function(one, one_ms, between, two, two_ms)
+    return between .. ' ' .. math.min(one, two) .. ':' .. math.max(one_ms, two_ms)
+  end, 1)
+  return joined
+end
+
+-- First and last seq of the deltas of the part that ends here; of a part that had none, the seq of what ends it.
+local function end_part(m, part, seq, now)
+  if not m[part] then
+    return seq, seq
+  end
+  local first, last = string.match(m[part], '^(%d+) (%d+)$')
+  local from, to = string.find(m.w .. ' ', ' ' .. part .. '=' .. first .. ' ', 1, true)
+  m.w = join_oldest(string.sub(m.w, 1, from - 1) .. string.sub(m.w, to) .. ' ' .. first .. ':' .. now)
+  m[part] = false
+  return first, last
+end
+
+-- The frame that everybody gets (`complete` of core/event.py).
+local function complete(draft, seq, cursor, first, last)
+  local replaces = ''
+  if first then
+    replaces = '"replaces":{"part":"' .. draft.replaces .. '","first_seq":' .. first .. ',"last_seq":' .. last .. '},'
+  end
+  local header = FRAME .. seq .. ',"cursor":"' .. cursor .. '",' .. replaces .. draft.body
+  return draft.payload and struct.pack('>I4', #header) .. header .. draft.payload or header
+end
+
+-- The parts that the drafts touched, as they are now: fields to set after `list`, and those to delete.
+local function touched_parts(drafts, m, list)
+  local gone, seen = {}, {}
+  for _, draft in ipairs(drafts) do
+    local part = draft.part or draft.ends
+    if part and not seen[part] then
+      seen[part] = true
+      if m[part] then
+        list[#list + 1], list[#list + 2] = part, m[part]
+      else
+        gone[#gone + 1] = part
+      end
+    end
+  end
+  if next(seen) then
+    list[#list + 1], list[#list + 2] = 'w', m.w
+  end
+  return gone
+end
+
+-- The prefix of cursors from here on; a new incarnation of the server begins a new term.
+local function prefix_at(meta, m, seq, now, list)
+  local current = incarnation(now)
+  if string.sub(m.p, -6) == current then
+    return m.p
+  end
+  local terms, name = terms_at(redis.call('HGET', meta, 't'), seq, current)
+  local prefix = string.match(m.p, '^%w+') .. '-' .. name
+  list[1], list[2], list[3], list[4] = 't', terms, 'p', prefix
+  return prefix
+end
+
+-- Append all drafts that have no verdict. The streams come first, with ids that must be larger than the last: if a stream
+-- refuses, no metadata speaks of the event. Returns the frames, the head, and whether the deltas are a new key.
+local function write(keys, drafts, verdicts, m, now)
+  local seq, list, frames, is_new = m.seq, {}, {}, false
+  local prefix = prefix_at(keys[1], m, seq, now, list)
+  local entry = m.s
+  for i, draft in ipairs(drafts) do
+    if not verdicts[i] then
+      seq = seq + 1
+      entry = seq .. '-' .. draft.tag
+      local cursor, first, last = prefix .. '-' .. entry, nil, nil
+      if draft.part then
+        extend_part(m, draft.part, seq)
+        is_new = is_new or not m.D
+      elseif draft.ends then
+        first, last = end_part(m, draft.ends, seq, now)
+      end
+      local frame = complete(draft, seq, cursor, first, last)
+      redis.call('XADD', draft.part and keys[3] or keys[2], entry, 'f', frame)
+      local n = #list
+      list[n + 1], list[n + 2] = draft.id, entry .. ' ' .. draft.digest
+      list[n + 3], list[n + 4] = '#' .. seq, now .. ' ' .. string.sub(draft.id, 2)
+      frames[#frames + 1], verdicts[i] = frame, '+' .. cursor
+    elseif type(verdicts[i]) == 'number' then
+      verdicts[i] = '=' .. string.sub(verdicts[verdicts[i]], 2)
+    end
+  end
+  local gone = touched_parts(drafts, m, list)
+  redis.call('HSET', keys[1], 's', entry, is_new and 'D' or 's', is_new and 1 or entry, unpack(list))
+  if #gone > 0 then
+    redis.call('HDEL', keys[1], unpack(gone))
+  end
+  return frames, seq, is_new
+end

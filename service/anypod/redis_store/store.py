@@ -1,0 +1,236 @@
+"""One replica's door to the sessions on a Redis server.
+
+Owns the three connections (appends and other writes, reads, the feed) and what each method of the store asks of which.
+Must not know how a call is answered: the scripts decide, `log` and `pages` read their replies.
+"""
+
+import asyncio
+import random
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from anypod.clock import Clock
+from anypod.core.errors import AnypodError, unavailable
+from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
+from anypod.redis_store.address import Address
+from anypod.redis_store.caller import Caller
+from anypod.redis_store.connect import check
+from anypod.redis_store.connection import Reply, pack
+from anypod.redis_store.keys import Keyspace
+from anypod.redis_store.library import Library
+from anypod.redis_store.link import Link
+from anypod.redis_store.listener import Listener
+from anypod.redis_store.log import AppendCalls, owner_field
+from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.pages import bare_page, class_numbers, missing, page
+from anypod.redis_store.probe import Probe
+from anypod.redis_store.tags import tags
+from anypod.redis_store.writer import Writer
+from anypod.store import Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Sink
+
+TOUCH_S: Final = 60.0  # activity is recorded to the minute; the server keeps to it too
+TOUCHED_MAX: Final = 10_000  # sessions whose last touch is remembered, about 2 MiB; a forgotten one is touched once more
+
+
+class RedisStore:
+    def __init__(self, options: RedisOptions, clock: Clock, rng: random.Random) -> None:
+        self._options = options
+        self._clock = clock
+        self._rng = rng
+        self._keyspace = Keyspace(options.prefix)
+        self._library = Library()
+        numbers = tags(rng)
+        calls = AppendCalls(self._library, numbers)
+        self._writer = Writer(options, clock, self._keyspace, calls, patch_ids=numbers)
+        self._writes = Caller(self._library, options.reply_s, self._writer)
+        self._reads = Caller(self._library, options.reply_s)
+        self._feed: Listener | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._touched: OrderedDict[SessionKey, float] = OrderedDict()
+
+    async def open(self, sink: Sink) -> None:
+        address = Address.parse(self._options)
+        await check(address, self._options, self._library)
+        channel = self._keyspace.probe(f"{self._rng.getrandbits(64):016x}")
+        probe = Probe(
+            self._options,
+            self._clock,
+            send=lambda payload: self._writes.tell(pack("SPUBLISH", channel, payload)),
+            give_up=lambda: self._feed.abort() if self._feed is not None else None,
+        )
+        self._feed = Listener(self._keyspace, sink, probe=channel, on_probe=probe.on_probe)
+        for name, user in (("writes", self._writes), ("reads", self._reads), ("feed", self._feed)):
+            link = Link(name, address, self._options, self._clock, self._rng)
+            self._tasks.append(asyncio.create_task(link.run(user), name=f"redis {name}"))
+        self._tasks.append(asyncio.create_task(probe.run(), name="redis probe"))
+        try:
+            await asyncio.gather(self._writes.wait_up(), self._reads.wait_up(), self._feed.wait_up(self._options.reply_s))
+        except AnypodError:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        self._writer.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
+        self._feed = None
+
+    @property
+    def is_available(self) -> bool:
+        return self._writes.is_up and self._reads.is_up
+
+    # The feed.
+    async def subscribe(self, key: SessionKey) -> None:
+        if self._feed is None:
+            raise unavailable()
+        await self._feed.subscribe(key)
+
+    def unsubscribe(self, key: SessionKey) -> None:
+        if self._feed is not None:
+            self._feed.unsubscribe(key)
+
+    def notify(self, key: SessionKey, notice: bytes) -> None:
+        self._writes.tell(pack("SPUBLISH", self._keyspace.session(key).channel, notice))
+
+    # The log.
+    def append(self, request: Append, done: Done) -> None:
+        self._writer.append(request, done)
+
+    async def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
+        names = self._keyspace.session(key)
+        keys = (names.meta, names.log, names.deltas, names.live)
+        position = b"" if after is None else b"%d" % after
+        reply = _list(await self._reads.call("read", keys, position, limit, b"fold" if fold else b"", is_repeatable=True))
+        return missing(reply) if reply[0] == b"!" else page(reply, after, limit)
+
+    async def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage:
+        names = self._keyspace.session(key)
+        end = b"+" if before is None else b"%d" % (before - 1)
+        found, entries = await self._reads.ask_all(
+            [pack("HEXISTS", names.meta, "p"), pack("XREVRANGE", names.log, end, "-", "COUNT", limit + 1)]
+        )
+        if not found:
+            raise AnypodError("no_such_session")
+        frames = [_frame(entry) for entry in _list(entries)]
+        return HistoryPage(frames[:limit][::-1], len(frames) > limit)
+
+    async def heads(self, keys: Sequence[SessionKey]) -> Sequence[Head | None]:
+        if not keys:
+            return ()
+        metas = (self._keyspace.session(key).meta for key in keys)
+        return [_head(reply) for reply in await self._reads.ask_all([pack("HMGET", meta, "p", "s", "v") for meta in metas])]
+
+    # Sessions.
+    async def create(self, creation: Creation) -> tuple[Page, bool]:
+        key, item, index = creation.key, creation.session_class, self._keyspace.index(creation.key.tenant, creation.owner)
+        try:
+            reserved = await self._writes.call("reserve", index, key.session.encode(), item.ttl_ms, creation.sessions_max)
+        except AnypodError as error:
+            if error.code != "quota_exceeded":
+                raise
+            return await self._existing(creation, error), False
+        names = self._keyspace.session(key)
+        try:
+            reply = await self._writes.call(
+                "create",
+                (names.meta, names.log, names.deltas, names.live, names.presence),
+                owner_field(creation.owner),
+                creation.epoch.encode(),
+                item.name.encode(),
+                class_numbers(item),
+                item.ttl_ms,
+                item.live_ms,
+                creation.state,
+                creation.live,
+                creation.metadata,
+            )
+        except AnypodError as error:
+            if reserved == b"+" and error.code != "unavailable":  # then nobody knows whether it was made
+                await self._writes.call("release", index, key.session.encode())
+            raise
+        label, fields = _list(reply)
+        return bare_page(fields), label == b"+"
+
+    async def _existing(self, creation: Creation, error: AnypodError) -> Page:
+        """A session of this owner that is there already costs no quota, even when the index has forgotten it."""
+        found = await self.read(creation.key, None, limit=0)
+        if isinstance(found, Missing) or found.snapshot.owner != creation.owner:
+            raise error
+        return found
+
+    async def end(self, key: SessionKey, owner: Subject | None) -> str:
+        names = self._keyspace.session(key)
+        return _text(await self._writes.call("end", (names.meta,), names.channel, owner_field(owner), is_repeatable=True))[1:]
+
+    async def delete(self, key: SessionKey, owner: Subject | None) -> None:
+        names = self._keyspace.session(key)
+        keys = (names.meta, names.log, names.deltas, names.live, names.presence)
+        last_owner = _text(await self._writes.call("delete", keys, names.channel, owner_field(owner)))[2:]
+        index = self._keyspace.index(key.tenant, Subject(last_owner))
+        await self._writes.call("release", index, key.session.encode(), is_repeatable=True)
+
+    async def sessions(self, tenant: TenantId, owner: Subject, *, before_ms: int | None, limit: int) -> Sequence[Listing]:
+        before = b"" if before_ms is None else b"%d" % before_ms
+        index = self._keyspace.index(tenant, owner)
+        flat = _list(await self._writes.call("list", index, before, limit, is_repeatable=True))
+        pairs = zip(flat[::2], flat[1::2], strict=True)
+        return [Listing(SessionKey(tenant, SessionId(_text(session))), int(float(_text(at)))) for session, at in pairs]
+
+    def touch(self, key: SessionKey, owner: Subject) -> None:
+        now = self._clock.now()
+        last = self._touched.get(key)
+        if last is not None and now - last < TOUCH_S:
+            return
+        self._touched[key] = now
+        self._touched.move_to_end(key)
+        if len(self._touched) > TOUCHED_MAX:
+            self._touched.popitem(last=False)
+        index = self._keyspace.index(key.tenant, owner)
+        self._writes.tell(pack("FCALL", self._library.name("touch"), 2, *index, key.session))
+
+    async def raise_fence(self, key: SessionKey, turn: str) -> int:
+        reply = await self._writes.call("raise_fence", (self._keyspace.session(key).meta,), turn.encode(), is_repeatable=True)
+        return int(_text(reply)[1:])
+
+    async def tidy(self, key: SessionKey) -> None:
+        names = self._keyspace.session(key)
+        await self._writes.call("tidy", (names.meta, names.log, names.deltas), is_repeatable=True)
+
+    # Presence.
+    async def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
+        names = self._keyspace.session(key)
+        keys = (names.meta, names.presence)
+        reply = _list(await self._writes.call("join", keys, member.encode(), entry, ttl_ms, is_repeatable=True))
+        return [held for held in reply[1:] if isinstance(held, bytes)]
+
+    async def present(self, key: SessionKey) -> Sequence[bytes]:
+        names = self._keyspace.session(key)
+        reply = _list(await self._reads.call("present", (names.meta, names.presence), is_repeatable=True))
+        return [held for held in reply[1:] if isinstance(held, bytes)]
+
+    async def leave(self, key: SessionKey, member: str) -> None:
+        await self._writes.ask(pack("HDEL", self._keyspace.session(key).presence, member), is_repeatable=True)
+
+
+def _head(reply: Reply) -> Head | None:
+    prefix, entry, version = _list(reply)
+    return None if prefix is None else Head(f"{_text(prefix)}-{_text(entry)}", int(_text(version)))
+
+
+def _frame(entry: Reply) -> bytes:
+    fields = _list(_list(entry)[1])
+    assert isinstance(fields[1], bytes)
+    return fields[1]
+
+
+def _list(reply: Reply) -> list[Reply]:
+    assert isinstance(reply, list)
+    return reply
+
+
+def _text(reply: Reply) -> str:
+    assert isinstance(reply, bytes)
+    return reply.decode()

@@ -1,0 +1,68 @@
+"""The HTTP server behind the sniffer: uvicorn's own, with the two limits that it lacks.
+
+Owns how large a head may be and how long a request may take to arrive. Must not know routes.
+"""
+
+from typing import Any, Final
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from anypod.transport.head import HEAD_BYTES_MAX, HEAD_TOO_LARGE
+from anypod.transport.patience import Patience
+
+REQUEST_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class PlainHttp(HttpToolsProtocol):
+    """Between the first byte of a request and its last, the connection owes the rest."""
+
+    def __init__(self, requests: Patience, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+        super().__init__(config, server_state, app_state)
+        self._requests = requests
+        self._is_in_head = False
+        self._head_bytes = 0
+
+    # What the parser tells.
+
+    def on_message_begin(self) -> None:
+        self._is_in_head = True
+        self._head_bytes = 0  # the read that it begins in is not counted: an earlier body may end there
+        self._requests.begin(self)
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._requests.end(self)
+        super().on_message_complete()
+
+    # What the connection brings.
+
+    def data_received(self, data: bytes) -> None:
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._is_in_head and self._head_bytes > HEAD_BYTES_MAX:
+            self._requests.end(self)
+            self._refuse(HEAD_TOO_LARGE)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._requests.end(self)
+        super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        self._requests.end(self)
+        super().handle_websocket_upgrade()
+
+    def give_up(self) -> None:
+        """From `Patience`: the request does not come to its end."""
+        self._refuse(REQUEST_TOO_SLOW)
+
+    def _refuse(self, response: bytes) -> None:
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if is_idle and not self.transport.is_closing():
+            self.transport.write(response)  # otherwise it would stand inside another one
+        self.transport.close()
