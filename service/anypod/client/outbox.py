@@ -119,9 +119,9 @@ class Outbox:
 
 def _is_same(entry: Entry, event: Event) -> bool:
     """Is it the very event? Somebody else's of the same id is for the replica to call a conflict."""
-    publish = entry.publish
-    details = (publish.kind, publish.turn, publish.attempt, publish.part)
-    if details != (event.kind, event.turn, event.attempt, event.part):
+    publish, replaces = entry.publish, event.replaces.part if event.replaces is not None else None
+    details = (publish.kind, publish.turn, publish.attempt, publish.part, publish.replaces)
+    if details != (event.kind, event.turn, event.attempt, event.part, replaces):
         return False
     ours = entry.payload if entry.payload is not None else _value(publish)
     return type(ours) is type(event.data) and bool(ours == event.data)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from anypod.core.cursor import After, Cursor, Reset, parse_after
-from anypod.core.identity import SessionKey
+from anypod.core.identity import SessionKey, Subject
 from anypod.store import Missing
 
 
@@ -48,11 +48,14 @@ def folds(ask: Ask) -> bool:
     return ask.fold if ask.fold is not None else ask.after is None
 
 
-def lost_with(ask: Ask, missing: Missing) -> Reset | None:
-    """What a client that comes back has lost with a session that is not there; None when it does not come back."""
+def lost_with(ask: Ask, missing: Missing, subject: Subject) -> Reset | None:
+    """What a client that comes back has lost with a session that is not there; None when it does not come back.
+
+    That it was deleted is told to its owner alone: to others it was never there.
+    """
     has_history = isinstance(after_of(ask), Cursor)
     if not ask.resume and not has_history:
         return None
-    if missing.was_deleted:
+    if missing.was_deleted and missing.owner == subject:
         return Reset("deleted")
     return Reset("expired" if has_history else "unknown")

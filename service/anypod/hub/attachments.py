@@ -87,7 +87,7 @@ class Attachments:
         lost: Reset | None = None
         was_created = isinstance(session, Missing)
         if isinstance(session, Missing):
-            lost = lost_with(ask, session)
+            lost = lost_with(ask, session, subscriber.principal.subject)
             session = await self._create_missing(subscriber, ask, lost)
         session.pins += 1
         try:

@@ -41,23 +41,24 @@ class Drain:
         began = self._clock.now()
         waiting = list(self._attachments.everybody)
         self._rng.shuffle(waiting)
+        told: set[Subscriber] = set()
         for subscriber, step in zip(waiting, plan_drain(len(waiting), window_s, self._rng), strict=True):
             if (wait_s := began + step.at_s - self._clock.now()) > 0:
                 await self._clock.sleep(wait_s)
             self._send_away(subscriber, step.reconnect_after_ms)
-        return len(waiting) + await self._late(began + window_s)
+            told.add(subscriber)
+        await self._send_away_late(began + window_s, told)
+        return len(told)
 
-    async def _late(self, until: float) -> int:
+    async def _send_away_late(self, until: float, told: set[Subscriber]) -> None:
         """Those who came while the others went."""
-        count = 0
         while self._attachments.everybody and self._clock.now() < until:
-            for subscriber in tuple(self._attachments.everybody):
+            for subscriber in self._attachments.everybody.keys() - told:
                 self._send_away(subscriber, self._rng.randrange(RECONNECT_MS_MAX))
-                count += 1
+                told.add(subscriber)
             await self._clock.sleep(POLL_S)
         for subscriber in tuple(self._attachments.everybody):
             subscriber.port.abort()
-        return count
 
     def _send_away(self, subscriber: Subscriber, reconnect_after_ms: int) -> None:
         if subscriber not in self._attachments.everybody:

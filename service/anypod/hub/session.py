@@ -17,6 +17,7 @@ from anypod.hub.subscriber import Phase, Subscriber
 from anypod.hub.tail import Tail
 from anypod.store import Missing, Page, Snapshot
 
+NO_EVENTS = "no_events"  # the feature of a client that only publishes: it gets its answers, and signals, but no event
 EARLY_FRAMES_MAX = 1_000  # heard before the first range is read; beyond that they are forgotten and the log is read again
 
 
@@ -183,11 +184,13 @@ class LocalSession:
         """From here on the subscriber gets what the feed brings."""
         assert subscriber.seq == self.seq
         subscriber.phase = Phase.LIVE
-        self.live[subscriber] = None
+        if NO_EVENTS not in subscriber.features:
+            self.live[subscriber] = None
 
     def leave(self, subscriber: Subscriber) -> None:
         """Behind from now on: its place is where the session stood when it left."""
-        if self.live.pop(subscriber, subscriber) is None:
+        if subscriber.phase is Phase.LIVE:
+            self.live.pop(subscriber, None)
             subscriber.phase = Phase.BEHIND
             subscriber.stand_at(self.seq, self.cursor)
 

@@ -192,13 +192,10 @@ class MemoryStore:
             self._reply(waiting, self._outcome(waiting.request))
 
     def _outcome(self, request: Append) -> Results | AnypodError:
-        if not request.is_atomic:
-            alone = [self._outcome(request._replace(drafts=(item,), is_atomic=True)) for item in request.drafts]
-            return [result if isinstance(result, AnypodError) else result[0] for result in alone]
         try:
             return self._server.append(request)
         except AnypodError as error:
-            return error
+            return error if request.is_atomic else [error] * len(request.drafts)
 
     def _reply(self, waiting: _Waiting, result: Results | AnypodError) -> None:
         self._replies.append(_Reply(waiting, result))

@@ -69,7 +69,7 @@ class _Call:
         start = 0
         for pending in self.pendings:
             end = start + len(pending.request.drafts)
-            yield pending, found if isinstance(found, AnypodError) else _told(pending.request, found[start:end])
+            yield pending, _told(pending.request, found if isinstance(found, AnypodError) else found[start:end])
             start = end
 
 
@@ -189,9 +189,11 @@ def _is_joinable(request: Append) -> bool:
     return is_each and request.expect is None and request.patch is None
 
 
-def _told(request: Append, found: Results) -> Results | AnypodError:
-    """Of one that is all or nothing its error stands for all."""
-    if request.is_atomic and found and isinstance(found[0], AnypodError):
+def _told(request: Append, found: Results | AnypodError) -> Results | AnypodError:
+    """Of a request that is all or nothing one error stands for all, of another one each draft has its own."""
+    if not request.is_atomic:
+        return [found] * len(request.drafts) if isinstance(found, AnypodError) else found
+    if not isinstance(found, AnypodError) and found and isinstance(found[0], AnypodError):
         return found[0]
     return found
 

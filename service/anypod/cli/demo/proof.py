@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from anypod.cli.demo.tally import Tally
 from anypod.cli.dev.cluster import Cluster, Plan
 from anypod.cli.dev.credentials import reader_credential
-from anypod.cli.dev.publisher import TALK, demo_session, stream
+from anypod.cli.dev.publisher import TALK, converse, demo_session
 from anypod.cli.dev.signals import until_signalled
 from anypod.client import Attached, Event, Phase, Session
 from anypod.clock import Clock, SystemClock, system_random
@@ -96,8 +96,8 @@ class Proof:
 
     async def _publish(self) -> None:
         async with demo_session(self._cluster.row.url, self._name) as session:
-            for _, answer in cycle(TALK):
-                self._tally.acknowledged.update(await stream(session, answer, self._clock, word_s=WORD_S))
+            for question, answer in cycle(TALK):
+                self._tally.acknowledged.update(await converse(session, question, answer, self._clock, word_s=WORD_S))
                 if self._is_over:
                     return
 

@@ -6,7 +6,7 @@ Owns what is said and how fast. Must not know the cluster: it is a client like a
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from itertools import count, cycle
+from itertools import cycle
 from typing import Final
 
 from anypod.cli.dev.credentials import DEMO_SESSION, worker_credential
@@ -61,17 +61,16 @@ async def _read(session: Session) -> None:
 
 async def _talk(session: Session, turns: "cycle[tuple[str, str]]", clock: Clock) -> None:
     for question, answer in turns:
-        await session.publish("message", {"role": "user", "text": question})
-        await stream(session, answer, clock, word_s=WORD_S)
+        await converse(session, question, answer, clock, word_s=WORD_S)
         await clock.sleep(PAUSE_S)
 
 
-async def stream(session: Session, answer: str, clock: Clock, *, word_s: float) -> list[str]:
-    """One answer, word by word, then whole; the ids of its events."""
-    opening = await session.publish("x.answer", {"words": len(answer.split())})
-    part = f"answer-{opening.seq}"
-    ids = [opening.id]
-    for number, word in zip(count(), answer.split(), strict=False):
+async def converse(session: Session, question: str, answer: str, clock: Clock, *, word_s: float) -> list[str]:
+    """A question, its answer word by word, and the whole answer, which replaces the words; the ids of all these events."""
+    asked = await session.publish("message", {"role": "user", "text": question})
+    part = f"answer-{asked.seq}"
+    ids = [asked.id]
+    for number, word in enumerate(answer.split()):
         receipt = await session.publish("token", {"text": word if number == 0 else f" {word}"}, part=part)
         ids.append(receipt.id)
         await clock.sleep(word_s)

@@ -47,11 +47,14 @@ local function load(meta, fields)
   return m
 end
 
-local function fill(drafts, verdicts, refusal)
+-- A closed log refuses whatever it does not have.
+local function close(drafts, verdicts)
   for i = 1, #drafts do
-    verdicts[i] = verdicts[i] or refusal
+    if not verdicts[i] or string.sub(verdicts[i], 1, 1) ~= '=' then
+      verdicts[i] = '!closed'
+    end
   end
-  return verdicts
+  return verdicts, '!closed'
 end
 
 -- The verdicts so far, and the refusal of the call if there is one.
@@ -61,7 +64,7 @@ local function judge(keys, request, drafts, m, now)
     return verdicts -- before `closed`: who lost the first reply must not be told that a logged event was refused
   end
   if m.c then
-    return fill(drafts, verdicts, '!closed'), '!closed'
+    return close(drafts, verdicts)
   end
   local refusal = conflict
   if not refusal and request.expect ~= '' and request.expect ~= m.p .. '-' .. m.s then

@@ -111,8 +111,11 @@ local function make_table(meta)
   end
 end
 
--- Up to which seq an append needs none of the checks and none of the rounds. A closed log keeps 0.
+-- Up to which seq an append needs none of the checks and none of the rounds: for the first event and in a closed log always.
 local function next_check(log, deltas, class, head)
+  if head == 0 then
+    return 0
+  end
   local events, held = rooms(log, deltas, class)
   return math.min((math.floor(head / TIDY_EVENTS) + 1) * TIDY_EVENTS - 1, head + events, head + held)
 end

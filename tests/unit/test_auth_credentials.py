@@ -1,0 +1,341 @@
+"""What a credential must be (RFC 8725), and what a refusal tells."""
+
+import hmac
+import json
+from base64 import urlsafe_b64encode
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from joserfc import jws, jwt
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from pydantic import SecretStr
+
+from anypod.auth import RIGHTS, Fetcher, Principal, Verifier, mint, verifier_of
+from anypod.auth.key_set import RemoteKeySet
+from anypod.auth.keys import ALGORITHMS, CREDENTIAL_BYTES_MAX, secret_key
+from anypod.auth.verifier import CACHED_MAX, CACHED_S_MAX
+from anypod.core.errors import AnypodError
+from anypod.core.identity import Subject, TenantId
+from anypod.settings import DEV_SECRET, Settings
+
+NOW_S = 1_800_000_000.0
+SECRET = "a secret of at least thirty-two bytes"
+ISSUER, URL = "https://login.example", "https://login.example/jwks.json"
+ALICE = Principal(TenantId("acme"), Subject("alice"), NOW_S + 600)
+CLAIMS = {"sub": "alice", "aud": "anypod", "exp": NOW_S + 600, "iss": ISSUER, "anypod": {"tenant": "acme"}}
+
+RSA = RSAKey.generate_key(2_048, {"kid": "rsa", "use": "sig"})
+EC = ECKey.generate_key("P-256", {"kid": "ec"})
+ED = OKPKey.generate_key("Ed25519", {"kid": "ed"})
+
+
+class StandingClock:
+    def __init__(self) -> None:
+        self.now_s = NOW_S
+
+    def now(self) -> float:
+        return self.now_s
+
+    def wall_ms(self) -> int:
+        return int(self.now_s * 1_000)
+
+    async def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+def key_set(*keys: RSAKey | ECKey | OKPKey) -> bytes:
+    return json.dumps({"keys": [key.as_dict(private=False) for key in keys]}).encode()
+
+
+def verifier(clock: StandingClock | None = None, *, secret: str | None = SECRET, issuer: str | None = ISSUER) -> Verifier:
+    """Takes HS256 with SECRET, and what the three keys sign."""
+    clock = clock or StandingClock()
+
+    async def fetch(url: str) -> bytes:
+        assert url == URL
+        return key_set(RSA, EC, ED)
+
+    return Verifier(
+        clock,
+        audience="anypod",
+        algorithms=sorted(ALGORITHMS),
+        secret=secret_key(secret, issuer) if secret else None,
+        key_sets=[RemoteKeySet(URL, issuer, fetch=fetch, clock=clock)],
+    )
+
+
+def sign(claims: dict[str, Any], key: OctKey | RSAKey | ECKey | OKPKey, **header: object) -> str:
+    algorithm = str(header.setdefault("alg", "HS256"))
+    registry = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)
+    return jwt.encode(header, claims, key, registry=registry)
+
+
+def sign_hs(claims: dict[str, Any], **header: object) -> str:
+    return sign(claims, OctKey.import_key(SECRET.encode()), **header)
+
+
+def unsigned(header: dict[str, Any], claims: dict[str, Any], signature: str = "") -> str:
+    return ".".join(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in (header, claims)) + "." + signature
+
+
+def sign_by_hand(header: dict[str, Any], claims: dict[str, Any], secret: bytes = SECRET.encode()) -> str:
+    """Signed well, whatever a library would say of the header."""
+    head = unsigned(header, claims).removesuffix(".")
+    return f"{head}.{urlsafe_b64encode(hmac.digest(secret, head.encode(), 'sha256')).decode().rstrip('=')}"
+
+
+async def refusal_of(credential: str, checks: Verifier | None = None) -> str:
+    with pytest.raises(AnypodError) as refusal:
+        await (checks or verifier()).verify(credential)
+    assert refusal.value.code == "not_authenticated"
+    assert not any(len(part) > 3 and part in refusal.value.message for part in credential.split(".")), "it quotes nothing"
+    return refusal.value.message
+
+
+_names = st.from_regex(r"\A[A-Za-z0-9_.:-]{1,64}\Z")
+_patterns = st.none() | st.lists(st.builds("".join, st.tuples(_names, st.sampled_from(["", "*"]))) | st.just("*"), max_size=3).map(tuple)
+
+
+@given(
+    tenant=st.from_regex(r"\A[A-Za-z0-9_.-]{1,64}\Z"),
+    subject=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=256),
+    can=st.frozensets(st.sampled_from(sorted(RIGHTS))),
+    sessions=_patterns,
+    kinds=_patterns,
+    expires_at=st.integers(int(NOW_S) + 1, int(NOW_S) + 10**8),
+)
+async def test_a_minted_credential_is_read_back_as_the_same_principal(tenant: str, subject: str, **rest: Any) -> None:
+    principal = Principal(TenantId(tenant), Subject(subject), **rest)
+    assert await verifier().verify(mint(principal, SECRET, issuer=ISSUER)) == principal
+
+
+@pytest.mark.parametrize(("algorithm", "key"), [("RS256", RSA), ("ES256", EC), ("Ed25519", ED)])
+async def test_a_credential_may_be_signed_with_a_published_key(algorithm: str, key: RSAKey | ECKey | OKPKey) -> None:
+    assert await verifier().verify(sign(CLAIMS, key, alg=algorithm, kid=key.kid)) == ALICE
+    assert await verifier().verify(sign(CLAIMS, key, alg=algorithm)) == ALICE, "without a kid: one key alone has this algorithm"
+
+
+async def test_providers_may_still_call_ed25519_by_its_older_name() -> None:
+    with pytest.warns(match="EdDSA is deprecated"):  # where we sign, not where we check
+        credential = sign(CLAIMS, ED, alg="EdDSA", kid="ed")
+    assert await verifier().verify(credential) == ALICE
+
+
+@pytest.mark.parametrize("algorithm", ["none", "None", "nOnE", ""])
+async def test_a_credential_without_a_signature_is_refused(algorithm: str) -> None:
+    await refusal_of(unsigned({"alg": algorithm}, CLAIMS))
+
+
+@pytest.mark.parametrize("name", ["rsa", "ec", None])
+async def test_a_public_key_is_no_secret_however_it_is_written(name: str | None) -> None:
+    for public in (RSA.as_pem(private=False), RSA.as_der(private=False), json.dumps(RSA.as_dict(private=False)).encode()):
+        credential = sign_by_hand({"alg": "HS256", "kid": name} if name else {"alg": "HS256"}, CLAIMS, public)
+        await refusal_of(credential)
+        await refusal_of(credential, verifier(secret=None))
+
+
+async def test_a_key_is_good_for_its_own_algorithm_alone() -> None:
+    assert "not known" in await refusal_of(sign(CLAIMS, RSA, alg="PS256", kid="rsa"))
+    assert "not known" in await refusal_of(sign(CLAIMS, RSA, alg="RS256", kid="ec"))
+
+
+async def test_an_algorithm_that_the_settings_leave_out_is_refused() -> None:
+    checks = Verifier(StandingClock(), audience="anypod", algorithms=["RS256"], secret=secret_key(SECRET, None), key_sets=[])
+    assert "algorithm" in await refusal_of(mint(ALICE, SECRET), checks)
+
+
+async def test_a_foreign_key_under_a_known_kid_is_refused() -> None:
+    foreign = RSAKey.generate_key(2_048, {"kid": "rsa"})
+    assert "signature" in await refusal_of(sign(CLAIMS, foreign, alg="RS256", kid="rsa"))
+
+
+async def test_a_key_that_the_credential_brings_along_is_not_looked_at() -> None:
+    foreign = RSAKey.generate_key(2_048)
+    header = {"alg": "RS256", "jwk": foreign.as_dict(private=False), "jku": "https://evil.example/jwks.json"}
+    await refusal_of(sign(CLAIMS, foreign, **header, kid="evil"))
+    await refusal_of(sign(CLAIMS, foreign, **header))
+
+
+async def test_a_secret_of_another_length_or_content_signs_nothing() -> None:
+    assert "signature" in await refusal_of(mint(ALICE, SECRET + "!", issuer=ISSUER))
+    assert "not known" in await refusal_of(mint(ALICE, SECRET, issuer=ISSUER), verifier(secret=None))
+
+
+async def test_a_changed_claim_breaks_the_signature() -> None:
+    head, _, signature = sign_hs(CLAIMS).split(".")
+    other = unsigned({}, CLAIMS | {"sub": "mallory"}).split(".")[1]
+    assert "signature" in await refusal_of(f"{head}.{other}.{signature}")
+
+
+@pytest.mark.parametrize("claim", ["sub", "aud", "exp"])
+async def test_each_of_these_claims_is_needed(claim: str) -> None:
+    await refusal_of(sign_hs({name: value for name, value in CLAIMS.items() if name != claim}))
+
+
+@pytest.mark.parametrize(
+    ("claims", "word"),
+    [
+        ({"exp": NOW_S}, "expired"),
+        ({"exp": 0}, "expired"),
+        ({"exp": "tomorrow"}, "claim"),
+        ({"exp": True}, "claim"),
+        ({"exp": None}, "claim"),
+        ({"nbf": NOW_S + 60}, "not valid yet"),
+        ({"aud": "another"}, "audience"),
+        ({"aud": ["another", "more"]}, "audience"),
+        ({"aud": []}, "audience"),
+        ({"iss": "https://evil.example"}, "issuer"),
+        ({"iss": None}, "issuer"),
+        ({"sub": ""}, "sub"),
+        ({"sub": "a" * 257}, "sub"),
+        ({"sub": "a\nb"}, "sub"),
+        ({"sub": 7}, "claim"),
+        ({"anypod": {}}, "tenant"),
+        ({"anypod": None}, "tenant"),
+        ({"anypod": {"tenant": "a/b"}}, "tenant"),
+        ({"anypod": {"tenant": ""}, "tenant": "acme"}, "tenant"),
+        ({"anypod": {"tenant": "acme"}, "tenant": "other"}, "two tenants"),
+        ({"anypod": {"tenant": "acme", "sessions": ["a*b"]}}, "sessions"),
+        ({"anypod": {"tenant": "acme", "sessions": ["*a"]}}, "sessions"),
+        ({"anypod": {"tenant": "acme", "sessions": [""]}}, "sessions"),
+        ({"anypod": {"tenant": "acme", "sessions": "*"}}, "claim"),
+        ({"anypod": {"tenant": "acme", "sessions": ["a"] * 101}}, "sessions"),
+        ({"anypod": {"tenant": "acme", "kinds": ["a b"]}}, "kinds"),
+        ({"anypod": {"tenant": "acme", "can": "read"}}, "claim"),
+    ],
+)
+async def test_a_claim_that_is_wrong_is_named(claims: dict[str, Any], word: str) -> None:
+    assert word in await refusal_of(sign_hs(CLAIMS | claims))
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"nbf": NOW_S + 4},  # the issuer's clock is ahead of ours
+        {"aud": ["another", "anypod"]},
+        {"exp": int(NOW_S) + 600},
+        {"anypod": {}, "tenant": "acme"},
+        {"anypod": {"tenant": "acme"}, "tenant": "acme"},
+        {"iat": NOW_S, "jti": "1", "scope": "x"},  # claims of others are none of our business
+    ],
+)
+async def test_these_claims_are_as_good(claims: dict[str, Any]) -> None:
+    principal = await verifier().verify(sign_hs(CLAIMS | claims))
+    assert (principal.tenant, principal.subject) == ("acme", "alice")
+
+
+async def test_a_right_that_this_version_does_not_know_gives_nothing() -> None:
+    principal = await verifier().verify(sign_hs(CLAIMS | {"anypod": {"tenant": "acme", "can": ["read", "levitate"]}}))
+    assert principal.can == {"read"}
+
+
+@pytest.mark.parametrize(
+    "header", [{"crit": ["b64"], "b64": False}, {"crit": []}, {"crit": ["kid"], "kid": "any"}, {"typ": "logout+jwt"}, {"typ": "JWE"}]
+)
+async def test_a_header_that_asks_for_more_than_a_jwt_is_refused(header: dict[str, Any]) -> None:
+    assert await verifier().verify(sign_by_hand({"alg": "HS256"}, CLAIMS)) == ALICE
+    message = await refusal_of(sign_by_hand({"alg": "HS256", **header}, CLAIMS))
+    assert ("extension" if "crit" in header else "type") in message
+
+
+@pytest.mark.parametrize("header", [{"typ": "at+jwt"}, {"typ": "jwt"}, {"typ": "application/at+jwt"}, {"x5t": "abc"}, {"kid": "any"}])
+async def test_these_headers_are_usual(header: dict[str, Any]) -> None:
+    assert await verifier().verify(sign_hs(CLAIMS, **header)) == ALICE
+
+
+async def test_a_published_key_speaks_for_its_own_issuer_alone() -> None:
+    other = "https://other.example"
+    keys = {URL: key_set(RSA), other: key_set(RSAKey.generate_key(2_048, {"kid": "rsa"}))}
+
+    async def fetch(url: str) -> bytes:
+        return keys[url]
+
+    clock = StandingClock()
+    sets = [RemoteKeySet(url, issuer, fetch=fetch, clock=clock) for url, issuer in ((URL, ISSUER), (other, other))]
+    checks = Verifier(clock, audience="anypod", algorithms=["RS256"], secret=None, key_sets=sets)
+    assert await checks.verify(sign(CLAIMS, RSA, alg="RS256", kid="rsa")) == ALICE
+    assert "signature" in await refusal_of(sign(CLAIMS | {"iss": other}, RSA, alg="RS256", kid="rsa"), checks)
+    assert "not known" in await refusal_of(sign(CLAIMS | {"iss": "https://third.example"}, RSA, alg="RS256", kid="rsa"), checks)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "..", "...", "a.b", "a.b.c.d", "ä.ö.ü", "e30.e30.", "W10.W10.AAAA", "bnVsbA.e30.AAAA", "\ud800.a.b"]
+)
+async def test_what_is_no_jwt_is_refused(text: str) -> None:
+    await refusal_of(text)
+
+
+async def test_a_credential_larger_than_a_proxy_would_pass_is_refused_unread() -> None:
+    credential = sign_hs(CLAIMS | {"padding": "x" * CREDENTIAL_BYTES_MAX})
+    assert "8192 bytes" in await refusal_of(credential)
+    nested = urlsafe_b64encode(b"[" * 5_000).decode()
+    await refusal_of(f"{nested}.e30.AAAA")
+
+
+@given(st.text() | st.builds(".".join, st.lists(st.binary().map(lambda raw: urlsafe_b64encode(raw).decode()), min_size=3, max_size=3)))
+async def test_no_text_does_anything_but_be_refused(text: str) -> None:
+    with pytest.raises(AnypodError) as refusal:
+        await verifier().verify(text)
+    assert refusal.value.code == "not_authenticated"
+
+
+@given(st.data())
+async def test_no_single_changed_character_is_accepted(data: st.DataObject) -> None:
+    credential = sign_hs(CLAIMS)
+    index = data.draw(st.integers(0, len(credential) - 1))
+    other = data.draw(st.characters(max_codepoint=127).filter(lambda letter: letter != credential[index]))
+    await refusal_of(credential[:index] + other + credential[index + 1 :])
+
+
+async def test_a_checked_credential_is_remembered_until_it_expires() -> None:
+    clock = StandingClock()
+    checks = verifier(clock)
+    credential = mint(Principal(ALICE.tenant, ALICE.subject, NOW_S + 60), SECRET, issuer=ISSUER)
+    assert checks.cached(credential) is None
+    principal = await checks.verify(credential)
+    assert checks.cached(credential) is principal
+    clock.now_s += 59.9
+    assert checks.cached(credential) is principal
+    clock.now_s += 0.1
+    assert checks.cached(credential) is None
+    assert "expired" in await refusal_of(credential, checks)
+
+
+async def test_a_remembered_credential_is_checked_anew_in_time_for_its_key_to_be_taken_back() -> None:
+    clock = StandingClock()
+    checks = verifier(clock)
+    credential = mint(ALICE, SECRET, issuer=ISSUER)
+    await checks.verify(credential)
+    clock.now_s += CACHED_S_MAX
+    assert checks.cached(credential) is None
+    assert await checks.verify(credential) == ALICE
+
+
+async def test_the_memory_is_bounded_and_holds_no_credential() -> None:
+    checks = verifier()
+    first, second = (
+        mint(ALICE, SECRET, issuer=ISSUER),
+        mint(Principal(ALICE.tenant, Subject("bob"), ALICE.expires_at), SECRET, issuer=ISSUER),
+    )
+    await checks.verify(first)
+    for number in range(CACHED_MAX):
+        checks._remember(str(number), ALICE, ALICE.expires_at)
+    assert checks.cached(first) is None
+    await checks.verify(second)
+    assert len(checks._cache) == CACHED_MAX
+    assert all(len(digest) == 16 for digest in checks._cache)
+
+
+async def test_a_refused_credential_is_not_remembered() -> None:
+    checks = verifier()
+    await refusal_of(mint(ALICE, SECRET + "!", issuer=ISSUER), checks)
+    assert not checks._cache
+
+
+async def test_development_takes_what_is_signed_with_the_secret_that_everybody_knows() -> None:
+    checks = verifier_of(Settings(dev=True, host="127.0.0.1"), StandingClock(), Fetcher())
+    assert await checks.verify(mint(ALICE, DEV_SECRET)) == ALICE
+    strict = verifier_of(Settings(jwt_secret=SecretStr(SECRET)), StandingClock(), Fetcher())
+    assert "signature" in await refusal_of(mint(ALICE, DEV_SECRET), strict)

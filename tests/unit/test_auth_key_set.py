@@ -1,0 +1,311 @@
+"""Published keys: which are taken, when they are fetched, and over what."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from random import SystemRandom
+from typing import Any
+
+import pytest
+from aiohttp import web
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+
+from anypod.auth import Fetcher
+from anypod.auth.fetch import DOCUMENT_BYTES_MAX
+from anypod.auth.key_set import FRESH_S, REFRESH_S_MIN, STALE_S_MAX, RemoteKeySet
+from anypod.auth.keys import _CURVE_ALGORITHMS, _RSA_ALGORITHMS, ALGORITHMS, KEYS_MAX, parse_key_set
+from anypod.core.errors import AnypodError
+
+URL = "https://login.example/jwks.json"
+EC = ECKey.generate_key("P-256", {"kid": "old"}).as_dict(private=False)
+NEW = ECKey.generate_key("P-256", {"kid": "new"}).as_dict(private=False)
+RSA = RSAKey.generate_key(2_048, {"kid": "rsa"}).as_dict(private=False)
+
+
+def document(*keys: dict[str, Any]) -> bytes:
+    return json.dumps({"keys": keys}).encode()
+
+
+def algorithms_of(*keys: dict[str, Any]) -> list[str]:
+    return [key.algorithm for found in parse_key_set(document(*keys), None).values() for key in found]
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm"),
+    [
+        (RSA, "RS256"),
+        (RSA | {"alg": "PS512"}, "PS512"),
+        (RSA | {"use": "sig"}, "RS256"),
+        (RSA | {"key_ops": ["verify"]}, "RS256"),
+        (EC, "ES256"),
+        (EC | {"alg": "ES256"}, "ES256"),
+        (ECKey.generate_key("P-384").as_dict(private=False), "ES384"),
+        (OKPKey.generate_key("Ed25519").as_dict(private=False) | {"alg": "EdDSA"}, "EdDSA"),
+        (OKPKey.generate_key("Ed25519").as_dict(private=False) | {"alg": "Ed25519"}, "EdDSA"),
+    ],
+)
+def test_a_key_is_pinned_to_one_algorithm(key: dict[str, Any], algorithm: str) -> None:
+    assert algorithms_of(key) == [algorithm]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        OctKey.generate_key(256).as_dict(private=True) | {"alg": "HS256"},  # a published secret is none
+        RSA | {"alg": "HS256"},
+        RSA | {"alg": "ES256"},
+        RSA | {"alg": "none"},
+        RSA | {"use": "enc"},
+        RSA | {"key_ops": ["encrypt"]},
+        RSA | {"n": RSA["n"][:170]},  # 1,020 bits
+        RSA | {"n": RSA["n"] * 5},
+        RSA | {"n": "?" * 342},
+        EC | {"alg": "RS256"},
+        EC | {"crv": "P-192"},
+        EC | {"x": EC["y"]},  # not on the curve
+        {"kty": "EC", "crv": "P-256"},
+        OKPKey.generate_key("X25519").as_dict(private=False),
+        {"kty": "unheard-of"},
+        {"kid": 7, "kty": "RSA"},
+        {},
+    ],
+)
+def test_a_key_that_cannot_be_used_is_left_out_and_the_others_stay(key: dict[str, Any]) -> None:
+    assert algorithms_of(key, NEW) == ["ES256"]
+
+
+def test_every_algorithm_that_may_be_set_is_some_keys() -> None:
+    pinned = {"HS256", *_CURVE_ALGORITHMS.values(), *_RSA_ALGORITHMS}
+    assert pinned == ALGORITHMS
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"keys":{}}', b"<html>", b"\xff", b'{"keys":' + b"[" * 100_000])
+def test_what_is_no_key_set_is_refused(text: bytes) -> None:
+    with pytest.raises(ValueError, match="not a JWKS"):
+        parse_key_set(text, None)
+
+
+def test_the_number_of_keys_is_bounded() -> None:
+    assert len(algorithms_of(*[EC | {"kid": str(number)} for number in range(KEYS_MAX + 50)])) == KEYS_MAX
+
+
+class Issuer:
+    """Publishes keys, and a clock that stands still unless it is moved."""
+
+    def __init__(self, *keys: dict[str, Any]) -> None:
+        self.keys = keys
+        self.fetches = 0
+        self.is_away = False
+        self.asked = asyncio.Event()
+        self.answers = asyncio.Event()
+        self.answers.set()
+        self.now_s = 1_000.0
+
+    def now(self) -> float:
+        return self.now_s
+
+    def wall_ms(self) -> int:
+        raise AssertionError("the age of keys is not measured by a clock that may be stepped")
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody waits")
+
+    async def fetch(self, url: str) -> bytes:
+        assert url == URL
+        self.fetches += 1
+        self.asked.set()
+        await self.answers.wait()
+        if self.is_away:
+            raise AnypodError("unavailable", "it cannot be reached")
+        return document(*self.keys)
+
+    def key_set(self) -> RemoteKeySet:
+        return RemoteKeySet(URL, "https://login.example", fetch=self.fetch, clock=self)
+
+
+async def is_known(keys: RemoteKeySet, kid: str | None) -> bool:
+    return await keys.find("ES256", kid) is not None
+
+
+async def test_keys_are_fetched_once_and_kept() -> None:
+    issuer = Issuer(EC)
+    keys = issuer.key_set()
+    assert await is_known(keys, "old")
+    issuer.now_s += FRESH_S
+    assert await is_known(keys, "old")
+    assert issuer.fetches == 1
+
+
+async def test_everybody_who_needs_the_same_fetch_waits_for_one() -> None:
+    issuer = Issuer(EC)
+    issuer.answers.clear()
+    keys = issuer.key_set()
+    async with asyncio.TaskGroup() as tasks:
+        everybody = [tasks.create_task(is_known(keys, "old")) for _ in range(50)]
+        await issuer.asked.wait()
+        issuer.answers.set()
+    assert all(task.result() for task in everybody)
+    assert issuer.fetches == 1
+
+
+async def test_an_unknown_kid_fetches_again_but_not_for_every_credential_that_shows_one() -> None:
+    issuer = Issuer(EC)
+    keys = issuer.key_set()
+    assert await is_known(keys, "old")
+    issuer.keys = (EC, NEW)
+    assert not await is_known(keys, "new")
+    assert issuer.fetches == 1
+    issuer.now_s += REFRESH_S_MIN
+    assert await is_known(keys, "new")
+    assert not await is_known(keys, "forged")
+    assert issuer.fetches == 2
+
+
+async def test_a_key_that_its_issuer_took_back_is_gone_after_the_next_fetch() -> None:
+    issuer = Issuer(EC)
+    keys = issuer.key_set()
+    assert await is_known(keys, "old")
+    issuer.keys = (NEW,)
+    issuer.now_s += FRESH_S + 1
+    assert not await is_known(keys, "old")
+
+
+async def test_while_the_issuer_is_away_old_keys_are_good_for_a_bounded_time() -> None:
+    issuer = Issuer(EC)
+    keys = issuer.key_set()
+    assert await is_known(keys, "old")
+    issuer.is_away = True
+    issuer.now_s += STALE_S_MAX
+    assert await is_known(keys, "old")
+    issuer.now_s += REFRESH_S_MIN
+    with pytest.raises(AnypodError) as refusal:
+        await keys.find("ES256", "old")
+    assert refusal.value.code == "unavailable"
+
+
+async def test_an_unknown_kid_is_unavailable_rather_than_refused_while_nobody_can_tell() -> None:
+    issuer = Issuer(EC)
+    issuer.is_away = True
+    keys = issuer.key_set()
+    for _ in range(3):
+        with pytest.raises(AnypodError) as refusal:
+            await keys.find("ES256", "old")
+        assert refusal.value.code == "unavailable"
+        assert refusal.value.retry_after_ms == REFRESH_S_MIN * 1_000
+    assert issuer.fetches == 1
+    issuer.is_away = False
+    issuer.now_s += REFRESH_S_MIN
+    assert await is_known(keys, "old")
+
+
+async def test_who_has_an_old_key_does_not_wait_while_another_fetches() -> None:
+    issuer = Issuer(EC)
+    keys = issuer.key_set()
+    assert await is_known(keys, "old")
+    issuer.now_s += FRESH_S + 1
+    issuer.asked.clear()
+    issuer.answers.clear()
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(is_known(keys, "old"))
+        await issuer.asked.wait()
+        assert await is_known(keys, "old")
+        assert not first.done()
+        issuer.answers.set()
+
+
+async def test_a_fetch_that_is_cancelled_with_its_caller_is_made_by_the_next() -> None:
+    issuer = Issuer(EC)
+    issuer.answers.clear()
+    keys = issuer.key_set()
+    async with asyncio.TaskGroup() as tasks:
+        first = tasks.create_task(is_known(keys, "old"))
+        await issuer.asked.wait()
+        second = tasks.create_task(is_known(keys, "old"))
+        first.cancel()
+        issuer.answers.set()
+    assert second.result()
+
+
+async def test_two_keys_of_one_algorithm_are_told_apart_by_kid_or_not_at_all() -> None:
+    keys = Issuer(EC, NEW, RSA).key_set()
+    assert not await is_known(keys, None)
+    assert await is_known(keys, "new")
+    assert await keys.find("RS256", None) is not None
+
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_get("/{path:.*}", handler)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+    await runner.setup()
+    try:
+        for port in SystemRandom().sample(range(20_000, 32_000), 50):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) != 0:
+                    break
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield f"http://127.0.0.1:{port}/jwks.json"
+    finally:
+        await runner.cleanup()
+
+
+async def fetched(url: str) -> bytes:
+    fetcher = Fetcher()
+    try:
+        return await fetcher.fetch(url)
+    finally:
+        await fetcher.close()
+
+
+async def test_a_document_is_fetched_over_http() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        assert request.headers["Accept"] == "application/json"
+        return web.Response(body=document(EC))
+
+    async with serving(answer) as url:
+        assert await fetched(url) == document(EC)
+
+
+async def _elsewhere(request: web.Request) -> web.Response:
+    if request.path == "/other":
+        return web.Response(body=document(EC))
+    raise web.HTTPFound("/other")
+
+
+async def _failing(_: web.Request) -> web.Response:
+    return web.Response(status=500)
+
+
+async def _huge(_: web.Request) -> web.Response:
+    return web.Response(body=b" " * (DOCUMENT_BYTES_MAX + 1))
+
+
+async def _cut(request: web.Request) -> web.StreamResponse:
+    response = web.StreamResponse(headers={"Content-Length": "1000"})
+    await response.prepare(request)
+    await response.write(b"{")
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+@pytest.mark.parametrize(("handler", "reason"), [(_elsewhere, "302"), (_failing, "500"), (_huge, "exceeds"), (_cut, "cannot be reached")])
+async def test_anything_but_a_small_complete_answer_is_unavailable(handler: Handler, reason: str) -> None:
+    async with serving(handler) as url:
+        with pytest.raises(AnypodError, match=reason) as refusal:
+            await fetched(url)
+    assert refusal.value.code == "unavailable"
+
+
+async def test_an_issuer_that_does_not_listen_is_unavailable() -> None:
+    async with serving(_failing) as url:
+        pass
+    with pytest.raises(AnypodError, match="cannot be reached") as refusal:
+        await fetched(url)
+    assert refusal.value.code == "unavailable"
