@@ -45,7 +45,7 @@ def serve(settings: Settings) -> int:
         except AnypodError as error:
             print(f"anypod: {error.message}", file=sys.stderr)  # noqa: T201 - the one line that says why it does not start
         except OSError as error:
-            print(f"anypod: cannot listen: {error.strerror or error}", file=sys.stderr)  # noqa: T201
+            print(f"anypod: cannot listen: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - the same for its port
         return 1
 
 

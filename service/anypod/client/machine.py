@@ -270,7 +270,9 @@ class Machine:
         if link is not None and not self._is_paused and link.give_up_at <= self._now:
             self._give_up(link, "nothing was heard", is_silent=True)
         elif link is not None and link.beat_at is not None and link.beat_at <= self._now:
-            self._emit(Send(link.id, frames.Beat(cursor=self._position.cursor)))
+            # What is on its way to us is not missing: a replica that was told of our place would send it again.
+            is_current = link.is_synced and not self._is_paused
+            self._emit(Send(link.id, frames.Beat(cursor=self._position.cursor if is_current else None)))
             link.beat_at = self._now + link.heartbeat_s
         link = self._connector.link
         if link is not None and link.fetch_at is not None and link.fetch_at <= self._now:

@@ -87,16 +87,21 @@ class CatchUp:
     async def _replay(self, subscriber: Subscriber) -> None:
         try:
             while subscriber.phase is Phase.BEHIND and subscriber.paused_at is None and not self._join(subscriber):
-                try:
-                    if not await self._serve_page(subscriber):
-                        return  # the hub wakes it after its resync
-                except AnypodError as error:
-                    if not error.row.is_retryable:
-                        self._hub.dismiss(subscriber, error)
-                        return
-                    await self._hub.clock.sleep(RETRY_S)
+                if not await self._go_a_page(subscriber):
+                    return
         finally:
             subscriber.is_replaying = False
+
+    async def _go_a_page(self, subscriber: Subscriber) -> bool:
+        """False: it is over, or the hub will wake the subscriber."""
+        try:
+            return await self._serve_page(subscriber)
+        except AnypodError as error:
+            if not error.row.is_retryable:
+                self._hub.dismiss(subscriber, error)
+                return False
+            await self._hub.clock.sleep(RETRY_S)
+            return True
 
     async def _serve_page(self, subscriber: Subscriber) -> bool:
         """False: there is nothing more to do before the hub itself has read the log."""

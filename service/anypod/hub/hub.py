@@ -12,26 +12,23 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from anypod.clock import Clock
-from anypod.core.cursor import judge_place
 from anypod.core.errors import CLOSE_LEAVING, CODES, AnypodError, Code, close_reason
 from anypod.core.frames import Closed, encode
 from anypod.core.identity import SessionKey
 from anypod.core.notices import ClosedNotice, DeletedNotice, DeviceNotice, SignalNotice, StateNotice, decode_notice, is_notice
 from anypod.hub.catch_up import CatchUp
 from anypod.hub.options import HubOptions
+from anypod.hub.resync import Resync
 from anypod.hub.session import LocalSession
 from anypod.hub.subscriber import Phase, Subscriber
 from anypod.hub.tail import TailBudget
 from anypod.hub.tasks import Tasks
-from anypod.store import Head, Missing, Page, Store
+from anypod.store import Missing, Page, Store
 from anypod.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 
-RETRY_S_MIN = 0.1  # between reads of the log while the store is away
-RETRY_S_MAX = 2.0
-RESYNC_EVENTS_MAX = 512  # a page of a resync: what a feed loses while it reconnects
-HEADS_MAX = 200  # sessions asked about in one call
+LOAD_EVENTS_MAX = 512  # what the first reader of a cold session may find in its tail
 
 
 class Hub:
@@ -43,6 +40,7 @@ class Hub:
         self.tails = TailBudget(options.tail_bytes_max)
         self.tasks = Tasks(metrics)
         self.catch_up = CatchUp(self)
+        self._resyncs = Resync(self)
         self.sessions: dict[SessionKey, LocalSession] = {}
         self.stalled: set[Subscriber] = set()  # whose ports take no more: the wheel looks after them
         metrics.watch("sessions", lambda: len(self.sessions))
@@ -73,7 +71,7 @@ class Hub:
                 touched[session] = None
                 self.resync(session)
         for session in touched:
-            self._flush(session)
+            self.flush(session)
 
     def on_barrier(self, keys: Sequence[SessionKey]) -> None:
         self.metrics.barriers += 1
@@ -81,7 +79,7 @@ class Hub:
             if session := self.sessions.get(key):
                 self.resync(session)
 
-    def _flush(self, session: LocalSession) -> None:
+    def flush(self, session: LocalSession) -> None:
         delivered = session.flush()
         self.metrics.events_delivered += delivered
         self.tails.note(session.tail)
@@ -132,7 +130,7 @@ class Hub:
         try:
             # Before the read: an event between read and subscription would be lost.
             await self.store.subscribe(session.key)
-            page = await self.store.read(session.key, after, limit=RESYNC_EVENTS_MAX)
+            page = await self.store.read(session.key, after, limit=LOAD_EVENTS_MAX)
         except BaseException as error:
             self._forget(session)
             if not isinstance(error, AnypodError):
@@ -146,16 +144,16 @@ class Hub:
             self._forget(session)
             loading.set_result(page)
             return
-        self._settle(session, page, page.snapshot.facts.head.seq if after is None else after)
+        self.settle(session, page, page.snapshot.facts.head.seq if after is None else after)
         loading.set_result(None)
 
-    def _settle(self, session: LocalSession, page: Page, after: int) -> None:
+    def settle(self, session: LocalSession, page: Page, after: int) -> None:
         self.tails.drop(session.tail)
         early = session.settle(page, after)
         self.tails.note(session.tail)
         session.idle_since = self.clock.now()
         refused = [frame for frame in early if not session.offer(frame)]
-        self._flush(session)
+        self.flush(session)
         if refused or session.resync_again:
             self.resync(session)
 
@@ -170,85 +168,24 @@ class Hub:
         assert not session.members
         self._forget(session)
 
-    # Reading again what was missed.
-
     def resync(self, session: LocalSession) -> None:
         """Bring the session to the log's head, proving its history. One read at a time; asking again means one more."""
-        session.resync_again = True
-        if not session.is_resyncing and session.is_ready:
-            session.is_resyncing = True
-            self.tasks.start(self._resync(session), "resync")
-
-    async def _resync(self, session: LocalSession) -> None:
-        pause_s = RETRY_S_MIN
-        try:
-            while session.resync_again and self.sessions.get(session.key) is session:
-                session.resync_again = False
-                try:
-                    session.resync_again = not await self._read_missed(session) or session.resync_again
-                    pause_s = RETRY_S_MIN
-                except AnypodError as error:
-                    if not error.row.is_retryable:
-                        raise
-                    session.resync_again = True
-                    await self.clock.sleep(pause_s)
-                    pause_s = min(2 * pause_s, RETRY_S_MAX)
-        finally:
-            session.is_resyncing = False
-            self._wake(session)
-
-    async def _read_missed(self, session: LocalSession) -> bool:
-        """One page; True when the session stands at the head that the page saw."""
-        after, cursor = session.seq, session.cursor
-        page = await self.store.read(session.key, after, limit=RESYNC_EVENTS_MAX)
-        if isinstance(page, Missing):
-            self._vanished(session, page)
-            return True
-        if judge_place(cursor, after, page.snapshot.facts) is not None or not session.cover(page):
-            await self._start_over(session)
-            return True
-        self._flush(session)
-        if page.snapshot.is_closed and not page.has_more:
-            self._closed(session)
-        return not page.has_more
-
-    async def _start_over(self, session: LocalSession) -> None:
-        """The log is another one than the session stood in: everybody attached is behind, and judged by their own cursor."""
-        for subscriber in tuple(session.live):
-            session.leave(subscriber)
-        page = await self.store.read(session.key, None, limit=0)
-        if isinstance(page, Missing):
-            self._vanished(session, page)
-            return
-        self._settle(session, page, page.snapshot.facts.head.seq)
-        session.resync_again = True  # what the feed brought between this read and here was not taken
-
-    def _wake(self, session: LocalSession) -> None:
-        for subscriber in tuple(session.members):
-            if subscriber.phase is Phase.BEHIND:
-                self.catch_up.go_on(subscriber)
+        self._resyncs.ask(session)
 
     async def check_heads(self, sessions: Iterable[LocalSession]) -> None:
         """A quiet feed is no proof of a quiet log: ask the log."""
-        asked = list(sessions)
-        for start in range(0, len(asked), HEADS_MAX):
-            chunk = asked[start : start + HEADS_MAX]
-            stood = [session.seq for session in chunk]
-            heads = await self.store.heads([session.key for session in chunk])
-            for session, seq, head in zip(chunk, stood, heads, strict=True):
-                if session.is_ready and _is_elsewhere(session, seq, head):
-                    self.resync(session)
+        await self._resyncs.check_heads(sessions)
 
     # Endings.
 
-    def _vanished(self, session: LocalSession, missing: Missing) -> None:
+    def vanished(self, session: LocalSession, missing: Missing) -> None:
         if missing.was_deleted:
             self.drop(session, "no_such_session", "the session was deleted")
         else:
             # They come back at once, and are told then what their cursor is worth.
             self._dismiss_all(session, CLOSE_LEAVING, "the session has expired; attach again")
 
-    def _closed(self, session: LocalSession) -> None:
+    def closed(self, session: LocalSession) -> None:
         assert session.snapshot is not None
         frame = encode(Closed(cursor=str(session.facts.head)))
         for subscriber in tuple(session.live):
@@ -292,11 +229,3 @@ class Hub:
     def is_lingering_over(self, session: LocalSession, now: float) -> bool:
         is_idle = not session.members and not session.pins and session.is_ready and not session.is_resyncing
         return is_idle and session.idle_since is not None and now - session.idle_since > self.options.linger_s
-
-
-def _is_elsewhere(session: LocalSession, seq: int, head: Head | None) -> bool:
-    if head is None or session.snapshot is None:
-        return True
-    if head.version > session.snapshot.version:
-        return True
-    return head.cursor != session.cursor and session.seq == seq  # it has not moved since, and still differs

@@ -4,7 +4,7 @@ Owns its two streams, terms, remembered ids, parts, fences and state, and every 
 scripts in `redis_store`. Must not know the clock, chance, or who listens: time, term and tags are handed to it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
@@ -155,7 +155,7 @@ class Log:
             raise AnypodError("stale")
         if request.patch is not None and request.patch.version != self.version:
             raise AnypodError("stale")
-        fresh = [item for item, first in zip(request.drafts, known, strict=True) if first is None]
+        fresh = _first_ones(item for item, first in zip(request.drafts, known, strict=True) if first is None)
         self._check_fences(fresh)
         self._check_quotas(fresh, moment.now_ms)
         receipts, feed = self._write_all(request.drafts, known, moment)
@@ -169,8 +169,8 @@ class Log:
                 raise AnypodError("fenced")
 
     def _check_quotas(self, fresh: Sequence[Draft], now_ms: int) -> None:
-        deltas = len({item.id for item in fresh if item.is_delta})
-        events = len({item.id for item in fresh}) - deltas
+        deltas = sum(item.is_delta for item in fresh)
+        events = len(fresh) - deltas
         if self._is_beyond(events, deltas):
             self.tidy(now_ms)
         if self._is_beyond(events, deltas):
@@ -228,6 +228,14 @@ def _life_ms(ttl_ms: int) -> int:
 
 def _duplicate(item: Draft, first: Remembered) -> Receipt:
     return Receipt(item.id, first.seq, first.cursor, True)
+
+
+def _first_ones(drafts: Iterable[Draft]) -> Sequence[Draft]:
+    """Without those that repeat an id."""
+    first = dict[str, Draft]()
+    for item in drafts:
+        first.setdefault(item.id, item)
+    return list(first.values())
 
 
 def _is_conflict(drafts: Sequence[Draft], known: Sequence[Remembered | None]) -> bool:

@@ -5,6 +5,7 @@ Owns frames on and off an ASGI WebSocket, and the close codes. Must not know wha
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -78,14 +79,17 @@ class WebSocketRoute:
     async def _write(self, websocket: WebSocket, port: QueuedPort, reading: "asyncio.Task[None]") -> None:
         try:
             while not isinstance(taken := await port.take(), Goodbye):
-                for frame in taken:
-                    if is_binary(frame):
-                        await websocket.send_bytes(frame)
-                    else:
-                        await websocket.send_text(frame.decode())
+                await self._send(websocket, taken)
                 port.written()
             if websocket.client_state is WebSocketState.CONNECTED and not reading.done():
                 async with asyncio.timeout(GOODBYE_S_MAX):
                     await websocket.close(taken.code, taken.reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore"))
         except (WebSocketDisconnect, TimeoutError, RuntimeError):
             return  # the client went first
+
+    async def _send(self, websocket: WebSocket, taken: Sequence[bytes]) -> None:
+        for frame in taken:
+            if is_binary(frame):
+                await websocket.send_bytes(frame)
+            else:
+                await websocket.send_text(frame.decode())
