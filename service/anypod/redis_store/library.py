@@ -12,6 +12,7 @@ _SCRIPTS: Final = ("base", "tidy", "judge", "write", "append", "append_one", "se
 
 Function = Literal[
     "append",
+    "append_delta",
     "append_one",
     "create",
     "delete",

