@@ -3,11 +3,13 @@
 Owns their shapes. Must not know what is done with them.
 """
 
+from collections.abc import AsyncIterator
 from typing import Any, Final, TypeVar
 
 import msgspec
 from fastapi import Request
 from msgspec import UNSET, Raw, Struct, UnsetType
+from starlette.requests import ClientDisconnect
 
 from anypod.core import frames
 from anypod.core.errors import AnypodError
@@ -65,13 +67,13 @@ class SignalBody(Struct, kw_only=True):
 
 
 async def read_body(request: Request, bytes_max: int) -> bytes:
-    """Raises AnypodError `too_large`, before the rest of the body has come."""
+    """Raises AnypodError `too_large`, before the rest of the body has come, and `malformed` when that never does."""
     declared = request.headers.get("content-length", "")
     size = int(declared) if declared.isascii() and declared.isdecimal() else 0
     chunks: list[bytes] = []
     if size <= bytes_max:
         size = 0
-        async for chunk in request.stream():
+        async for chunk in _chunks(request):
             size += len(chunk)
             if size > bytes_max:
                 break
@@ -79,6 +81,14 @@ async def read_body(request: Request, bytes_max: int) -> bytes:
     if size > bytes_max:
         raise AnypodError("too_large", f"the body is at most {bytes_max} bytes")
     return b"".join(chunks)
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect as exc:
+        raise AnypodError("malformed", "the client left before the end of the body") from exc
 
 
 def decode(text: bytes, shape: type[_T]) -> _T:

@@ -45,29 +45,44 @@ class Verifier:
         self._cache.move_to_end(digest)
         return principal
 
-    async def verify(self, credential: str) -> Principal:
-        """Raises AnypodError `not_authenticated`, or `unavailable` while the issuer's keys cannot be fetched."""
+    def known(self, credential: str) -> Principal | None:
+        """The principal where nobody needs to be asked: it was checked before, or our own secret signs it. None: ask `verify`.
+
+        Raises AnypodError `not_authenticated`.
+        """
         if principal := self.cached(credential):
             return principal
+        header, _ = self._header(credential)
+        if canonical(header.alg) != "HS256" or self._secret is None:
+            return None
+        return self._checked(credential, self._secret)
+
+    async def verify(self, credential: str) -> Principal:
+        """Raises AnypodError `not_authenticated`, or `unavailable` while the issuer's keys cannot be fetched."""
+        if principal := self.known(credential):
+            return principal
+        header, issuer = self._header(credential)
+        return self._checked(credential, await self._issuers_key(header, issuer))
+
+    def _header(self, credential: str) -> tuple[Header, str | None]:
         if len(credential) > CREDENTIAL_BYTES_MAX or not credential.isascii():
             raise refusal(f"the credential is not a JWT of at most {CREDENTIAL_BYTES_MAX} bytes")
         header, issuer = parse_unverified(credential)
-        key = await self._key(header, issuer)
+        if canonical(header.alg) not in self._algorithms:
+            raise refusal("the credential is signed with an algorithm that is not accepted here")
+        return header, issuer
+
+    def _checked(self, credential: str, key: Key) -> Principal:
         payload = key.payload_of(credential)
         now_s = self._now_s()
         principal = principal_of(payload, issuer=key.issuer, audience=self._audience, now_s=now_s)
         self._remember(credential, principal, min(principal.expires_at, now_s + CACHED_S_MAX))
         return principal
 
-    async def _key(self, header: Header, issuer: str | None) -> Key:
+    async def _issuers_key(self, header: Header, issuer: str | None) -> Key:
         """The one key that this credential may be signed with: the sets of its issuer are asked, and no others."""
         algorithm = canonical(header.alg)
-        if algorithm not in self._algorithms:
-            raise refusal("the credential is signed with an algorithm that is not accepted here")
-        if algorithm == "HS256":
-            if self._secret is not None:
-                return self._secret
-        else:
+        if algorithm != "HS256":
             for key_set in self._key_sets:
                 if key_set.issuer in {None, issuer} and (key := await key_set.find(algorithm, header.kid)):
                     return key

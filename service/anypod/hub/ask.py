@@ -5,14 +5,16 @@ Owns the question and what follows from it alone. Must not know the answer: that
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from anypod.core.cursor import After, Cursor, Reset, parse_after
 from anypod.core.identity import SessionKey, Subject
 from anypod.store import Missing
 
+NO_EVENTS: Final = "no_events"  # the feature of a client that only publishes: it gets its answers and heartbeats, nothing else
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+
+class Ask(NamedTuple):
     """What a client asks for when it attaches (protocol.md, `session.init`)."""
 
     key: SessionKey

@@ -5,6 +5,7 @@ before the first event. Must not know which transport asks; after the opening `c
 """
 
 from collections.abc import Callable
+from itertools import count
 from random import Random
 from typing import Literal
 
@@ -15,7 +16,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.event import position
 from anypod.core.identity import SessionKey, is_name
 from anypod.core.notices import DeviceNotice, encode_notice
-from anypod.hub.ask import NO_CONTENTS, Ask, Contents, after_of, folds, lost_with
+from anypod.hub.ask import NO_CONTENTS, NO_EVENTS, Ask, Contents, after_of, folds, lost_with
 from anypod.hub.batch import Batch
 from anypod.hub.catch_up import end_of
 from anypod.hub.hub import Hub
@@ -35,6 +36,8 @@ class Attachments:
         self._hub = hub
         self._presence = presence
         self._rng = rng
+        self._ids = count()
+        self._ids_start = f"{rng.getrandbits(64):016x}"  # of this replica's life: no two replicas make the same id
         self.everybody: dict[Subscriber, None] = {}
         self.opening: dict[Subscriber, float] = {}  # since when (clock seconds), oldest first: the wheel ends those who never open
         hub.metrics.watch("connections", lambda: len(self.everybody))
@@ -46,7 +49,7 @@ class Attachments:
         return made
 
     def new_id(self) -> str:
-        return f"{self._rng.getrandbits(80):020x}"
+        return f"{self._ids_start}{next(self._ids):x}"
 
     def detach(self, subscriber: Subscriber) -> None:
         """The transport is gone."""
@@ -81,6 +84,9 @@ class Attachments:
     async def open(self, subscriber: Subscriber, ask: Ask) -> None:
         """Open and return when the first frames have been handed to the port. Raises AnypodError."""
         self._check(subscriber.principal, ask)
+        if NO_EVENTS in ask.features:
+            await self._open_deaf(subscriber, ask)
+            return
         after = after_of(ask)
         place = after.seq if isinstance(after, Cursor) else 0 if after == "start" else None
         session = await self._hub.load(ask.key, place)
@@ -117,7 +123,9 @@ class Attachments:
     def _open_from_tail(self, subscriber: Subscriber, ask: Ask) -> bool:
         """One write holds it all: the opening frame, what was missed, and the end of the replay."""
         session = self._hub.sessions.get(ask.key)
-        if session is None or not session.is_ready or ask.history is not None or ask.after is None or session.is_closed:
+        if session is None or not session.is_ready or session.is_closed:
+            return False
+        if ask.after is None or ask.history is not None or NO_EVENTS in ask.features:
             return False
         after = parse_after(ask.after)
         if after == "tail":
@@ -175,6 +183,25 @@ class Attachments:
             self._after_opening(subscriber, ask)
         else:
             self._begin(subscriber, ask, page, seq, kind="restored")
+
+    async def _open_deaf(self, subscriber: Subscriber, ask: Ask) -> None:
+        """Who wants no events needs no feed: the session is looked at once, and kept by nobody but this subscriber."""
+        page = await self._hub.store.read(ask.key, None, limit=0)
+        was_created = isinstance(page, Missing)
+        if isinstance(page, Missing):
+            await self._create_missing(subscriber, ask, None)
+            page = await self._hub.store.read(ask.key, None, limit=0)
+            if isinstance(page, Missing):
+                raise AnypodError("unavailable", retry_after_ms=100)
+        session = LocalSession(ask.key)
+        session.settle(page, page.snapshot.facts.head.seq)
+        self._admit(subscriber, session)
+        self._seat(subscriber, session, ask._replace(device=None))
+        subscriber.stand_at(session.seq, session.cursor)
+        session.enter(subscriber)
+        self._hub.metrics.attaches["created" if was_created else "restored"] += 1
+        opening = self._opening(session, Opening(missed=0, ref=ask.ref, was_created=was_created))
+        subscriber.port.deliver(Batch([opening, encode_done(session)]))
 
     async def _first_page(self, ask: Ask, after: After) -> tuple[Page, int]:
         """The first page from where the client asks, and the seq after which it begins."""

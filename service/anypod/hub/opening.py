@@ -3,7 +3,7 @@
 Owns their contents, drawn from a session as this replica knows it. Must not know when they are due.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from msgspec import Raw
 
@@ -13,8 +13,7 @@ from anypod.hub.options import HubOptions
 from anypod.hub.session import LocalSession
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(NamedTuple):
     """`missed`: events that follow. `head`, `folded`: as the page behind the frame saw them; None: as the session stands."""
 
     missed: int

@@ -17,7 +17,7 @@ from anypod.core.cursor import Cursor
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft
 from anypod.core.identity import SessionKey
-from anypod.hub.ask import Ask
+from anypod.hub.ask import NO_EVENTS, Ask
 from anypod.hub.attachments import Attachments
 from anypod.hub.editor import Edit, Editor
 from anypod.hub.hub import Hub
@@ -248,8 +248,8 @@ class Peer:
 
     def _sync(self, frame: frames.Sync) -> None:
         cursor = Cursor.parse(frame.after)
-        if cursor is None:
-            raise AnypodError("malformed", "after must be a cursor")
+        if cursor is None or NO_EVENTS in self.subscriber.features:
+            raise AnypodError("malformed", "after must be a cursor, and events must be wanted")
         self._desk.hub.catch_up.replay_from(self.subscriber, cursor)
 
     def _signal(self, frame: frames.SignalOut) -> None:

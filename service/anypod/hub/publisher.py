@@ -17,7 +17,7 @@ from anypod.telemetry import Metrics
 
 CALENDAR_MAX = 50_000  # sessions waiting to be tidied; beyond that the next append to them tidies
 TIDY_MAX = 100  # sessions tidied at once, so that a quiet moment does not become a storm of its own
-TIDY_AFTER_S = (65.0, 660.0)  # after the answer is folded, and after its ids are forgotten: just beyond the classes' defaults
+TIDY_AFTER_S = 65.0  # when an answer's deltas may be folded: just beyond the classes' default
 
 
 class Publisher:
@@ -53,8 +53,9 @@ class Publisher:
         return reraise(await answered)
 
     def _note(self, request: Append) -> None:
-        if request.key not in self._due and len(self._due) < CALENDAR_MAX and any(draft.replaces for draft in request.drafts):
-            self._due[request.key] = self._clock.now() + TIDY_AFTER_S[0]
+        for draft in request.drafts:
+            if draft.replaces is not None and len(self._due) < CALENDAR_MAX:
+                self._due.setdefault(request.key, self._clock.now() + TIDY_AFTER_S)
         if request.owner is not None:
             self._store.touch(request.key, request.owner)
 

@@ -17,7 +17,6 @@ from anypod.hub.subscriber import Phase, Subscriber
 from anypod.hub.tail import Tail
 from anypod.store import Missing, Page, Snapshot
 
-NO_EVENTS = "no_events"  # the feature of a client that only publishes: it gets its answers, and signals, but no event
 EARLY_FRAMES_MAX = 1_000  # heard before the first range is read; beyond that they are forgotten and the log is read again
 
 
@@ -184,8 +183,7 @@ class LocalSession:
         """From here on the subscriber gets what the feed brings."""
         assert subscriber.seq == self.seq
         subscriber.phase = Phase.LIVE
-        if NO_EVENTS not in subscriber.features:
-            self.live[subscriber] = None
+        self.live[subscriber] = None
 
     def leave(self, subscriber: Subscriber) -> None:
         """Behind from now on: its place is where the session stood when it left."""

@@ -15,13 +15,13 @@ class Door:
         self._origins = origins
 
     def known(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Principal | None:
-        """The principal of a credential that was checked before, without waiting; None: ask `principal`. Raises as that does."""
-        return self._verifier.cached(self._credential(headers, subprotocols))
+        """The principal, where nobody needs to be asked for a key; None: ask `principal`. Raises as that does."""
+        return self._verifier.known(self._credential(headers, subprotocols))
 
     async def principal(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Principal:
         """Raises AnypodError `not_allowed` for a foreign page, `not_authenticated` for a missing or bad credential."""
         credential = self._credential(headers, subprotocols)
-        return self._verifier.cached(credential) or await self._verifier.verify(credential)
+        return await self._verifier.verify(credential)
 
     def _credential(self, headers: Mapping[str, str], subprotocols: Sequence[str]) -> str:
         if not origin_allowed(headers.get("origin"), headers.get("host"), self._origins):

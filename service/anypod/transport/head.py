@@ -7,9 +7,8 @@ sockets. Whatever is not clearly ours is left to the HTTP server behind us.
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha1
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, unquote
 
 from anypod.core.frames import SUBPROTOCOL
@@ -30,8 +29,7 @@ class HeadError(Exception):
         self.response: Final = b"HTTP/1.1 %b\r\n%bContent-Length: 0\r\nConnection: close\r\n\r\n" % (status.encode(), headers)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """`rest`: the path after the session's id. Header names are in lower case; of a repeated header the values are joined."""
 
     session_id: str
