@@ -84,6 +84,7 @@ class Replica:
     async def drain(self, window_s: float) -> int:
         """Send everybody away over `window_s` seconds; how many that were."""
         self.refuse_traffic()
+        self.hub.is_leaving = True
         return await self._drain.run(window_s)
 
     async def close(self) -> None:

@@ -20,9 +20,10 @@ from anypod.core.cursor import Cursor, Facts, Reset, judge, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft, as_json
 from anypod.core.identity import SessionKey, is_name
-from anypod.hub.ask import Ask
+from anypod.hub.ask import Ask, lost_with
 from anypod.hub.attachments import HISTORY_MAX
 from anypod.hub.catch_up import end_of
+from anypod.hub.drain import RECONNECT_MS_MAX
 from anypod.hub.requests import draft_of, history_frame
 from anypod.hub.session import common_cursor
 from anypod.store import Append, Missing, Page, Snapshot
@@ -32,6 +33,7 @@ from anypod.transport.longpoll import WAIT_S_MAX, wait_for_events
 PAGE_LIMIT = 100
 PAGE_LIMIT_MAX = 500
 LIST_BYTES_MAX = 1 << 20  # of one atomic list of events
+STEM_CHARS_MAX = 61  # of the ids that a list's events get: with a dot and an index below LIST_MAX they are names
 
 
 class Results(msgspec.Struct):
@@ -46,13 +48,14 @@ class Result(msgspec.Struct):
 
 
 class PageView(msgspec.Struct):
-    """`cursor`: where the page ends, the next `after`. `head`: where the log ends."""
+    """`cursor`: where the page ends, the next `after`. `head`: where the log ends. `closed`: for good."""
 
     events: list[Raw]
     cursor: str
     head: str
     folded: int
     more: bool
+    closed: bool
 
 
 def router(context: Context, streams: "StreamOptions") -> APIRouter:
@@ -66,12 +69,12 @@ def router(context: Context, streams: "StreamOptions") -> APIRouter:
 
 
 class PageQuery(BaseModel):
-    """`after`: a cursor, `start` or `tail`; `wait`: seconds."""
+    """`after`: a cursor, `start` or `tail`; `wait`: seconds, and even 0 makes it a poll, which attaches."""
 
     after: str | None = None
     limit: int = Field(PAGE_LIMIT, ge=1, le=PAGE_LIMIT_MAX)
     fold: bool | None = None
-    wait: float = Field(0, ge=0, le=WAIT_S_MAX)
+    wait: float | None = Field(None, ge=0, le=WAIT_S_MAX)
     # Of a stream alone:
     resume: bool = False
     history: int | None = Field(None, ge=0, le=HISTORY_MAX)
@@ -106,14 +109,22 @@ class EventRoutes:
         key = context.key(principal, session_id)
         if "text/event-stream" in request.headers.get("accept", ""):
             return await _stream(context, self._streams, principal, _stream_ask(request, key, query))
-        if query.wait > 0:
-            await _create_missing(context, principal, key, query.after)
-        page, view = await _page(context, principal, key, query.after or "start", limit=query.limit, fold=query.folds)
-        if not view.events and query.wait > 0 and not page.snapshot.is_closed:
-            await wait_for_events(context.desk, principal, Ask(key, after=view.cursor, may_create=False), query.wait)
-            page, view = await _page(context, principal, key, view.cursor, limit=query.limit, fold=query.folds)
+        if query.wait is not None:
+            await _create_missing(context, principal, Ask(key, after=query.after))
+        view = await _page(context, principal, key, query.after or "start", limit=query.limit, fold=query.folds)
+        if query.wait and not view.events and not view.closed:
+            await self._wait(request, principal, Ask(key, after=view.cursor, may_create=False), query.wait)
+            view = await _page(context, principal, key, view.cursor, limit=query.limit, fold=query.folds)
         headers = {"ETag": etag(view.head), "Cache-Control": "no-store"}
+        if context.desk.hub.is_leaving:
+            headers["Connection"] = "close"  # the next poll is to reach another replica
         return Response(msgspec.json.encode(view), 200, headers, media_type="application/json")
+
+    async def _wait(self, request: Request, principal: Principal, ask: Ask, wait_s: float) -> None:
+        """Raises AnypodError `draining` instead of holding up the end of the replica."""
+        if self._context.desk.hub.is_leaving:
+            raise AnypodError("draining", retry_after_ms=self._context.rng.randrange(RECONNECT_MS_MAX))
+        await wait_for_events(self._context.desk, principal, ask, wait_s, _gone(request))
 
     async def history(
         self, request: Request, session_id: str, before: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
@@ -139,11 +150,11 @@ def _drafts(
     """Raises AnypodError for the first event that may not be published or is malformed."""
     hub = context.desk.hub
     stem = idempotency_key.strip('"') if idempotency_key is not None else f"http.{context.desk.attachments.new_id()}"
-    if not is_name(stem):
-        raise AnypodError("malformed", "Idempotency-Key must be 1 to 64 of A-Z a-z 0-9 _ . : -")
+    if not is_name(stem) or (len(bodies) > 1 and len(stem) > STEM_CHARS_MAX):
+        raise AnypodError("malformed", f"Idempotency-Key must be 1 to 64 of A-Z a-z 0-9 _ . : -, of a list at most {STEM_CHARS_MAX}")
     made: list[Draft] = []
     for index, body in enumerate(bodies):
-        event_id = body.id or (stem if len(bodies) == 1 else f"{stem[:60]}.{index}")
+        event_id = body.id or (stem if len(bodies) == 1 else f"{stem}.{index}")
         payload = _payload(body)
         frame = body.as_frame(event_id)
         made.append(draft_of(principal, frame, payload, ts_ms=hub.clock.wall_ms(), bytes_max=hub.options.limits.data_bytes))
@@ -158,7 +169,13 @@ def _payload(body: EventBody) -> bytes | None:
     return body.data_base64
 
 
-async def _page(context: Context, principal: Principal, key: SessionKey, after: str, *, limit: int, fold: bool) -> tuple[Page, PageView]:
+async def _gone(request: Request) -> None:
+    """Ends when the client has closed the connection."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _page(context: Context, principal: Principal, key: SessionKey, after: str, *, limit: int, fold: bool) -> PageView:
     """Raises AnypodError `cursor_gone` with the frame that says why, where the cursor cannot be honoured."""
     place = parse_after(after)
     seq = place.seq if isinstance(place, Cursor) else 0 if place == "start" else None
@@ -168,14 +185,14 @@ async def _page(context: Context, principal: Principal, key: SessionKey, after: 
     if isinstance(verdict, Reset):
         raise await _cursor_gone(context, principal, key, verdict, page)
     end = end_of(page) or after
-    view = PageView(
+    return PageView(
         events=[Raw(as_json(frame)) for frame in page.frames],
         cursor=end if isinstance(Cursor.parse(end), Cursor) else str(facts.head),
         head=str(facts.head),
         folded=facts.folded,
         more=page.has_more,
+        closed=page.snapshot.is_closed,
     )
-    return page, view
 
 
 async def _cursor_gone(context: Context, principal: Principal, key: SessionKey, verdict: Reset, page: Page) -> AnypodError:
@@ -184,10 +201,10 @@ async def _cursor_gone(context: Context, principal: Principal, key: SessionKey, 
         facts = (await context.page(principal, key, verdict.common)).snapshot.facts
         common = common_cursor(facts, verdict.common)
     context.desk.hub.metrics.resets[verdict.reason] += 1
-    return AnypodError("cursor_gone", reset=_reset_frame(page.snapshot, facts, verdict, common))
+    return AnypodError("cursor_gone", reset=_reset_frame(page.snapshot, facts, verdict, common, context.desk.hub.clock.wall_ms()))
 
 
-def _reset_frame(snapshot: Snapshot, facts: Facts, verdict: Reset, common: str | None) -> bytes:
+def _reset_frame(snapshot: Snapshot, facts: Facts, verdict: Reset, common: str | None, wall_ms: int) -> bytes:
     return frames.encode(
         frames.Reset(
             reason=verdict.reason,
@@ -196,17 +213,21 @@ def _reset_frame(snapshot: Snapshot, facts: Facts, verdict: Reset, common: str |
             folded=facts.folded,
             oldest=facts.oldest,
             state=Raw(snapshot.state),
+            live=Raw(snapshot.live if wall_ms < snapshot.live_until_ms else b"{}"),
         )
     )
 
 
-async def _create_missing(context: Context, principal: Principal, key: SessionKey, after: str | None) -> None:
-    """A poll attaches: without a history, and with the right, it creates what is missing."""
-    if isinstance(parse_after(after or "start"), Cursor):
+async def _create_missing(context: Context, principal: Principal, ask: Ask) -> None:
+    """A poll attaches: with the right it creates what is missing. Raises AnypodError `cursor_gone` when it had a history there."""
+    found = await context.desk.hub.store.read(ask.key, None, limit=0)
+    if not (isinstance(found, Missing) and principal.may("publish") and principal.reaches(ask.key.session, None)):
         return
-    is_missing = isinstance(await context.desk.hub.store.read(key, None, limit=0), Missing)
-    if is_missing and principal.may("publish") and principal.reaches(key.session, None):
-        await context.desk.attachments.create(principal, key)
+    lost = lost_with(ask, found, principal.subject)
+    if lost is not None:
+        context.desk.hub.metrics.resets[lost.reason] += 1
+        raise AnypodError("cursor_gone", reset=frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
+    await context.desk.attachments.create(principal, ask.key)
 
 
 def _stream_ask(request: Request, key: SessionKey, query: PageQuery) -> Ask:
@@ -222,7 +243,14 @@ def _stream_ask(request: Request, key: SessionKey, query: PageQuery) -> Ask:
 
 async def _stream(context: Context, streams: StreamOptions, principal: Principal, ask: Ask) -> Response:
     stream = sse.Stream(context.desk, principal, outbox_bytes_max=streams.outbox_bytes_max, max_s=streams.max_s, rng=context.rng)
-    await stream.open(ask)
+    try:
+        await stream.open(ask)
+    except AnypodError as error:
+        if not error.row.is_retryable:
+            raise
+        # An error status would stop a browser's EventSource for good: the stream begins, and asks it to come again.
+        ending = sse.farewell(error.row.close or 0, error.message, context.rng)
+        return Response(ending, headers=dict(sse.HEADERS), media_type="text/event-stream")
     return StreamingResponse(_chunks(stream), headers=dict(sse.HEADERS), media_type="text/event-stream")
 
 

@@ -4,7 +4,7 @@ Owns these routes. Must not know how a session is stored.
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -23,6 +23,7 @@ from anypod.hub.requests import SIGNAL_BYTES_MAX, signal_notice
 from anypod.store import Page, Snapshot
 
 SESSION_BODY_BYTES_MAX = 3 * METADATA_BYTES + 4_096
+TIES = 8  # sessions of one subject that were active in the same millisecond: usually none
 
 
 class SessionView(msgspec.Struct, omit_defaults=True):
@@ -59,6 +60,13 @@ class Published(msgspec.Struct):
     cursor: str
 
 
+class _Place(NamedTuple):
+    """The session that a page of the list ended with."""
+
+    active_ms: int
+    session_id: str
+
+
 def router(context: Context) -> APIRouter:
     routes = APIRouter(tags=["sessions"])
     at = SessionRoutes(context)
@@ -92,13 +100,21 @@ class SessionRoutes:
     async def listing(self, request: Request, cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> Response:
         """The caller's sessions, the latest activity first."""
         principal = await self._context.principal(request, "read")
-        if cursor is not None and not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= 16):
-            raise AnypodError("malformed", "cursor is what `next` said before")
-        before_ms = int(cursor) if cursor else None
-        found = await self._context.desk.hub.store.sessions(principal.tenant, principal.subject, before_ms=before_ms, limit=limit)
-        lines = [SessionLine(line.key.session, line.active_ms) for line in found]
-        following = str(lines[-1].active_at) if len(lines) == limit else None
+        place = _place_of(cursor) if cursor is not None else None
+        lines = await self._lines(principal, place, limit)
+        following = f"{lines[-1].active_at}-{lines[-1].session_id}" if len(lines) == limit else None
         return Response(msgspec.json.encode(SessionList(lines, following)), media_type="application/json")
+
+    async def _lines(self, principal: Principal, place: "_Place | None", limit: int) -> list[SessionLine]:
+        """A page after `place`. Sessions of its very millisecond may stand on either side: so many more are asked for as it takes."""
+        store, ties = self._context.desk.hub.store, TIES
+        while True:
+            before_ms = None if place is None else place.active_ms + 1
+            found = await store.sessions(principal.tenant, principal.subject, before_ms=before_ms, limit=limit + ties)
+            left = [line for line in found if place is None or (line.active_ms, line.key.session) < place]
+            if len(left) >= limit or len(found) < limit + ties:
+                return [SessionLine(line.key.session, line.active_ms) for line in left[:limit]]
+            ties *= 2
 
     async def look(self, request: Request, session_id: str) -> Response:
         """Metadata, state, live state, head cursor and presence."""
@@ -145,6 +161,14 @@ class SessionRoutes:
         self._context.desk.hub.metrics.signals += 1
         self._context.desk.hub.store.notify(key, notice)
         return Response(status_code=202)
+
+
+def _place_of(cursor: str) -> _Place:
+    """Raises AnypodError `malformed`."""
+    active_ms, _, session_id = cursor.partition("-")
+    if not (active_ms.isascii() and active_ms.isdecimal() and len(active_ms) <= 16 and is_name(session_id)):
+        raise AnypodError("malformed", "cursor is what `next` said before")
+    return _Place(int(active_ms), session_id)
 
 
 def _edit(context: Context, principal: Principal, key: SessionKey, body: PatchBody, *, silent: bool, expect: str | None) -> Edit:

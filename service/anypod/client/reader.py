@@ -147,6 +147,7 @@ class Reader:
     def _link(self, link: Link, frame: frames.Heartbeat | frames.Goaway | frames.AuthExpiring, now: float) -> Verdict:
         match frame:
             case frames.Heartbeat():
+                self._position.fold(frame.folded or 0)
                 lags = link.is_synced and link.lags(frame.cursor, self._position.cursor)
                 return self.catch_up(link) if lags else None
             case frames.Goaway():

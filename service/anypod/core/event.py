@@ -97,7 +97,8 @@ def draft(
     if not is_binary and (b"\n" in data or b"\r" in data):
         data = msgspec.json.format(data, indent=-1)  # a line break between tokens would end a line of an SSE frame
     body = b'"id":"%b","kind":"%b","author":%b,"ts":%d%b' % (event_id.encode(), kind.encode(), author, ts_ms, _optional(details))
-    digest = blake2b(b"%b\n%b\n%b\n%b" % (kind.encode(), author, _optional(details), data), digest_size=8).digest()
+    replaces = (details.replaces or "").encode()
+    digest = blake2b(b"%b\n%b\n%b\n%b\n%b" % (kind.encode(), author, _optional(details), replaces, data), digest_size=8).digest()
     if is_binary:
         return Draft(event_id, digest, body + b"}", False, data, details.turn, details.fence, details.part, details.replaces)
     body = b'%b,"data":%b}' % (body, data)

@@ -208,6 +208,7 @@ class AuthOk(_Server, tag="auth.ok", kw_only=True):
 class Heartbeat(_Server, tag="heartbeat", kw_only=True):
     cursor: str
     ts: int
+    folded: int | None = None  # given when events with folded deltas between them follow: what is missing up to here is legal
 
 
 class Goaway(_Server, tag="goaway", kw_only=True):

@@ -41,6 +41,8 @@ def problem_headers(error: AnypodError) -> dict[str, str]:
     headers = {"Cache-Control": "no-store"}
     if error.retry_after_ms is not None:
         headers["Retry-After"] = str(-(-error.retry_after_ms // 1000))
+    if error.code == "draining":
+        headers["Connection"] = "close"  # the next request is to reach another replica
     if error.row.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return headers

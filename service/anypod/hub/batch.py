@@ -5,6 +5,8 @@ Owns the frames of one delivery and their encodings. Must not know what an encod
 
 from collections.abc import Callable, Sequence
 
+from anypod.core.frames import Heartbeat, encode
+
 Encoding = Callable[[Sequence[bytes]], bytes]
 
 
@@ -22,3 +24,13 @@ class Batch:
         if made is None:
             made = self._encoded[encode] = encode(self.frames)
         return made
+
+
+def announced(events: Sequence[bytes], span: int, *, cursor: str, folded: int, wall_ms: int) -> Sequence[bytes]:
+    """Events to be sent during an attachment; `span`: how many seqs they cover, `cursor`: the session's.
+
+    Where some of these were folded away the client is told first: a hole that nobody announced would be a loss to it.
+    """
+    if len(events) == span:
+        return events
+    return [encode(Heartbeat(cursor=cursor, ts=wall_ms, folded=folded)), *events]

@@ -5,13 +5,13 @@ page judged against the subscriber's own cursor. Must not know transports, nor w
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from anypod.core import frames
-from anypod.core.cursor import Cursor, Reset, judge_place
+from anypod.core.cursor import After, Cursor, Facts, Reset, judge_place
 from anypod.core.errors import AnypodError
 from anypod.core.event import position
-from anypod.hub.batch import Batch
+from anypod.hub.batch import Batch, announced
 from anypod.hub.opening import encode_done, reset_frame
 from anypod.hub.replay import Replays
 from anypod.hub.session import LocalSession, common_cursor
@@ -54,14 +54,24 @@ class CatchUp:
             subscriber.is_replaying = True
             self._hub.tasks.start(self._replay(subscriber), "catch-up")
 
-    def replay_from(self, subscriber: Subscriber, cursor: Cursor) -> None:
+    def replay_from(self, subscriber: Subscriber, after: After) -> None:
         """Go back to a place that the client names, and serve everything since."""
         session = subscriber.session
         if session is None or subscriber.phase is Phase.GONE:
             return
         session.leave(subscriber)
         subscriber.fold = False
-        subscriber.stand_at(cursor.seq, str(cursor))
+        match after:
+            case "start":
+                subscriber.seq, subscriber.cursor = session.facts.oldest - 1, ""
+            case "tail":
+                subscriber.stand_at(session.seq, session.cursor)
+            case "unknown":
+                self._start_over(subscriber, session, Reset("unknown"), session.facts)
+            case Cursor():
+                subscriber.stand_at(after.seq, str(after))
+            case _:
+                assert_never(after)
         self.go_on(subscriber)
 
     def _join(self, subscriber: Subscriber) -> bool:
@@ -70,14 +80,18 @@ class CatchUp:
         if session is None or not session.is_ready or not is_reached(session, subscriber):
             return False
         self._hub.metrics.tail_hits += 1
-        missed = session.missed(subscriber.seq)
+        missed = self._announced(session, session.missed(subscriber.seq), session.seq - subscriber.seq, session.facts)
         subscriber.stand_at(session.seq, session.cursor)
         session.enter(subscriber)
         self._end_replay(session, subscriber, missed)
         return True
 
+    def _announced(self, session: LocalSession, events: Sequence[bytes], span: int, facts: Facts) -> Sequence[bytes]:
+        return announced(events, span, cursor=session.cursor, folded=facts.folded, wall_ms=self._hub.clock.wall_ms())
+
     def _end_replay(self, session: LocalSession, subscriber: Subscriber, missed: Sequence[bytes]) -> None:
-        ending = [*missed, encode_done(session)]
+        ending = [*missed, encode_done(session, subscriber.replay_ref)]
+        subscriber.replay_ref = None
         subscriber.port.deliver(Batch(ending))
         self._hub.metrics.events_delivered += len(missed)
         if session.is_closed:
@@ -117,7 +131,7 @@ class CatchUp:
         if verdict is not None:
             await self.reset(subscriber, verdict, page)
             return True
-        subscriber.port.deliver(Batch(page.frames))
+        subscriber.port.deliver(Batch(self._announced(session, page.frames, page.through - after, page.snapshot.facts)))
         self._hub.metrics.events_delivered += len(page.frames)
         subscriber.stand_at(max(after, page.through), end_of(page))
         if page.has_more or is_reached(session, subscriber):
@@ -136,14 +150,21 @@ class CatchUp:
             if isinstance(shared, Page):
                 facts = shared.snapshot.facts
                 common = common_cursor(facts, verdict.common)
-        self._hub.metrics.resets[verdict.reason] += 1
-        subscriber.port.send(reset_frame(session, verdict.reason, facts, common, self._hub.clock.wall_ms()))
         if common:
             assert verdict.common is not None
+            self._tell_reset(subscriber, session, verdict, facts, common)
             subscriber.stand_at(verdict.common, common)
         else:
-            subscriber.fold = True
-            subscriber.seq, subscriber.cursor = facts.oldest - 1, ""
+            self._start_over(subscriber, session, verdict, facts)
+
+    def _start_over(self, subscriber: Subscriber, session: LocalSession, verdict: Reset, facts: Facts) -> None:
+        self._tell_reset(subscriber, session, verdict, facts, "")
+        subscriber.fold = True
+        subscriber.seq, subscriber.cursor = facts.oldest - 1, ""
+
+    def _tell_reset(self, subscriber: Subscriber, session: LocalSession, verdict: Reset, facts: Facts, common: str) -> None:
+        self._hub.metrics.resets[verdict.reason] += 1
+        subscriber.port.send(reset_frame(session, verdict.reason, facts, common, self._hub.clock.wall_ms()))
 
 
 def is_reached(session: LocalSession, subscriber: Subscriber) -> bool:

@@ -42,6 +42,7 @@ class Hub:
         self.catch_up = CatchUp(self)
         self._resyncs = Resync(self)
         self.sessions: dict[SessionKey, LocalSession] = {}
+        self.is_leaving = False  # the replica sends everybody away
         self.stalled: set[Subscriber] = set()  # whose ports take no more: the wheel looks after them
         metrics.watch("sessions", lambda: len(self.sessions))
         metrics.watch("tail_bytes", lambda: self.tails.bytes)
@@ -80,7 +81,7 @@ class Hub:
                 self.resync(session)
 
     def flush(self, session: LocalSession) -> None:
-        delivered = session.flush()
+        delivered = session.flush(self.clock.wall_ms())
         self.metrics.events_delivered += delivered
         self.tails.note(session.tail)
 

@@ -45,8 +45,8 @@ def opening_frame(session: LocalSession, opening: Opening, options: HubOptions, 
     )
 
 
-def encode_done(session: LocalSession) -> bytes:
-    return frames.encode(frames.SyncDone(cursor=session.cursor, folded=session.facts.folded))
+def encode_done(session: LocalSession, ref: str | int | None = None) -> bytes:
+    return frames.encode(frames.SyncDone(ref=ref, cursor=session.cursor, folded=session.facts.folded))
 
 
 def reset_frame(session: LocalSession, reason: Reason, facts: Facts, common: str, wall_ms: int) -> bytes:

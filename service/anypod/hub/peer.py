@@ -13,7 +13,7 @@ from msgspec import UNSET
 from anypod.auth import Principal
 from anypod.core import frames
 from anypod.core.admission import Bucket
-from anypod.core.cursor import Cursor
+from anypod.core.cursor import Cursor, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft
 from anypod.core.identity import SessionKey
@@ -247,10 +247,10 @@ class Peer:
         self._seen = session.seq
 
     def _sync(self, frame: frames.Sync) -> None:
-        cursor = Cursor.parse(frame.after)
-        if cursor is None or NO_EVENTS in self.subscriber.features:
-            raise AnypodError("malformed", "after must be a cursor, and events must be wanted")
-        self._desk.hub.catch_up.replay_from(self.subscriber, cursor)
+        if NO_EVENTS in self.subscriber.features:
+            raise AnypodError("malformed", "this attachment asked for no events")
+        self.subscriber.replay_ref = frame.ref
+        self._desk.hub.catch_up.replay_from(self.subscriber, parse_after(frame.after))
 
     def _signal(self, frame: frames.SignalOut) -> None:
         self._need("signal")

@@ -12,7 +12,7 @@ from anypod.core.event import history_of, position, seq_in_history
 from anypod.core.identity import SessionKey
 from anypod.core.merge import Frame, Lost, Merge, Step
 from anypod.core.notices import StateNotice
-from anypod.hub.batch import Batch
+from anypod.hub.batch import Batch, announced
 from anypod.hub.subscriber import Phase, Subscriber
 from anypod.hub.tail import Tail
 from anypod.store import Missing, Page, Snapshot
@@ -26,6 +26,7 @@ class LocalSession:
     __slots__ = (
         "_cursor",
         "_early",
+        "_flushed",
         "_history",
         "_merge",
         "_pending",
@@ -58,6 +59,7 @@ class LocalSession:
         self.pins = 0  # attachments under way: they keep the session loaded
         self.idle_since: float | None = None
         self._merge = Merge(0)
+        self._flushed = 0  # the seq up to which everybody live was served
         self._cursor: str | None = ""  # None: that of the newest frame
         self._history = b""
         self._early: list[bytes] = []
@@ -95,6 +97,7 @@ class LocalSession:
             self.tail = Tail(after, own_cursor(facts, after), page.frames)
         self._stand_at(facts.head.seq, str(facts.head))
         self._merge = Merge(facts.head.seq)
+        self._flushed = facts.head.seq
         self._pending.clear()
         self._pending_seqs.clear()
         self.is_ready = True
@@ -147,14 +150,16 @@ class LocalSession:
         if step.deliver:
             self._stand_at(step.deliver[-1].seq, position(step.deliver[-1].payload).cursor)
 
-    def flush(self) -> int:
+    def flush(self, wall_ms: int) -> int:
         """Give what has come to everybody live, in one batch; how many deliveries that were."""
         if not self._pending:
             return 0
+        span, self._flushed = self.seq - self._flushed, self.seq
         frames, self._pending = self._pending, []
         seqs, self._pending_seqs = self._pending_seqs, []
         self.tail.extend(seqs, frames)
-        batch = Batch(frames)
+        events = frames if span == len(frames) else announced(frames, span, cursor=self.cursor, folded=self.facts.folded, wall_ms=wall_ms)
+        batch = Batch(events)
         live = list(self.live)  # a port that fills up leaves while we deliver
         for subscriber in live:
             subscriber.port.deliver(batch)

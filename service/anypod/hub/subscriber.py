@@ -47,7 +47,7 @@ class Subscriber:
     """`cursor`: proof of the newest event served at or below `seq`; "" when none was (then nothing needs proof).
 
     `ends_at`: when it is asked to come again. `paused_at`: when the port stopped taking more, None while it does.
-    `heard_at`: when its client was last heard. All in clock seconds.
+    `heard_at`: when its client was last heard. All in clock seconds. `replay_ref`: what the end of its replay repeats.
     """
 
     __slots__ = (
@@ -65,6 +65,7 @@ class Subscriber:
         "phase",
         "port",
         "principal",
+        "replay_ref",
         "seq",
         "session",
     )
@@ -86,6 +87,7 @@ class Subscriber:
         self.ends_at = float("inf")
         self.paused_at: float | None = None
         self.is_replaying = False
+        self.replay_ref: str | int | None = None
 
     def stand_at(self, seq: int, cursor: str) -> None:
         self.seq = seq

@@ -104,13 +104,14 @@ def is_simple(item: Draft) -> bool:
 
 def results(drafts: Sequence[Draft], reply: Reply) -> Results | AnypodError:
     """What became of the drafts of one call, each, or of the call."""
+    if isinstance(reply, bytes) and reply[0] != REFUSED:
+        return [_result(drafts[0], reply)]
     try:
         reply = checked(reply)
     except AnypodError as error:
         return error
-    verdicts = [reply] if isinstance(reply, bytes) else reply
-    assert isinstance(verdicts, list)
-    return [_result(item, verdict) for item, verdict in zip(drafts, verdicts, strict=True)]
+    assert isinstance(reply, list)
+    return [_result(item, verdict) for item, verdict in zip(drafts, reply, strict=True)]
 
 
 def _result(item: Draft, verdict: Reply) -> Receipt | AnypodError:

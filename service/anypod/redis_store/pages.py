@@ -42,14 +42,15 @@ def missing(reply: Sequence[Reply]) -> Missing:
 
 
 def page(reply: Sequence[Reply], after: int | None, limit: int) -> Page:
-    """The reply of `read`: a label, the snapshot, the entry at `after`, entries of both streams."""
-    _, fields, entry, events, deltas = reply
+    """The reply of `read`: a label, the snapshot, the entry at `after`, entries of both streams, and how far they go if not to the end."""
+    _, fields, entry, events, deltas, ending = reply
     snapshot = _snapshot(fields, None if entry is None else int(_text(entry).partition("-")[2]))
     head = snapshot.facts.head.seq
     position = head if after is None else min(after, head)
     entries = list(islice(merge(_entries(events), _entries(deltas)), limit + 1))
-    shown = entries[:limit]
-    through = (shown[-1].seq if shown else position) if len(entries) > limit else head
+    shown = [item for item in entries[:limit] if ending is None or item.seq <= _number(ending)]
+    is_cut = len(shown) < len(entries) or ending is not None
+    through = (shown[-1].seq if shown else position) if is_cut else head
     return Page(snapshot, [item.frame for item in shown], through)
 
 

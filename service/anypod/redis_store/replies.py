@@ -3,12 +3,17 @@
 Owns the translation of Redis' words into AnypodError. Must not know which call was answered.
 """
 
+import logging
 from typing import Final
 
 import hiredis
 
 from anypod.core.errors import CODES, AnypodError, Code, unavailable
 from anypod.redis_store.connection import Reply
+
+ERROR_CHARS_MAX: Final = 200  # of a server's message in our log: it may quote what it was sent
+
+logger = logging.getLogger(__name__)
 
 # The server cannot serve now, or no longer has our library: a new connection, which loads it, finds out.
 _PASSING: Final = (
@@ -31,12 +36,13 @@ def is_passing(reply: Reply) -> bool:
 
 
 def translate(error: hiredis.ReplyError) -> AnypodError:
-    """A server's message may quote what it was sent: only its first word is told."""
+    """Of what we did not expect only the first word is told, the rest is for the log."""
     text = str(error)
     if text.startswith(_PASSING):
         return unavailable()
     if text.startswith("OOM"):
         return AnypodError("storage_full", retry_after_ms=5_000)
+    logger.error("redis: a command was refused: %s", text[:ERROR_CHARS_MAX])
     return AnypodError("internal", f"the store refused a command: {text.split(' ', 1)[0]}")
 
 

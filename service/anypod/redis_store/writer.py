@@ -30,32 +30,38 @@ OVERLOADED_RETRY_MS: Final = 1_000
 class _Pending:
     """An append without an answer. `patch_id` tells a repeated patch from another one."""
 
-    __slots__ = ("done", "is_over", "patch_id", "request", "size", "until")
+    __slots__ = ("done", "is_joinable", "is_over", "patch_id", "request", "size", "until")
 
     def __init__(self, request: Append, done: Done, patch_id: int, until: float) -> None:
+        drafts = request.drafts
         self.request = request
         self.done = done
         self.patch_id = patch_id
         self.until = until
-        self.size = sum(item.size for item in request.drafts)
+        self.size = drafts[0].size if len(drafts) == 1 else sum(item.size for item in drafts)
+        # One draft is atomic by itself.
+        self.is_joinable = (len(drafts) == 1 or not request.is_atomic) and request.expect is None and request.patch is None
         self.is_over = False
 
 
 class _Call:
-    """Appends that travel in one call. `ids` is None for a request that is all or nothing, and so travels alone."""
+    """Appends that travel in one call. `ids` are collected once a second one wants to come along."""
 
-    __slots__ = ("drafts", "ids", "pendings")
+    __slots__ = ("drafts", "ids", "is_joinable", "pendings")
 
     def __init__(self, pending: _Pending) -> None:
         self.pendings = [pending]
         self.drafts = list(pending.request.drafts)
-        self.ids = {item.id for item in self.drafts} if _is_joinable(pending.request) else None
+        self.is_joinable = pending.is_joinable
+        self.ids: set[str] | None = None
 
     def join(self, pending: _Pending) -> bool:
         """Whether another request travels along: one of the same owner, that expects nothing, with ids that are not here yet."""
         request = pending.request
-        if self.ids is None or request.owner != self.pendings[0].request.owner or not _is_joinable(request):
+        if not (self.is_joinable and pending.is_joinable) or request.owner != self.pendings[0].request.owner:
             return False
+        if self.ids is None:
+            self.ids = {item.id for item in self.drafts}
         if len(self.drafts) + len(request.drafts) > GROUP_MAX or any(item.id in self.ids for item in request.drafts):
             return False
         self.ids.update(item.id for item in request.drafts)
@@ -63,9 +69,14 @@ class _Call:
         self.pendings.append(pending)
         return True
 
-    def answers(self, reply: Reply) -> Iterator[tuple[_Pending, Results | AnypodError]]:
+    def answers(self, reply: Reply) -> Iterable[tuple[_Pending, Results | AnypodError]]:
         """The part of each request in the reply."""
         found = results(self.drafts, reply)
+        if len(self.pendings) == 1:
+            return ((self.pendings[0], _told(self.pendings[0].request, found)),)
+        return self._parts(found)
+
+    def _parts(self, found: Results | AnypodError) -> Iterator[tuple[_Pending, Results | AnypodError]]:
         start = 0
         for pending in self.pendings:
             end = start + len(pending.request.drafts)
@@ -141,7 +152,7 @@ class Writer:
     def _pack(self, call: _Call) -> bytes:
         request = call.pendings[0].request
         names = self._keyspace.session(request.key)
-        if call.ids is None:
+        if not call.is_joinable:
             return self._calls.whole(names, request, call.pendings[0].patch_id)
         if len(call.drafts) == 1 and is_simple(call.drafts[0]):
             return self._calls.one(names, request.owner, call.drafts[0])
@@ -181,12 +192,6 @@ class Writer:
         for call in list(self._sent):
             yield from call.pendings
         yield from list(self._queue)
-
-
-def _is_joinable(request: Append) -> bool:
-    """One draft is atomic by itself."""
-    is_each = len(request.drafts) == 1 or not request.is_atomic
-    return is_each and request.expect is None and request.patch is None
 
 
 def _told(request: Append, found: Results | AnypodError) -> Results | AnypodError:

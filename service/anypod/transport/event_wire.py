@@ -5,10 +5,10 @@ Owns the life of one stream: its head, deliveries as chunks (RFC 9112, 7.1), its
 
 import asyncio
 from collections.abc import Sequence
+from random import Random
 from typing import Any, Final
 
 from anypod.auth import Principal
-from anypod.core import frames
 from anypod.core.errors import AnypodError
 from anypod.core.problems import MEDIA_TYPE, problem_body, problem_headers
 from anypod.hub.ask import Ask
@@ -16,6 +16,8 @@ from anypod.hub.batch import Batch
 from anypod.hub.subscriber import Subscriber
 from anypod.transport import sse
 from anypod.transport.wire import Wires
+
+UNHEARD_BYTES_MAX: Final = 65_536  # what a client may say to a stream: a few requests in a row, which it will repeat
 
 _HEAD: Final = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\n"
@@ -36,7 +38,7 @@ def chunks_of(batch: Sequence[bytes]) -> bytes:
 class EventWire(asyncio.Protocol):
     """The port of its subscriber (hub.subscriber.Port). Before `begin` nothing but an error has been sent."""
 
-    __slots__ = ("_answers", "_connections", "_has_begun", "_is_closing", "_shared", "_transport", "subscriber")
+    __slots__ = ("_answers", "_connections", "_has_begun", "_is_closing", "_shared", "_transport", "_unheard_bytes", "subscriber")
 
     def __init__(self, shared: Wires, transport: asyncio.Transport, connections: set[Any], principal: Principal) -> None:
         self._shared = shared
@@ -45,6 +47,7 @@ class EventWire(asyncio.Protocol):
         self._answers: list[bytes] = []
         self._has_begun = False
         self._is_closing = False
+        self._unheard_bytes = 0
         self.subscriber: Subscriber = shared.desk.attachments.subscriber(self, principal)
         self.subscriber.ends_at = shared.desk.hub.clock.now() + shared.stream_s_max * shared.rng.uniform(0.9, 1.0)
         transport.set_write_buffer_limits(high=shared.buffer_bytes_max)
@@ -56,7 +59,9 @@ class EventWire(asyncio.Protocol):
     # From the client, which has nothing to say.
 
     def data_received(self, data: bytes) -> None:
-        self._transport.pause_reading()  # whoever talks out of turn is heard no more: what waits in the kernel has its bound
+        self._unheard_bytes += len(data)
+        if self._unheard_bytes > UNHEARD_BYTES_MAX:
+            self.close(0, "a stream listens to nobody")
 
     def pause_writing(self) -> None:
         self._shared.desk.hub.catch_up.fall_behind(self.subscriber)
@@ -98,18 +103,16 @@ class EventWire(asyncio.Protocol):
         if self._is_closing:
             return
         self._is_closing = True
-        wait = sse.retry(self._shared.rng)
-        goaway = frames.encode(frames.Goaway(reason=reason, reconnect_after_ms=sse.wait_ms(wait)))
-        self._write(chunk(sse.encode_frame(goaway) + wait) + _LAST_CHUNK)
+        self._write(_farewell(code, reason, self._shared.rng))
         self._transport.close()
 
     def refuse(self, error: AnypodError) -> None:
-        """Before the stream has begun an error may have its status, unless the browser is to come again."""
-        if self._has_begun or error.row.is_retryable:
+        """Before the stream has begun an error may have its status."""
+        if self._has_begun:
             self.close(error.row.close or 0, error.message)
         elif not self._is_closing:
             self._is_closing = True
-            self._transport.write(problem(error))
+            self._transport.write(refusal(error, self._shared.rng))
             self._transport.close()
 
     def abort(self) -> None:
@@ -119,8 +122,19 @@ class EventWire(asyncio.Protocol):
         self.close(1012, "the replica is leaving")
 
 
-def problem(error: AnypodError) -> bytes:
-    """A whole response."""
+def refusal(error: AnypodError, rng: Random) -> bytes:
+    """A whole response to who asked for a stream: one that ends at once, if the client is to come again."""
+    if not error.row.is_retryable:
+        return _problem(error)
+    return _HEAD + chunk(sse.retry(rng)) + _farewell(error.row.close or 0, error.message, rng)
+
+
+def _farewell(code: int, reason: str, rng: Random) -> bytes:
+    ending = sse.farewell(code, reason, rng)
+    return (chunk(ending) if ending else b"") + _LAST_CHUNK  # an empty chunk would be the last one
+
+
+def _problem(error: AnypodError) -> bytes:
     body = problem_body(error)
     headers = problem_headers(error) | {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close"}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())

@@ -4,7 +4,8 @@ Owns the wait of one request. Must not know HTTP: it yields a page, whoever aske
 """
 
 import asyncio
-from typing import Final
+from collections.abc import Coroutine
+from typing import Any, Final
 
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
@@ -41,13 +42,16 @@ class _FirstEvents:
         self.has_ended.set()
 
 
-async def wait_for_events(desk: Desk, principal: Principal, ask: Ask, wait_s: float) -> None:
+async def wait_for_events(desk: Desk, principal: Principal, ask: Ask, wait_s: float, gone: Coroutine[Any, Any, None]) -> None:
     """Return when the log has something after the cursor that is asked about, or the time is over. Raises AnypodError.
 
-    The page is then read from the log: what a waiter hears may begin in the middle of a batch.
+    `gone` ends when the client has: nobody waits for it any longer then. The page is read from the log afterwards: what a
+    waiter hears may begin in the middle of a batch.
     """
     port = _FirstEvents()
     subscriber = desk.attachments.subscriber(port, principal)
+    leaving = asyncio.create_task(gone, name="poll-gone")
+    leaving.add_done_callback(lambda _: port.has_ended.set())
     try:
         await desk.attachments.open(subscriber, ask)
         async with asyncio.timeout(min(wait_s, WAIT_S_MAX)):
@@ -55,4 +59,5 @@ async def wait_for_events(desk: Desk, principal: Principal, ask: Ask, wait_s: fl
     except TimeoutError:
         return
     finally:
+        leaving.cancel()
         desk.attachments.detach(subscriber)

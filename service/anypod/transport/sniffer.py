@@ -16,7 +16,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.frames import error_frame
 from anypod.hub.peer import Peer
 from anypod.transport.access import Door
-from anypod.transport.event_wire import EventWire, problem
+from anypod.transport.event_wire import EventWire, refusal
 from anypod.transport.head import (
     HEAD_BYTES_MAX,
     HEAD_TOO_LARGE,
@@ -122,7 +122,7 @@ class Sniffer(asyncio.Protocol):
             wire.send(error_frame(error))
             wire.refuse(error)
         else:
-            self._end(problem(error))
+            self._end(refusal(error, self._wires.rng))
 
     def _admit(self, head: Head, response: bytes, rest: bytes, principal: Principal) -> None:
         try:

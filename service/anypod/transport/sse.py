@@ -12,12 +12,15 @@ from typing import Final
 
 from anypod.auth import Principal
 from anypod.core import frames
+from anypod.core.errors import CODES, Code
 from anypod.core.event import FRAME_START, as_json, is_binary, position
 from anypod.hub.ask import Ask
 from anypod.hub.peer import Desk
 from anypod.transport.queued import Goodbye, QueuedPort
 
 RETRY_MS: Final = 2_000  # how long a browser waits before it connects again, about
+CLOSE_DONE: Final = 1000
+_FINAL: Final[dict[int | None, Code]] = {row.close: code for code, row in reversed(CODES.items()) if row.close and not row.is_retryable}
 _TYPE_START: Final = b'{"type":"'
 _DONE_START: Final = b'{"type":"sync.done","cursor":"'
 
@@ -83,7 +86,7 @@ class Stream:
         while not isinstance(taken := await self._next(ends_at), Goodbye):
             yield encode(taken)
             self._port.written()
-        yield self._farewell(taken)
+        yield farewell(taken.code, taken.reason, self._rng)
 
     async def _next(self, ends_at: float) -> Sequence[bytes] | Goodbye:
         try:
@@ -92,8 +95,18 @@ class Stream:
         except TimeoutError:
             return Goodbye(0, "max_stream_s")
 
-    def _farewell(self, goodbye: Goodbye) -> bytes:
-        """Whatever ends the stream, the browser's own reconnect goes on from the last id."""
-        wait = retry(self._rng)
-        frame = frames.encode(frames.Goaway(reason=goodbye.reason, reconnect_after_ms=wait_ms(wait)))
-        return encode_frame(frame) + wait
+
+def farewell(code: int, reason: str, rng: Random) -> bytes:
+    """The end of a stream whose attachment ended with this close code.
+
+    1. The log has ended, as session.closed has said: nothing more.
+    2. Coming back is of no use: an error says why.
+    3. Otherwise the browser's own reconnect goes on from the last id.
+    """
+    if code == CLOSE_DONE:
+        return b""
+    wait = retry(rng)
+    final = _FINAL.get(code)
+    if final is not None:
+        return encode_frame(frames.encode(frames.Error(code=final, message=reason))) + wait
+    return encode_frame(frames.encode(frames.Goaway(reason=reason, reconnect_after_ms=wait_ms(wait)))) + wait

@@ -45,7 +45,7 @@ end
 
 local function load(meta, fields)
   local m = {}
-  for i, value in ipairs(call('HMGET', meta, unpack(fields))) do
+  for i, value in ipairs(redis.call('HMGET', meta, unpack(fields))) do
     m[fields[i]] = value
   end
   m.seq = m.s and tonumber(string.match(m.s, '^%d+'))
@@ -75,7 +75,7 @@ local function judge(keys, request, drafts, m, now)
   if not refusal and request.expect ~= '' and request.expect ~= m.p .. '-' .. m.s then
     refusal = '!stale'
   end
-  if not refusal and request.version ~= '' and request.version ~= call('HGET', keys[1], 'v') then
+  if not refusal and request.version ~= '' and request.version ~= redis.call('HGET', keys[1], 'v') then
     refusal = '!stale'
   end
   if refusal and request.is_one then
@@ -99,15 +99,15 @@ local function patch(keys, request, now)
   if request.metadata ~= '' then
     set[#set + 1], set[#set + 2] = 'M', request.metadata
   end
-  call('HSET', meta, unpack(set))
+  redis.call('HSET', meta, unpack(set))
   if request.live == NO_STATE then
-    call('DEL', live)
+    redis.call('DEL', live)
   elseif request.live ~= '' then
-    call('SET', live, request.live, 'PX', class_of(call('HGET', meta, 'K')).live_ms)
+    redis.call('SET', live, request.live, 'PX', class_of(redis.call('HGET', meta, 'K')).live_ms)
   end
-  local live_ms = math.max(0, call('PTTL', live))
-  return '{"type":"n.state","version":' .. version .. ',"state":' .. call('HGET', meta, 'S')
-    .. ',"live":' .. (call('GET', live) or NO_STATE) .. ',"live_ms":' .. live_ms .. '}'
+  local live_ms = math.max(0, redis.call('PTTL', live))
+  return '{"type":"n.state","version":' .. version .. ',"state":' .. redis.call('HGET', meta, 'S')
+    .. ',"live":' .. (redis.call('GET', live) or NO_STATE) .. ',"live_ms":' .. live_ms .. '}'
 end
 
 -- KEYS: m, l, d, v. ARGV: channel, owner ("-": any), "all" or "each", expected cursor, version of the patch, and if there is
@@ -121,7 +121,7 @@ local function append(keys, args)
   if not m.p or (owner ~= '-' and owner ~= m.o) then
     return '!no_such_session'
   end
-  if is_patch and #drafts == 0 and call('HGET', keys[1], 'n') == request.patch_id then
+  if is_patch and #drafts == 0 and redis.call('HGET', keys[1], 'n') == request.patch_id then
     return {} -- the first reply was lost
   end
   local verdicts, refusal = judge(keys, request, drafts, m, now)
@@ -144,16 +144,16 @@ local function append(keys, args)
     frames[#frames + 1] = patch(keys, request, now)
   end
   for _, frame in ipairs(frames) do
-    call('SPUBLISH', channel, frame)
+    redis.call('SPUBLISH', channel, frame)
   end
   if now >= tonumber(m.x) or is_new then
-    set_expiry(keys[1], keys[2], keys[3], class_of(call('HGET', keys[1], 'K')).ttl_ms, now)
+    set_expiry(keys[1], keys[2], keys[3], class_of(redis.call('HGET', keys[1], 'K')).ttl_ms, now)
   end
   if math.floor(seq / TIDY_EVENTS) > math.floor(m.seq / TIDY_EVENTS) then
     tidy(keys[1], keys[2], keys[3], now, IDS_A_ROUND)
   elseif seq > tonumber(m.q) then
-    local class = class_of(call('HGET', keys[1], 'K'))
-    call('HSET', keys[1], 'q', next_check(keys[2], keys[3], class, seq))
+    local class = class_of(redis.call('HGET', keys[1], 'K'))
+    redis.call('HSET', keys[1], 'q', next_check(keys[2], keys[3], class, seq))
   end
   return verdicts
 end

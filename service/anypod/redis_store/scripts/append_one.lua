@@ -19,7 +19,7 @@ end
 register('append_one', function(keys, args)
   local meta, id, digest, tag, body = keys[1], args[3], args[4], args[5], args[6]
   local field, now = '.' .. id, now_ms()
-  local m = call('HMGET', meta, 'p', 's', 'q', 'x', 'o', field)
+  local m = redis.call('HMGET', meta, 'p', 's', 'q', 'x', 'o', field)
   local seq = next_seq(m, args[2], now)
   if not seq then
     return append(keys, { args[1], args[2], 'all', '', '', id, digest, tag, body, '' })
@@ -27,9 +27,9 @@ register('append_one', function(keys, args)
   local entry = seq .. '-' .. tag
   local cursor = m[1] .. '-' .. entry
   local frame = FRAME .. seq .. ',"cursor":"' .. cursor .. '",' .. body
-  call('XADD', keys[2], entry, 'f', frame)
-  call('HSET', meta, 's', entry, field, entry .. ' ' .. digest, '#' .. seq, now .. ' ' .. id)
-  call('SPUBLISH', args[1], frame)
+  redis.call('XADD', keys[2], entry, 'f', frame)
+  redis.call('HSET', meta, 's', entry, field, entry .. ' ' .. digest, '#' .. seq, now .. ' ' .. id)
+  redis.call('SPUBLISH', args[1], frame)
   return '+' .. cursor
 end)
 
@@ -38,7 +38,7 @@ register('append_delta', function(keys, args)
   local meta, id, digest, tag, body, part, turn, fence = keys[1], args[3], args[4], args[5], args[6], args[7], args[8], args[9]
   local field, now = '.' .. id, now_ms()
   local span_field = '@' .. (turn or '') .. '/' .. part
-  local m = call('HMGET', meta, 'p', 's', 'q', 'x', 'o', field, span_field, '!' .. (turn or ''))
+  local m = redis.call('HMGET', meta, 'p', 's', 'q', 'x', 'o', field, span_field, '!' .. (turn or ''))
   local seq = m[7] and (not turn or m[8] == fence) and next_seq(m, args[2], now)
   if not seq then
     local drafts = turn and { 'td', turn, fence, part } or { 'd', part }
@@ -47,9 +47,9 @@ register('append_delta', function(keys, args)
   local entry = seq .. '-' .. tag
   local cursor = m[1] .. '-' .. entry
   local frame = FRAME .. seq .. ',"cursor":"' .. cursor .. '",' .. body
-  call('XADD', keys[3], entry, 'f', frame)
+  redis.call('XADD', keys[3], entry, 'f', frame)
   local span = string.match(m[7], '^%d+ ') .. seq
-  call('HSET', meta, 's', entry, field, entry .. ' ' .. digest, '#' .. seq, now .. ' ' .. id, span_field, span)
-  call('SPUBLISH', args[1], frame)
+  redis.call('HSET', meta, 's', entry, field, entry .. ' ' .. digest, '#' .. seq, now .. ' ' .. id, span_field, span)
+  redis.call('SPUBLISH', args[1], frame)
   return '+' .. cursor
 end)

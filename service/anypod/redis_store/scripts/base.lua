@@ -19,7 +19,6 @@ local TERMS_MAX = 32 -- failovers that a cursor can look back on: the first and 
 local REFRESH_SHARE = 16 -- the expiry moves when this share of the ttl has passed, so that most appends need not touch it
 local NO_STATE = '{}'
 
-local call = redis.call
 local replid, replid_ms = nil, 0
 
 local function register(name, callback, flags)
@@ -27,14 +26,14 @@ local function register(name, callback, flags)
 end
 
 local function now_ms()
-  local time = call('TIME')
+  local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
 -- Six hex digits that name the life of this server as the one that writes.
 local function incarnation(now)
   if now - replid_ms > REPLID_MS or now < replid_ms then
-    local text = call('INFO', 'replication')
+    local text = redis.call('INFO', 'replication')
     replid = string.sub(string.match(text, 'master_replid:(%x+)'), 1, 6)
     -- A replica's is its primary's, and would be wrong for the first moments after its promotion: it is never kept.
     replid_ms = string.find(text, 'role:master', 1, true) and now or 0
@@ -61,7 +60,7 @@ end
 
 -- The cursor of an event that is in the log, from its entry id.
 local function cursor_of(meta, entry)
-  local fields = call('HMGET', meta, 'p', 't')
+  local fields = redis.call('HMGET', meta, 'p', 't')
   local seq = tonumber(string.match(entry, '^%d+'))
   local epoch, found = string.match(fields[1], '^%w+'), nil
   for name, first in string.gmatch(fields[2], '(%w+):(%d+)') do
@@ -92,8 +91,8 @@ end
 -- Never earlier than the ttl from now, and at most a sixteenth later.
 local function set_expiry(meta, log, deltas, ttl_ms, now)
   local expires = now + ttl_ms + math.floor(ttl_ms / REFRESH_SHARE)
-  call('HSET', meta, 'X', expires, 'x', expires - ttl_ms)
-  call('PEXPIREAT', meta, expires)
-  call('PEXPIREAT', log, expires)
-  call('PEXPIREAT', deltas, expires)
+  redis.call('HSET', meta, 'X', expires, 'x', expires - ttl_ms)
+  redis.call('PEXPIREAT', meta, expires)
+  redis.call('PEXPIREAT', log, expires)
+  redis.call('PEXPIREAT', deltas, expires)
 end

@@ -4,19 +4,19 @@ local TOUCH_MS = 60000 -- activity is recorded to the minute
 local SLACK_MS = 120000 -- a session stays here that much longer than itself: its activity comes late
 
 local function forget_expired(active, expiry, now)
-  local gone = call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, 1000)
+  local gone = redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, 1000)
   if #gone > 0 then
-    call('ZREM', active, unpack(gone))
-    call('ZREM', expiry, unpack(gone))
+    redis.call('ZREM', active, unpack(gone))
+    redis.call('ZREM', expiry, unpack(gone))
   end
 end
 
 local function record(active, expiry, session, now, life_ms)
-  call('ZADD', active, now, session)
-  call('ZADD', expiry, now + life_ms, session)
-  local last = call('ZRANGE', expiry, -1, -1, 'WITHSCORES')[2]
-  call('PEXPIREAT', active, last)
-  call('PEXPIREAT', expiry, last)
+  redis.call('ZADD', active, now, session)
+  redis.call('ZADD', expiry, now + life_ms, session)
+  local last = redis.call('ZRANGE', expiry, -1, -1, 'WITHSCORES')[2]
+  redis.call('PEXPIREAT', active, last)
+  redis.call('PEXPIREAT', expiry, last)
 end
 
 -- KEYS: a, x. ARGV: session, ttl_ms, how many there may be. "+" reserved, "=" was there.
@@ -24,10 +24,10 @@ register('reserve', function(keys, args)
   local active, expiry, session, ttl_ms, most = keys[1], keys[2], args[1], tonumber(args[2]), tonumber(args[3])
   local now = now_ms()
   forget_expired(active, expiry, now)
-  if call('ZSCORE', active, session) then
+  if redis.call('ZSCORE', active, session) then
     return '='
   end
-  if call('ZCARD', active) >= most then
+  if redis.call('ZCARD', active) >= most then
     return '!quota_exceeded the subject has as many sessions as it may'
   end
   record(active, expiry, session, now, ttl_ms + math.floor(ttl_ms / REFRESH_SHARE) + SLACK_MS)
@@ -37,7 +37,7 @@ end)
 -- KEYS: a, x. ARGV: session.
 register('touch', function(keys, args)
   local active, expiry, session = keys[1], keys[2], args[1]
-  local now, last, until_ms = now_ms(), call('ZSCORE', active, session), call('ZSCORE', expiry, session)
+  local now, last, until_ms = now_ms(), redis.call('ZSCORE', active, session), redis.call('ZSCORE', expiry, session)
   if last and until_ms and now - last >= TOUCH_MS then
     record(active, expiry, session, now, until_ms - last)
   end
@@ -46,8 +46,8 @@ end)
 
 -- KEYS: a, x. ARGV: session.
 register('release', function(keys, args)
-  call('ZREM', keys[1], args[1])
-  call('ZREM', keys[2], args[1])
+  redis.call('ZREM', keys[1], args[1])
+  redis.call('ZREM', keys[2], args[1])
   return '+'
 end, { 'allow-oom' })
 
@@ -55,5 +55,5 @@ end, { 'allow-oom' })
 register('list', function(keys, args)
   local active, expiry, before, limit = keys[1], keys[2], args[1], args[2]
   forget_expired(active, expiry, now_ms())
-  return call('ZREVRANGEBYSCORE', active, before == '' and '+inf' or '(' .. before, '-inf', 'WITHSCORES', 'LIMIT', 0, limit)
+  return redis.call('ZREVRANGEBYSCORE', active, before == '' and '+inf' or '(' .. before, '-inf', 'WITHSCORES', 'LIMIT', 0, limit)
 end, { 'allow-oom' })

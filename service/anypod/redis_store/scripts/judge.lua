@@ -39,20 +39,17 @@ end
 
 -- Asked only near a limit. Draft by draft, so that of several requests the first ones still fit.
 local function judge_rooms(keys, drafts, verdicts, now)
-  local class = class_of(call('HGET', keys[1], 'K'))
-  local left, is_tidied, refusal = { rooms(keys[2], keys[3], class) }, false, nil
+  local class = class_of(redis.call('HGET', keys[1], 'K'))
+  local room, taken, is_tidied, refusal = { rooms(keys[2], keys[3], class) }, { 0, 0 }, false, nil
   for i, draft in ipairs(drafts) do
     if not verdicts[i] then
       local kind = draft.part and 2 or 1
-      if left[kind] <= 0 and not is_tidied then
-        local events, deltas = rooms(keys[2], keys[3], class)
+      if taken[kind] >= room[kind] and not is_tidied then
         tidy(keys[1], keys[2], keys[3], now, IDS_A_CALL)
-        local events_now, deltas_now = rooms(keys[2], keys[3], class)
-        left = { left[1] + events_now - events, left[2] + deltas_now - deltas }
-        is_tidied = true
+        room, is_tidied = { rooms(keys[2], keys[3], class) }, true
       end
-      if left[kind] > 0 then
-        left[kind] = left[kind] - 1
+      if taken[kind] < room[kind] then
+        taken[kind] = taken[kind] + 1
       else
         verdicts[i], refusal = FULL, FULL
       end

@@ -4,11 +4,11 @@ local MEMBERS_MAX = 10000 -- entries in one session
 
 -- KEYS: m, p. All entries that hold.
 register('present', function(keys)
-  if call('HEXISTS', keys[1], 'p') == 0 then
+  if redis.call('HEXISTS', keys[1], 'p') == 0 then
     return '!no_such_session'
   end
   local now, held = now_ms(), { '+' }
-  for _, item in ipairs(call('HVALS', keys[2])) do
+  for _, item in ipairs(redis.call('HVALS', keys[2])) do
     local until_ms, json = string.match(item, '^(%d+) (.*)$')
     if tonumber(until_ms) > now then
       held[#held + 1] = json
@@ -20,10 +20,10 @@ end, { 'no-writes' })
 -- KEYS: m, p. ARGV: member, entry, ttl_ms. The entry, and all others that hold.
 register('join', function(keys, args)
   local presence, member, entry, ttl_ms = keys[2], args[1], args[2], args[3]
-  if call('HEXISTS', keys[1], 'p') == 0 then
+  if redis.call('HEXISTS', keys[1], 'p') == 0 then
     return '!no_such_session'
   end
-  local now, all = now_ms(), call('HGETALL', presence)
+  local now, all = now_ms(), redis.call('HGETALL', presence)
   local held, gone = { '+', entry }, {}
   for i = 1, #all, 2 do
     local until_ms, json = string.match(all[i + 1], '^(%d+) (.*)$')
@@ -37,11 +37,11 @@ register('join', function(keys, args)
     return '!quota_exceeded the session has too many members present'
   end
   for i = 1, #gone, 1000 do
-    call('HDEL', presence, unpack(gone, i, math.min(i + 999, #gone)))
+    redis.call('HDEL', presence, unpack(gone, i, math.min(i + 999, #gone)))
   end
-  call('HSET', presence, member, (now + ttl_ms) .. ' ' .. entry)
-  if call('PTTL', presence) < tonumber(ttl_ms) then
-    call('PEXPIRE', presence, ttl_ms)
+  redis.call('HSET', presence, member, (now + ttl_ms) .. ' ' .. entry)
+  if redis.call('PTTL', presence) < tonumber(ttl_ms) then
+    redis.call('PEXPIRE', presence, ttl_ms)
   end
   return held
 end)

@@ -2,15 +2,17 @@
 
 local TOMBSTONE_MS = 86400000 -- a day: how long the last owner is told that a session was deleted
 local FENCES_MAX = 10000 -- turns of a session; events_max ends a log before
+local RANGE_STEP = 64 -- entries asked for at once: most replays are one step
+local RANGE_BYTES = 1048576 -- of each stream in one page: what the server copies while it does nothing else
 
 local SNAPSHOT = { 'p', 's', 'o', 'k', 'c', 't', 'v', 'S', 'M', 'f', 'l', 'X' }
 
 -- What `log.py` reads in this order: SNAPSHOT with the terms as the next event will find them, live, how long it holds, now.
 local function snapshot(meta, live, now)
-  local m = call('HMGET', meta, unpack(SNAPSHOT))
+  local m = redis.call('HMGET', meta, unpack(SNAPSHOT))
   m[6] = terms_at(m[6], tonumber(string.match(m[2], '^%d+')), incarnation(now))
-  m[13] = call('GET', live)
-  m[14] = m[13] and call('PTTL', live) or 0
+  m[13] = redis.call('GET', live)
+  m[14] = m[13] and redis.call('PTTL', live) or 0
   m[15] = now
   return m
 end
@@ -20,56 +22,72 @@ register('create', function(keys, args)
   local meta, live = keys[1], keys[4]
   local owner, epoch, class, numbers, ttl_ms, live_ms = args[1], args[2], args[3], args[4], args[5], args[6]
   local now = now_ms()
-  local m = call('HMGET', meta, 'p', 'o')
+  local m = redis.call('HMGET', meta, 'p', 'o')
   if m[1] then
     return m[2] == owner and { '=', snapshot(meta, live, now) } or '!no_such_session'
   end
-  call('DEL', meta, keys[2], keys[3], live, keys[5])
+  redis.call('DEL', meta, keys[2], keys[3], live, keys[5])
   local term = '1' .. incarnation(now)
-  call('HSET', meta, 'p', epoch .. '-' .. term, 's', '0-0', 'q', 0, 't', term .. ':1', 'o', owner, 'k', class, 'K', numbers,
+  redis.call('HSET', meta, 'p', epoch .. '-' .. term, 's', '0-0', 'q', 0, 't', term .. ':1', 'o', owner, 'k', class, 'K', numbers,
     'v', 1, 'S', args[7], 'M', args[9], 'f', 0, 'l', 1, 'w', '', 'i', 1)
+  -- An empty log, so that it has its expiry from the beginning. Deltas many a session never has.
+  redis.call('XGROUP', 'CREATE', keys[2], 'none', 0, 'MKSTREAM')
+  redis.call('XGROUP', 'DESTROY', keys[2], 'none')
   set_expiry(meta, keys[2], keys[3], ttl_ms, now)
-  call('HSET', meta, 'x', 0) -- the first append makes the log, which then needs its expiry
   if args[8] ~= NO_STATE then
-    call('SET', live, args[8], 'PX', live_ms)
+    redis.call('SET', live, args[8], 'PX', live_ms)
   end
   return { '+', snapshot(meta, live, now) }
 end)
 
 -- What is missing: told as deleted to its last owner.
 local function missing(meta)
-  return { '!', call('HGET', meta, 'z') }
+  return { '!', redis.call('HGET', meta, 'z') }
 end
 
 -- The first seq of the oldest open part, or the one after the head.
 local function open_bound(meta, head)
   local bound = head + 1
-  for first in string.gmatch(call('HGET', meta, 'w'), '=(%d+)') do
+  for first in string.gmatch(redis.call('HGET', meta, 'w'), '=(%d+)') do
     bound = math.min(bound, tonumber(first))
   end
   return bound
 end
 
-local function add(entries, range)
-  for _, entry in ipairs(range) do
-    entries[#entries + 1] = entry[1]
-    entries[#entries + 1] = entry[2][2]
+-- A stream's entries from `from` on, a flat list of ids and frames. If the bytes ended it: up to which seq it goes.
+local function range(key, from, limit)
+  local entries, bytes = {}, 0
+  while limit > 0 do
+    local count = math.min(limit, RANGE_STEP)
+    local step = redis.call('XRANGE', key, from, '+', 'COUNT', count)
+    for _, entry in ipairs(step) do
+      entries[#entries + 1], entries[#entries + 2] = entry[1], entry[2][2]
+      bytes = bytes + #entry[2][2]
+    end
+    if #step < count then
+      return entries, false
+    end
+    from, limit = '(' .. step[count][1], limit - count
+    if bytes > RANGE_BYTES then
+      return entries, tonumber(string.match(step[count][1], '^%d+'))
+    end
   end
-  return entries
+  return entries, false
 end
 
 -- The entry id at `seq` in either stream.
 local function entry_at(log, deltas, seq)
-  local found = call('XRANGE', log, seq, seq, 'COUNT', 1)[1] or call('XRANGE', deltas, seq, seq, 'COUNT', 1)[1]
+  local found = redis.call('XRANGE', log, seq, seq, 'COUNT', 1)[1] or redis.call('XRANGE', deltas, seq, seq, 'COUNT', 1)[1]
   return found and found[1] or false
 end
 
--- KEYS: m, l, d, v. ARGV: after ("": the head), limit, "fold" or "". Each stream's entries are a flat list of ids and frames.
+-- KEYS: m, l, d, v. ARGV: after ("": the head), limit, "fold" or "". What `pages.py` reads: the snapshot, the entry at `after`,
+-- the entries of both streams, and up to which seq they go if the bytes ended them.
 register('read', function(keys, args)
   local meta, log, deltas = keys[1], keys[2], keys[3]
   local after, limit, is_folded = args[1], tonumber(args[2]), args[3] == 'fold'
   local now = now_ms()
-  if call('HEXISTS', meta, 'p') == 0 then
+  if redis.call('HEXISTS', meta, 'p') == 0 then
     return missing(meta)
   end
   local m = snapshot(meta, keys[4], now)
@@ -78,29 +96,30 @@ register('read', function(keys, args)
   local from = after + 1
   if is_folded then
     local bound = open_bound(meta, head)
-    local last = call('XREVRANGE', deltas, bound - 1, '-', 'COUNT', 1)[1]
+    local last = redis.call('XREVRANGE', deltas, bound - 1, '-', 'COUNT', 1)[1]
     m[10] = last and math.max(m[10], string.match(last[1], '^%d+')) or m[10]
     from = math.max(from, bound)
   end
   if after >= head then
-    return { '+', m, after == head and head > 0 and m[2], {}, {} }
+    return { '+', m, after == head and head > 0 and m[2], {}, {}, false }
   end
-  local events = add({}, call('XRANGE', log, after + 1, '+', 'COUNT', limit + 1))
-  local held = add({}, call('XRANGE', deltas, from, '+', 'COUNT', limit + 1))
-  return { '+', m, after > 0 and entry_at(log, deltas, after), events, held }
+  local events, events_end = range(log, after + 1, limit + 1)
+  local held, held_end = range(deltas, from, limit + 1)
+  local ending = events_end and held_end and math.min(events_end, held_end) or events_end or held_end
+  return { '+', m, after > 0 and entry_at(log, deltas, after), events, held, ending }
 end, { 'no-writes' })
 
 -- KEYS: m. ARGV: channel, owner.
 register('end', function(keys, args)
   local meta, channel, owner = keys[1], args[1], args[2]
-  local m = call('HMGET', meta, 'p', 's', 'o', 'c')
+  local m = redis.call('HMGET', meta, 'p', 's', 'o', 'c')
   if not m[1] or (owner ~= '-' and owner ~= m[3]) then
     return '!no_such_session'
   end
   local cursor = m[1] .. '-' .. m[2]
   if not m[4] then
-    call('HSET', meta, 'c', 1, 'q', 0)
-    call('SPUBLISH', channel, '{"type":"n.closed","cursor":"' .. cursor .. '"}')
+    redis.call('HSET', meta, 'c', 1, 'q', 0)
+    redis.call('SPUBLISH', channel, '{"type":"n.closed","cursor":"' .. cursor .. '"}')
   end
   return '+' .. cursor
 end, { 'allow-oom' })
@@ -108,21 +127,21 @@ end, { 'allow-oom' })
 -- KEYS: m, l, d, v, p. ARGV: channel, owner.
 register('delete', function(keys, args)
   local meta, channel, owner = keys[1], args[1], args[2]
-  local m = call('HMGET', meta, 'p', 'o')
+  local m = redis.call('HMGET', meta, 'p', 'o')
   if not m[1] or (owner ~= '-' and owner ~= m[2]) then
     return '!no_such_session'
   end
-  call('DEL', meta, keys[2], keys[3], keys[4], keys[5])
-  call('HSET', meta, 'z', m[2], 'e', string.match(m[1], '^%w+'))
-  call('PEXPIRE', meta, TOMBSTONE_MS)
-  call('SPUBLISH', channel, '{"type":"n.deleted"}')
+  redis.call('DEL', meta, keys[2], keys[3], keys[4], keys[5])
+  redis.call('HSET', meta, 'z', m[2], 'e', string.match(m[1], '^%w+'))
+  redis.call('PEXPIRE', meta, TOMBSTONE_MS)
+  redis.call('SPUBLISH', channel, '{"type":"n.deleted"}')
   return '+' .. m[2]
 end, { 'allow-oom' })
 
 -- KEYS: m. ARGV: turn.
 register('raise_fence', function(keys, args)
   local meta, field = keys[1], '!' .. args[1]
-  local m = call('HMGET', meta, 'p', 'c', 'F', field)
+  local m = redis.call('HMGET', meta, 'p', 'c', 'F', field)
   if not m[1] then
     return '!no_such_session'
   end
@@ -133,7 +152,7 @@ register('raise_fence', function(keys, args)
     return '!quota_exceeded the session has too many turns'
   end
   if not m[4] then
-    call('HINCRBY', meta, 'F', 1)
+    redis.call('HINCRBY', meta, 'F', 1)
   end
-  return '+' .. call('HINCRBY', meta, field, 1)
+  return '+' .. redis.call('HINCRBY', meta, field, 1)
 end)

@@ -17,7 +17,7 @@ local function forget_ids(meta, class, next_seq, head, now, most)
     fields[#fields + 1] = '#' .. seq
   end
   local gone = {}
-  for i, item in ipairs(call('HMGET', meta, unpack(fields))) do
+  for i, item in ipairs(redis.call('HMGET', meta, unpack(fields))) do
     if item then
       local ms, id = string.match(item, '^(%d+) (.+)$')
       if now - ms < class.dedup_ms then
@@ -29,7 +29,7 @@ local function forget_ids(meta, class, next_seq, head, now, most)
     next_seq = next_seq + 1
   end
   if #gone > 0 then
-    call('HDEL', meta, unpack(gone))
+    redis.call('HDEL', meta, unpack(gone))
   end
   return next_seq
 end
@@ -51,9 +51,9 @@ end
 
 -- Drop the deltas below `bound`; the seq of the last one that went, if any.
 local function fold(deltas, bound)
-  local last = call('XREVRANGE', deltas, bound - 1, '-', 'COUNT', 1)[1]
+  local last = redis.call('XREVRANGE', deltas, bound - 1, '-', 'COUNT', 1)[1]
   if last then
-    call('XTRIM', deltas, 'MINID', '=', bound)
+    redis.call('XTRIM', deltas, 'MINID', '=', bound)
     return string.match(last[1], '^%d+')
   end
 end
@@ -65,11 +65,11 @@ end
 
 -- The seq of the last durable event that is beyond what the class retains, if any.
 local function last_beyond(log, class, now)
-  local surplus = class.retain_events and call('XLEN', log) - class.retain_events or 0
+  local surplus = class.retain_events and redis.call('XLEN', log) - class.retain_events or 0
   local from_ms = class.retain_ms and now - class.retain_ms or 0
   local last, start = nil, '-'
   while surplus > 0 or class.retain_ms do
-    local entries = call('XRANGE', log, start, '+', 'COUNT', TRIM_A_STEP)
+    local entries = redis.call('XRANGE', log, start, '+', 'COUNT', TRIM_A_STEP)
     for _, entry in ipairs(entries) do
       if surplus <= 0 and not is_old(entry[2][2], from_ms) then
         return last
@@ -88,8 +88,8 @@ end
 local function trim(log, deltas, class, now)
   local last = last_beyond(log, class, now)
   if last then
-    call('XTRIM', log, 'MINID', '=', last + 1)
-    call('XTRIM', deltas, 'MINID', '=', last + 1)
+    redis.call('XTRIM', log, 'MINID', '=', last + 1)
+    redis.call('XTRIM', deltas, 'MINID', '=', last + 1)
     return last + 1
   end
 end
@@ -97,15 +97,15 @@ end
 -- How many more durable events and deltas the session may hold.
 local function rooms(log, deltas, class)
   local is_trimmed = class.retain_events and class.retain_events <= class.events_max
-  local events = is_trimmed and math.huge or class.events_max - call('XLEN', log)
-  return events, class.deltas_max - call('XLEN', deltas)
+  local events = is_trimmed and math.huge or class.events_max - redis.call('XLEN', log)
+  return events, class.deltas_max - redis.call('XLEN', deltas)
 end
 
 -- A small hash is a list that is searched from its beginning: with a table's worth of ids in it, it must be a table.
 local function make_table(meta)
   for _, size in ipairs(TABLE_SIZES) do
-    call('HSET', meta, '_', string.rep('_', size))
-    if call('OBJECT', 'ENCODING', meta) == 'hashtable' then
+    redis.call('HSET', meta, '_', string.rep('_', size))
+    if redis.call('OBJECT', 'ENCODING', meta) == 'hashtable' then
       return
     end
   end
@@ -121,7 +121,7 @@ local function next_check(log, deltas, class, head)
 end
 
 local function tidy(meta, log, deltas, now, ids_most)
-  local m = call('HMGET', meta, 'K', 's', 'w', 'i', 'c', '_')
+  local m = redis.call('HMGET', meta, 'K', 's', 'w', 'i', 'c', '_')
   local class, head = class_of(m[1]), tonumber(string.match(m[2], '^%d+'))
   local set = { 'i', forget_ids(meta, class, tonumber(m[4]), head, now, ids_most) }
   local parts, bound, is_due = kept_parts(m[3], class, head, now)
@@ -141,7 +141,7 @@ local function tidy(meta, log, deltas, now, ids_most)
   end
   set[#set + 1] = 'q'
   set[#set + 1] = m[5] and 0 or next_check(log, deltas, class, head)
-  call('HSET', meta, unpack(set))
+  redis.call('HSET', meta, unpack(set))
   if not m[6] and head >= TIDY_EVENTS then
     make_table(meta)
   end
@@ -149,7 +149,7 @@ end
 
 -- KEYS: m, l, d.
 register('tidy', function(keys)
-  if call('HEXISTS', keys[1], 'p') == 1 then
+  if redis.call('HEXISTS', keys[1], 'p') == 1 then
     tidy(keys[1], keys[2], keys[3], now_ms(), IDS_A_CALL)
   end
   return '+'

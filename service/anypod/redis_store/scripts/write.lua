@@ -70,7 +70,7 @@ local function prefix_at(meta, m, seq, now, list)
   if string.sub(m.p, -6) == current then
     return m.p
   end
-  local terms, name = terms_at(call('HGET', meta, 't'), seq, current)
+  local terms, name = terms_at(redis.call('HGET', meta, 't'), seq, current)
   local prefix = string.match(m.p, '^%w+') .. '-' .. name
   list[1], list[2], list[3], list[4] = 't', terms, 'p', prefix
   return prefix
@@ -96,7 +96,7 @@ local function write(keys, drafts, verdicts, m, now)
         first, last = end_part(m, draft.ends, number, now)
       end
       local frame = complete(draft, number, cursor, first, last)
-      call('XADD', draft.part and keys[3] or keys[2], entry, 'f', frame)
+      redis.call('XADD', draft.part and keys[3] or keys[2], entry, 'f', frame)
       local n = #list
       list[n + 1], list[n + 2] = draft.field, entry .. ' ' .. draft.digest
       list[n + 3], list[n + 4] = '#' .. number, came .. draft.id
@@ -106,9 +106,9 @@ local function write(keys, drafts, verdicts, m, now)
     end
   end
   local gone = touched_parts(drafts, m, list)
-  call('HSET', keys[1], 's', entry, is_new and 'D' or 's', is_new and 1 or entry, unpack(list))
+  redis.call('HSET', keys[1], 's', entry, is_new and 'D' or 's', is_new and 1 or entry, unpack(list))
   if #gone > 0 then
-    call('HDEL', keys[1], unpack(gone))
+    redis.call('HDEL', keys[1], unpack(gone))
   end
   return frames, seq, is_new
 end
