@@ -1,0 +1,189 @@
+"""A replica: the product's session layer over the memory store, reached by lines instead of sockets.
+
+Owns the replica's life and the ports between hub and lines. Must not know what it is asked.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.simulation.network import Bytes, End, Item, Line
+from tests.simulation.ports import OUTBOX_BYTES, DirectPort, StreamWriter, Writer
+
+from anypod.auth import RIGHTS, Principal
+from anypod.client.commands import Open
+from anypod.clock import Clock
+from anypod.core.errors import AnypodError
+from anypod.core.event import Receipt
+from anypod.core.frames import Publish
+from anypod.core.identity import SessionKey
+from anypod.hub.ask import Ask
+from anypod.hub.attachments import Attachments
+from anypod.hub.catch_up import CatchUp
+from anypod.hub.hub import Hub
+from anypod.hub.options import HubOptions
+from anypod.hub.peer import Desk, Peer
+from anypod.hub.presence import Presence
+from anypod.hub.publisher import Publisher
+from anypod.hub.requests import draft_of
+from anypod.hub.wheel import Wheel
+from anypod.store import Append, Store
+from anypod.telemetry import Metrics
+from anypod.transport.queued import QueuedPort
+
+TICK_S = 1.0  # of the wheel: ten times rarer than in life, so that a virtual minute is cheap
+
+
+class SimulatedClock:
+    """The loop's time, and a calendar that begins in 2033."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    def wall_ms(self) -> int:
+        return 2_000_000_000_000 + int(self._loop.time() * 1000)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class SlowWheel(Wheel):
+    """Turns once in a heartbeat interval, as the product's does, in fewer steps."""
+
+    def __init__(self, hub: Hub, attachments: Attachments, presence: Presence, publisher: Publisher) -> None:
+        super().__init__(hub, attachments, presence, publisher)
+        self._slices = max(1, round(hub.options.heartbeat_ms / 1000 / TICK_S))
+        self._clock = hub.clock
+
+    async def run(self) -> None:
+        while True:
+            await self._clock.sleep(TICK_S)
+            self.tick()
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a replica is made of: the product's own, or what a test plants in its place."""
+
+    hub: Callable[[Store, Clock, Metrics, HubOptions], Hub] = Hub
+    direct_port: Callable[[CatchUp, Line], DirectPort] = DirectPort
+    queued_port: Callable[[CatchUp, int, Callable[[], object]], QueuedPort] = QueuedPort
+
+
+@dataclass(slots=True, eq=False)
+class Attached:
+    """One line as the replica holds it."""
+
+    line: Line
+    peer: Peer | None  # None for a stream, which is only listened to
+    gone: Callable[[], None]
+    writing: "asyncio.Task[None] | None" = None
+
+
+@dataclass(slots=True)
+class Replica:
+    name: str
+    store: Store
+    clock: Clock
+    rng: random.Random
+    options: HubOptions
+    parts: Parts
+    is_queued: bool  # do its ports have an outbox and a writer?
+    is_up: bool = False
+    metrics: Metrics = field(default_factory=Metrics)
+    _attached: dict[Line, Attached] = field(default_factory=dict)
+    _wheel: "asyncio.Task[None] | None" = None
+    hub: Any = None
+    _desk: Any = None
+
+    async def start(self) -> None:
+        hub = self.hub = self.parts.hub(self.store, self.clock, self.metrics, self.options)
+        presence = Presence(hub)
+        attachments = Attachments(hub, presence, self.rng)
+        publisher = Publisher(self.store, self.clock, self.metrics, hub.tasks)
+        self._desk = Desk(hub, attachments, presence, publisher, _verify)
+        await hub.start()
+        self._wheel = asyncio.get_running_loop().create_task(
+            SlowWheel(hub, attachments, presence, publisher).run(), name=f"wheel of {self.name}"
+        )
+        self.is_up = True
+
+    async def crash(self) -> None:
+        """The process is gone: nobody says goodbye, what it had not written is lost."""
+        self.is_up = False
+        for attached in tuple(self._attached.values()):
+            attached.line.abort_replica()
+            self._forget(attached)
+        assert self._wheel is not None
+        self._wheel.cancel()
+        await self.hub.close()
+
+    def attach(self, key: SessionKey, principal: Principal, line: Line) -> None:
+        """A WebSocket of a client."""
+        port, writer = self._ports(line)
+        peer = Peer(self._desk, port, principal, key)
+        port.subscriber = peer.subscriber
+        line.on_read = peer.flush
+        self._hold(line, peer, peer.gone, writer)
+
+    def stream(self, key: SessionKey, principal: Principal, line: Line, asked: Open) -> None:
+        """An SSE request of a client."""
+        port = self.parts.queued_port(self.hub.catch_up, OUTBOX_BYTES, line.abort_replica)
+        writer = StreamWriter(port, line, self.rng)
+        line.on_room = writer.has_room
+        attachments = self._desk.attachments
+        subscriber = port.subscriber = attachments.subscriber(port, principal)
+        self._hold(line, None, lambda: attachments.detach(subscriber), writer)
+        attachments.attach(subscriber, Ask(key, after=asked.after, fold=asked.fold), lambda: None)
+
+    def _hold(self, line: Line, peer: Peer | None, gone: Callable[[], None], writer: Writer | None) -> None:
+        writing = asyncio.get_running_loop().create_task(writer.run(), name="writer") if writer else None
+        attached = self._attached[line] = Attached(line, peer, gone, writing)
+        line.to_replica = lambda item: self._take(attached, item)
+        line.on_left = lambda: self._forget(attached)
+
+    async def post(self, key: SessionKey, principal: Principal, frame: Publish, payload: bytes | None = None) -> Receipt:
+        """A publish by HTTP. Raises AnypodError."""
+        wall_ms, bytes_max = self.clock.wall_ms(), self.options.limits.data_bytes
+        made = draft_of(principal, frame, payload, ts_ms=wall_ms, bytes_max=bytes_max)
+        receipts: Sequence[Receipt] = await self._desk.publisher.append(Append(key, (made,), principal.owner_required))
+        return receipts[0]
+
+    def _ports(self, line: Line) -> tuple[DirectPort | QueuedPort, Writer | None]:
+        if not self.is_queued:
+            direct = self.parts.direct_port(self.hub.catch_up, line)
+            line.on_room = direct.has_room
+            return direct, None
+        queued = self.parts.queued_port(self.hub.catch_up, OUTBOX_BYTES, line.abort_replica)
+        writer = Writer(queued, line)
+        line.on_room = writer.has_room
+        return queued, writer
+
+    def _take(self, attached: Attached, item: Item) -> None:
+        match item:
+            case Bytes(payload):
+                assert attached.peer is not None
+                attached.peer.take(payload, is_binary=payload[:1] == b"\0")
+            case End():
+                self._forget(attached)
+
+    def _forget(self, attached: Attached) -> None:
+        """The connection has ended, from whichever side. Twice is the same as once."""
+        if self._attached.pop(attached.line, None) is not None:
+            if attached.writing is not None:
+                attached.writing.cancel()
+            attached.gone()
+
+
+async def _verify(credential: str) -> Principal:
+    raise AnypodError("not_authenticated")
+
+
+def principal_of(subject: str) -> Principal:
+    """May do everything, in every session of the one tenant, until long after the world ends."""
+    return Principal("t", subject, 4e9, can=RIGHTS, sessions=("*",))  # type: ignore[arg-type]

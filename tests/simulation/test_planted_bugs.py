@@ -1,0 +1,24 @@
+"""The simulation is believed because it finds bugs that are planted in the product, each within a few hundred worlds."""
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from tests.simulation.planted import PLANTED
+from tests.simulation.script import script
+from tests.simulation.world import run_many
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """A replica with a bug may complain at length."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_bug_is_found(name: str) -> None:
+    planted = PLANTED[name]
+    found = (violation for outcome in run_many(range(planted.worlds_max), script, planted.making) for violation in outcome.violations)
+    assert any(violation.guarantee in planted.guarantees for violation in found)
