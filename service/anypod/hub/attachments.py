@@ -152,7 +152,7 @@ class Attachments:
         if is_common and (kept := session.tail.memo(seq, cursor)) is not None:
             return kept
         missed = session.missed(seq)
-        opening = self._opening(session, Opening(missed=len(missed), resumed_at=cursor, ref=ask.ref))
+        opening = self._opening(session, Opening(len(missed), seq, resumed_at=cursor, ref=ask.ref))
         batch = Batch([opening, *missed, encode_done(session)])
         return session.tail.keep(seq, cursor, batch) if is_common else batch
 
@@ -178,7 +178,7 @@ class Attachments:
             await self._hub.catch_up.reset(subscriber, verdict, page)
             missed = max(0, page.snapshot.facts.head.seq - subscriber.seq)
             self._hub.metrics.attaches["reset"] += 1
-            subscriber.port.send(self._opening(session, Opening(missed=missed, ref=ask.ref)))
+            subscriber.port.send(self._opening(session, Opening(missed, subscriber.seq, ref=ask.ref)))
             self._hub.catch_up.go_on(subscriber)
             self._after_opening(subscriber, ask)
         else:
@@ -200,7 +200,7 @@ class Attachments:
         subscriber.stand_at(session.seq, session.cursor)
         session.enter(subscriber)
         self._hub.metrics.attaches["created" if was_created else "restored"] += 1
-        opening = self._opening(session, Opening(missed=0, ref=ask.ref, was_created=was_created))
+        opening = self._opening(session, Opening(0, session.seq, ref=ask.ref, was_created=was_created))
         subscriber.port.deliver(Batch([opening, encode_done(session)]))
 
     async def _first_page(self, ask: Ask, after: After) -> tuple[Page, int]:
@@ -229,7 +229,7 @@ class Attachments:
         self._hub.metrics.tail_misses += 1
         subscriber.fold = folds(ask)
         opening = Opening(
-            missed=missed, resumed_at=ask.after, ref=ask.ref, was_created=kind == "created", head=str(facts.head), folded=facts.folded
+            missed, seq, resumed_at=ask.after, ref=ask.ref, was_created=kind == "created", head=str(facts.head), folded=facts.folded
         )
         subscriber.stand_at(max(seq, page.through), end_of(page))
         subscriber.port.deliver(Batch([self._opening(session, opening), *page.frames]))
@@ -242,17 +242,10 @@ class Attachments:
 
     def _seat(self, subscriber: Subscriber, session: LocalSession, ask: Ask) -> None:
         self.opening.pop(subscriber, None)
-        subscriber.session = session
-        subscriber.phase = Phase.BEHIND
         subscriber.features = frozenset(ask.features)
-        session.members.add(subscriber)
-        session.idle_since = None
-        if ask.device is not None:
-            subscriber.device = ask.device
-            place = (subscriber.author, ask.device)
-            if (holder := session.devices.get(place)) is not None and holder is not subscriber:
-                self._hub.dismiss(holder, AnypodError("replaced", "the same device has attached again"))
-            session.devices[place] = subscriber
+        session.seat(subscriber)
+        if ask.device is not None and (holder := session.claim(subscriber, ask.device)) is not None:
+            self._hub.dismiss(holder, AnypodError("replaced"))
 
     def _after_opening(self, subscriber: Subscriber, ask: Ask) -> None:
         if subscriber.device is not None:

@@ -100,13 +100,13 @@ class Hub:
 
     def _pass_on(self, session: LocalSession, signal: SignalNotice) -> None:
         frame = bytes(signal.frame)
-        for subscriber in tuple(session.members):
+        for subscriber in session.members:
             wants = "presence" in subscriber.features if signal.is_presence else signal.to in (None, subscriber.device, subscriber.author)
             if wants and subscriber.id != signal.origin and subscriber.paused_at is None:
                 subscriber.port.send(frame)
 
     def _replace_device(self, session: LocalSession, notice: DeviceNotice) -> None:
-        holder = session.devices.get((notice.author, notice.device))
+        holder = session.holder(notice.author, notice.device)
         if holder is not None and holder.id != notice.attachment:
             self.dismiss(holder, AnypodError("replaced"))
 
@@ -166,7 +166,7 @@ class Hub:
 
     def unload(self, session: LocalSession) -> None:
         """Nobody is attached: give its memory back."""
-        assert not session.members
+        assert session.is_empty
         self._forget(session)
 
     def resync(self, session: LocalSession) -> None:
@@ -198,7 +198,7 @@ class Hub:
         self._dismiss_all(session, CODES[code].close or CLOSE_LEAVING, reason)
 
     def _dismiss_all(self, session: LocalSession, close: int, reason: str) -> None:
-        for subscriber in tuple(session.members):
+        for subscriber in session.members:
             subscriber.port.close(close, reason)
             self.detach(subscriber)
         self._forget(session)
@@ -219,14 +219,11 @@ class Hub:
         if session is None or subscriber.phase is Phase.GONE:
             subscriber.phase = Phase.GONE
             return
-        session.live.pop(subscriber, None)
-        session.members.discard(subscriber)
-        if subscriber.device and session.devices.get((subscriber.author, subscriber.device)) is subscriber:
-            del session.devices[subscriber.author, subscriber.device]
+        session.remove(subscriber)
         subscriber.phase = Phase.GONE
-        if not session.members:
+        if session.is_empty:
             session.idle_since = self.clock.now()
 
     def is_lingering_over(self, session: LocalSession, now: float) -> bool:
-        is_idle = not session.members and not session.pins and session.is_ready and not session.is_resyncing
+        is_idle = session.is_empty and not session.pins and session.is_ready and not session.is_resyncing
         return is_idle and session.idle_since is not None and now - session.idle_since > self.options.linger_s

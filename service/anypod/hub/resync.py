@@ -85,7 +85,7 @@ class Resync:
         session.resync_again = True  # what the feed brought between this read and here was not taken
 
     def _wake(self, session: LocalSession) -> None:
-        for subscriber in tuple(session.members):
+        for subscriber in session.members:
             if subscriber.phase is Phase.BEHIND:
                 self._hub.catch_up.go_on(subscriber)
 

@@ -31,6 +31,7 @@ class LocalSession:
         "_merge",
         "_pending",
         "_pending_seqs",
+        "behind",
         "devices",
         "idle_since",
         "is_ready",
@@ -38,7 +39,6 @@ class LocalSession:
         "key",
         "live",
         "loading",
-        "members",
         "pins",
         "resync_again",
         "snapshot",
@@ -51,8 +51,8 @@ class LocalSession:
         self.snapshot: Snapshot | None = None
         self.tail = Tail(0, "")
         self.live: dict[Subscriber, None] = {}
-        self.members: set[Subscriber] = set()
-        self.devices: dict[tuple[str, str], Subscriber] = {}
+        self.behind: set[Subscriber] | None = None  # who is attached and not live: nearly always nobody
+        self.devices: dict[tuple[str, str], Subscriber] | None = None
         self.loading: asyncio.Future[Missing | None] | None = None
         self.is_resyncing = False
         self.resync_again = False
@@ -184,18 +184,63 @@ class LocalSession:
 
     # Who is attached.
 
+    @property
+    def members(self) -> list[Subscriber]:
+        return [*self.live, *(self.behind or ())]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.live and not self.behind
+
+    def seat(self, subscriber: Subscriber) -> None:
+        """Attached, and behind until it enters."""
+        subscriber.session = self
+        subscriber.phase = Phase.BEHIND
+        self.idle_since = None
+        self._stay_behind(subscriber)
+
     def enter(self, subscriber: Subscriber) -> None:
         """From here on the subscriber gets what the feed brings."""
         assert subscriber.seq == self.seq
         subscriber.phase = Phase.LIVE
+        self._catch_up(subscriber)
         self.live[subscriber] = None
 
     def leave(self, subscriber: Subscriber) -> None:
         """Behind from now on: its place is where the session stood when it left."""
         if subscriber.phase is Phase.LIVE:
             self.live.pop(subscriber, None)
+            self._stay_behind(subscriber)
             subscriber.phase = Phase.BEHIND
             subscriber.stand_at(self.seq, self.cursor)
+
+    def remove(self, subscriber: Subscriber) -> None:
+        """It is attached no more."""
+        self.live.pop(subscriber, None)
+        self._catch_up(subscriber)
+        place = (subscriber.author, subscriber.device or "")
+        if self.devices is not None and self.devices.get(place) is subscriber:
+            del self.devices[place]
+
+    def claim(self, subscriber: Subscriber, device: str) -> Subscriber | None:
+        """The device is this subscriber's from now on; whose it was before, if anybody's."""
+        subscriber.device = device
+        self.devices = self.devices or {}
+        holder = self.devices.get((subscriber.author, device))
+        self.devices[subscriber.author, device] = subscriber
+        return holder if holder is not subscriber else None
+
+    def holder(self, author: str, device: str) -> Subscriber | None:
+        return self.devices.get((author, device)) if self.devices is not None else None
+
+    def _stay_behind(self, subscriber: Subscriber) -> None:
+        self.behind = self.behind or set()
+        self.behind.add(subscriber)
+
+    def _catch_up(self, subscriber: Subscriber) -> None:
+        if self.behind is not None:
+            self.behind.discard(subscriber)
+            self.behind = self.behind or None
 
     def missed(self, seq: int) -> Sequence[bytes]:
         return self.tail.after(seq)

@@ -26,7 +26,7 @@ class Tail:
         self.bytes = 0
         self._seqs: list[int] = []
         self._frames: list[bytes] = []
-        self._memo: dict[tuple[int, str], Batch] = {}
+        self._memo: dict[tuple[int, str], Batch] | None = None
         self.extend([position(frame).seq for frame in frames], frames)
 
     def extend(self, seqs: Sequence[int], frames: Sequence[bytes]) -> None:
@@ -34,8 +34,7 @@ class Tail:
         self._seqs.extend(seqs)
         self._frames.extend(frames)
         self.bytes += sum(map(len, frames))
-        if self._memo:
-            self._memo.clear()
+        self._memo = None
         if len(self._seqs) > TAIL_EVENTS_MAX or self.bytes > TAIL_BYTES_MAX:
             self._halve()
 
@@ -51,7 +50,7 @@ class Tail:
             self.floor, self.floor_cursor = position(self._frames[-1])
         self._seqs.clear()
         self._frames.clear()
-        self._memo.clear()
+        self._memo = None
         self.bytes = 0
 
     @property
@@ -73,18 +72,18 @@ class Tail:
         return self._frames[bisect_right(self._seqs, seq) :]
 
     def memo(self, seq: int, variant: str) -> Batch | None:
-        return self._memo.get((seq, variant))
+        return self._memo.get((seq, variant)) if self._memo is not None else None
 
     def keep(self, seq: int, variant: str, batch: Batch) -> Batch:
         """Remember a batch until the next event."""
-        if len(self._memo) >= MEMO_MAX:
-            self._memo.clear()
+        if self._memo is None or len(self._memo) >= MEMO_MAX:
+            self._memo = {}
         self._memo[seq, variant] = batch
         return batch
 
     def forget_batches(self) -> None:
         """What the batches say beside events has changed."""
-        self._memo.clear()
+        self._memo = None
 
 
 class TailBudget:

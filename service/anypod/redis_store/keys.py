@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from anypod.core.identity import PARTITIONS, SessionKey, Subject, TenantId, partition
 
 SLOTS: Final = 16_384  # of a Redis Cluster
-NAMES_MAX: Final = 8_192  # sessions whose names are kept made: about 8 MiB
+NAMES_MAX: Final = 2_048  # sessions whose names are kept made: about 2 MiB; who publishes is among them
 
 
 class SessionNames(NamedTuple):

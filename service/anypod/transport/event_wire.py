@@ -73,6 +73,7 @@ class EventWire(asyncio.Protocol):
         self._connections.discard(self)
         self._is_closing = True
         self._shared.desk.attachments.detach(self.subscriber)
+        del self.subscriber  # each would keep the other, until the collector looks
 
     # From the hub (hub.subscriber.Port).
 

@@ -122,7 +122,7 @@ class Wire(asyncio.Protocol):
         else:
             self.close(error.code, error.reason)
         # Not `close`: with bytes of the client unread, that would reset the connection and take our close frame along.
-        if self._transport.can_write_eof():
+        if self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
 
     def pause_writing(self) -> None:
@@ -139,8 +139,9 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
         self._is_closing = True
-        if self.peer is not None:
-            self.peer.gone()
+        peer, self.peer = self.peer, None  # each would keep the other, until the collector looks
+        if peer is not None:
+            peer.gone()
 
     # From the hub (hub.subscriber.Port).
 

@@ -19,7 +19,7 @@ MOVES = (
 )  # fmt: skip
 CLOSE_CODES = (1001, 1006, 1012, 1013, 4408, 4410, 4429)
 Script = list[tuple[str, int]]
-scripts = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 7)), max_size=120)
+scripts = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 7)), min_size=60, max_size=160)
 
 
 def one_of(world: SmallWorld, choice: int, *, is_open: bool) -> int | None:
@@ -89,7 +89,7 @@ def play(script: Script, transport: Wanted, in_flight_max: int, seed: int) -> Sm
 
 
 @pytest.mark.parametrize("transport", ["auto", "websocket", "sse"])
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(script=scripts, in_flight_max=st.sampled_from([1, 4]), seed=st.integers(0, 1 << 16))
 def test_the_application_has_the_log_and_each_publish_is_in_it_once(
     transport: Wanted, script: Script, in_flight_max: int, seed: int
@@ -105,16 +105,16 @@ def test_the_application_has_the_log_and_each_publish_is_in_it_once(
     assert max(Counter(event.id for event in world.log).values()) == 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(script=scripts, seed=st.integers(0, 1 << 16))
 def test_with_one_publish_in_flight_at_a_time_their_order_is_kept_whatever_is_refused(script: Script, seed: int) -> None:
     world = play(script, "websocket", 1, seed)
     assert [event.id for event in world.log if event.id.startswith("mine")] == world.offered
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
-    script=st.lists(st.tuples(st.sampled_from((*MOVES, "fail over", "fail over")), st.integers(0, 7)), max_size=120),
+    script=st.lists(st.tuples(st.sampled_from((*MOVES, "fail over", "fail over")), st.integers(0, 7)), min_size=60, max_size=160),
     seed=st.integers(0, 1 << 16),
 )
 def test_after_failovers_that_lose_the_tail_the_application_has_the_log_that_is_left(script: Script, seed: int) -> None:

@@ -7,7 +7,7 @@ local RANGE_BYTES = 1048576 -- of each stream in one page: what the server copie
 
 local SNAPSHOT = { 'p', 's', 'o', 'k', 'c', 't', 'v', 'S', 'M', 'f', 'l', 'X' }
 
--- What `log.py` reads in this order: SNAPSHOT with the terms as the next event will find them, live, how long it holds, now.
+-- What `pages.py` reads in this order: SNAPSHOT with the terms as the next event will find them, live, how long it holds, now.
 local function snapshot(meta, live, now)
   local m = redis.call('HMGET', meta, unpack(SNAPSHOT))
   m[6] = terms_at(m[6], tonumber(string.match(m[2], '^%d+')), incarnation(now))
@@ -54,12 +54,12 @@ local function open_bound(meta, head)
   return bound
 end
 
--- A stream's entries from `from` on, a flat list of ids and frames. If the bytes ended it: up to which seq it goes.
-local function range(key, from, limit)
+-- A stream's entries from `from` to the head, a flat list of ids and frames. If the bytes ended it: up to which seq it goes.
+local function range(key, from, head, limit)
   local entries, bytes = {}, 0
   while limit > 0 do
     local count = math.min(limit, RANGE_STEP)
-    local step = redis.call('XRANGE', key, from, '+', 'COUNT', count)
+    local step = redis.call('XRANGE', key, from, head, 'COUNT', count)
     for _, entry in ipairs(step) do
       entries[#entries + 1], entries[#entries + 2] = entry[1], entry[2][2]
       bytes = bytes + #entry[2][2]
@@ -103,8 +103,8 @@ register('read', function(keys, args)
   if after >= head then
     return { '+', m, after == head and head > 0 and m[2], {}, {}, false }
   end
-  local events, events_end = range(log, after + 1, limit + 1)
-  local held, held_end = range(deltas, from, limit + 1)
+  local events, events_end = range(log, after + 1, head, limit + 1)
+  local held, held_end = range(deltas, from, head, limit + 1)
   local ending = events_end and held_end and math.min(events_end, held_end) or events_end or held_end
   return { '+', m, after > 0 and entry_at(log, deltas, after), events, held, ending }
 end, { 'no-writes' })
