@@ -12,14 +12,15 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Literal
 
 import hiredis
 
 PORT_MIN, PORT_END = 20_000, 32_000  # below the range from which the kernel takes ports for outgoing connections
-START_S: Final = 10.0
+PORTS_TRIED: Final = 5
+START_S: Final = 20.0
 Kind = Literal["redis", "valkey"]
 
 # A reply as hiredis gives it; tests know what they have asked for.
@@ -62,6 +63,7 @@ class RedisServer:
         self._binary = binary
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_new = True
 
     @property
     def url(self) -> str:
@@ -78,20 +80,28 @@ class RedisServer:
         return max(self.folder.glob("appendonlydir/*.incr.aof"), key=lambda path: path.stat().st_mtime_ns)
 
     def start(self) -> None:
-        fixed = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", "", "--appendonly", "yes"]
-        self._process = subprocess.Popen([str(self._binary), *fixed, *self._options], stdout=subprocess.DEVNULL)
-        self.wait_until_ready()
-
-    def wait_until_ready(self) -> None:
-        until = time.monotonic() + START_S
-        while True:
-            try:
-                self.command("PING")
-            except (OSError, ServerError):
-                assert time.monotonic() < until, f"{self._binary} did not start"
-                time.sleep(0.01)
-            else:
+        """Also after its end, then at the same port. At the first start the port may be taken meanwhile: then at another one."""
+        for _ in range(PORTS_TRIED if self._is_new else 1):
+            fixed = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", "", "--appendonly", "yes"]
+            self._process = subprocess.Popen([str(self._binary), *fixed, *self._options], stdout=subprocess.DEVNULL)
+            if self._wait_until_ready():
+                self._is_new = False
                 return
+            self.port = free_port()
+        raise ServerError(f"{self._binary} did not start")
+
+    def _wait_until_ready(self) -> bool:
+        """False: it has ended. Whoever answers must be this process and no stranger at its port."""
+        until = time.monotonic() + START_S
+        while self._process is not None and self._process.poll() is None:
+            assert time.monotonic() < until, f"{self._binary} does not answer"
+            with suppress(OSError, ServerError):  # not there yet, or still loading
+                about, pong = self.pipeline([["INFO", "server"], ["PING"]])
+                assert isinstance(about, bytes)
+                if b"process_id:%d\r" % self.pid in about and pong == b"PONG":
+                    return True
+            time.sleep(0.01)
+        return False
 
     def kill(self) -> None:
         """As a crash would: what has not reached the disk's cache is lost."""

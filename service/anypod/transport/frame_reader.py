@@ -84,7 +84,7 @@ class FrameReader:
         try:
             self._read(data, messages)
         except FrameError as error:
-            self.error = error
+            self.error = FrameError(error.code, error.reason)  # with its traceback, either would keep the other
         return messages
 
     def _read(self, data: bytes, messages: list[Message]) -> None:

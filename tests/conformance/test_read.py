@@ -1,0 +1,76 @@
+"""Pages forwards and backwards, and heads."""
+
+import pytest
+from tests.conformance.kit import append, create, delta, event, fresh_key, id_of, page, refused_call, seq_of
+
+from anypod.store import SessionClass, Store
+
+LATE = SessionClass("late", ttl_ms=600_000, live_ms=30_000, fold_after_ms=600_000)
+
+
+async def test_a_page_has_at_most_the_limit_and_says_up_to_where_it_goes(store: Store) -> None:
+    key = await create(store, LATE)
+    await append(store, key, event("e1"), delta("d2", "a"), delta("d3", "a"), event("e4"), event("e5"), delta("d6", "b"))
+    first = await page(store, key, 0, limit=4)
+    assert [seq_of(frame) for frame in first.frames] == [1, 2, 3, 4]
+    assert (first.through, first.has_more) == (4, True)
+    second = await page(store, key, first.through, limit=4)
+    assert [seq_of(frame) for frame in second.frames] == [5, 6]
+    assert (second.through, second.has_more) == (6, False)
+
+
+async def test_a_page_that_is_just_full_has_no_more(store: Store) -> None:
+    key = await create(store)
+    await append(store, key, event("e1"), event("e2"))
+    found = await page(store, key, 0, limit=2)
+    assert (len(found.frames), found.through, found.has_more) == (2, 2, False)
+
+
+@pytest.mark.parametrize("after", [None, 2, 3, 99])
+async def test_at_the_head_and_beyond_it_there_is_nothing(store: Store, after: int | None) -> None:
+    key = await create(store)
+    receipts = await append(store, key, event("e1"), event("e2"))
+    found = await page(store, key, after)
+    assert (list(found.frames), found.through, found.has_more) == ([], 2, False)
+    assert str(found.snapshot.facts.head) == receipts[-1].cursor
+
+
+async def test_a_page_of_nothing_only_asks_for_the_snapshot(store: Store) -> None:
+    key = await create(store)
+    await append(store, key, event("e1"), event("e2"))
+    found = await page(store, key, 1, limit=0)
+    assert (list(found.frames), found.through, found.has_more) == ([], 1, True)
+
+
+async def test_the_facts_tell_the_tag_of_the_event_that_was_asked_about(store: Store) -> None:
+    key = await create(store, LATE)
+    receipts = await append(store, key, event("e1"), delta("d2", "a"), event("e3", replaces="a"))
+    tags = [int(item.cursor.rsplit("-", 1)[1]) for item in receipts]
+    for is_folded in (False, True):
+        told = [(await page(store, key, seq, fold=is_folded)).snapshot.facts.tag_at for seq in range(5)]
+        assert told == [None, *tags, None]
+    assert (await page(store, key, None)).snapshot.facts.tag_at == tags[-1]
+
+
+async def test_history_goes_backwards_over_durable_events_oldest_first_within_a_page(store: Store) -> None:
+    key = await create(store, LATE)
+    await append(store, key, event("e1"), event("e2"), delta("d3", "a"), event("e4"), event("e5"))
+    newest = await store.history(key, None, limit=2)
+    assert ([id_of(frame) for frame in newest.frames], newest.has_more) == (["e4", "e5"], True)
+    middle = await store.history(key, seq_of(newest.frames[0]), limit=1)
+    assert ([id_of(frame) for frame in middle.frames], middle.has_more) == (["e2"], True)
+    oldest = await store.history(key, 2, limit=10)
+    assert ([id_of(frame) for frame in oldest.frames], oldest.has_more) == (["e1"], False)
+    assert list((await store.history(key, 1, limit=10)).frames) == []
+
+
+async def test_history_of_a_session_that_is_not_there_is_refused(store: Store) -> None:
+    assert await refused_call(store.history(fresh_key(), None, limit=1)) == "no_such_session"
+
+
+async def test_heads_of_many_sessions_come_in_the_order_that_they_were_asked_for(store: Store) -> None:
+    keys = [await create(store) for _ in range(5)]
+    cursors = [(await append(store, key, *(event(f"e{n}") for n in range(place + 1))))[-1].cursor for place, key in enumerate(keys)]
+    heads = await store.heads([keys[3], fresh_key(), keys[0], keys[4]])
+    assert [head and head.cursor for head in heads] == [cursors[3], None, cursors[0], cursors[4]]
+    assert list(await store.heads([])) == []

@@ -1,0 +1,104 @@
+"""Nothing grows without end: what waits, what is kept, what is read at once."""
+
+import asyncio
+
+from tests.conformance.kit import (
+    CHAT,
+    append,
+    create,
+    delta,
+    event,
+    eventually,
+    log_of,
+    page,
+    patch,
+    refused,
+    send,
+    seq_of,
+)
+from tests.conformance.redis_kit import holds, number_of, opened
+from tests.servers import RedisServer
+
+from anypod.core.errors import AnypodError
+from anypod.redis_store.keys import Keyspace
+from anypod.store import SessionClass
+
+
+async def test_a_page_of_large_events_ends_before_it_is_too_much_and_says_so(own_server: RedisServer) -> None:
+    async with opened(own_server.url) as store:
+        key = await create(store)
+        for number in range(120):
+            await append(store, key, event(f"e{number}", "x" * 40_000), delta(f"d{number}", "p", ts_ms=1))
+        first = await page(store, key, 0, limit=1_000)
+        assert sum(map(len, first.frames)) < 8 << 20
+        assert first.has_more
+        assert [seq_of(frame) for frame in await log_of(store, key)] == list(range(1, 241))
+
+
+async def test_what_waits_is_bounded_in_number_and_in_bytes(own_server: RedisServer) -> None:
+    async with opened(own_server.url, appends_max=10, append_bytes_max=100_000, append_wait_s=0.5) as store:
+        key = await create(store)
+        own_server.kill()
+        await eventually(lambda: holds(not store.is_available), "the store knows")
+        outcomes = [send(store, key, event(f"e{n}")) for n in range(12)]
+        results = await asyncio.gather(*outcomes)
+        assert [result.code for result in results if isinstance(result, AnypodError)] == ["unavailable"] * 10 + ["overloaded"] * 2
+        assert await refused(store, key, event("big", "x" * 100_000)) == "overloaded"
+        own_server.start()
+
+        async def is_back() -> bool:
+            return not isinstance(await send(store, key, event("after")), AnypodError)
+
+        await eventually(is_back, "what was refused takes no room")
+
+
+async def test_whatever_still_waits_is_refused_when_the_store_closes(own_server: RedisServer) -> None:
+    async with opened(own_server.url) as store:
+        key = await create(store)
+        own_server.kill()
+        await eventually(lambda: holds(not store.is_available), "the store knows")
+        outcome = send(store, key, event("e1"))
+        await store.close()
+        refusal = await outcome
+        assert isinstance(refusal, AnypodError)
+        assert refusal.code == "unavailable"
+
+
+async def test_every_key_expires(own_server: RedisServer) -> None:
+    async with opened(own_server.url) as store:
+        key = await create(store, CHAT, live=b'{"l":1}')
+        fence = await store.raise_fence(key, "t1")
+        await append(store, key, event("e1"), delta("d1", "a", turn="t1", fence=fence), patch=patch(1, live=b'{"l":2}'))
+        await store.join(key, "phone", b"{}", ttl_ms=1_000)
+        gone, late = await create(store), await create(store)
+        await append(store, gone, event("e1"), delta("d1", "a"))
+        await store.delete(gone, None)
+        await append(store, late, delta("d1", "a"))
+        await append(store, late, event("e1"))
+        keys = own_server.command("KEYS", "*")
+        assert isinstance(keys, list)
+        assert len(keys) == 11, "m, l, d, v, p of one, m of the deleted one, m, l, d of the last, and the index of their owner"
+        assert [name for name in keys if isinstance(name, bytes) and number_of(own_server.command("PTTL", name)) <= 0] == []
+
+
+async def test_a_large_hash_is_a_table_whatever_the_servers_settings(own_server: RedisServer) -> None:
+    own_server.command("CONFIG", "SET", "hash-max-listpack-entries", 100_000)
+    own_server.command("CONFIG", "SET", "hash-max-listpack-value", 1_024)
+    async with opened(own_server.url) as store:
+        key = await create(store)
+        for number in range(40):
+            await append(store, key, event(f"e{number}"))
+        meta = Keyspace("anypod").session(key).meta
+        assert own_server.command("OBJECT", "ENCODING", meta) == b"hashtable"
+
+
+async def test_the_hash_of_a_session_does_not_grow_with_its_log(own_server: RedisServer) -> None:
+    forgetful = SessionClass("forgetful", ttl_ms=600_000, live_ms=1_000, dedup_ms=0, fold_after_ms=0, retain_events=10)
+    async with opened(own_server.url) as store:
+        key = await create(store, forgetful)
+        for number in range(600):
+            await append(store, key, delta(f"d{number}", "p"), event(f"e{number}", replaces="p"))
+        names = Keyspace("anypod").session(key)
+        assert number_of(own_server.command("HLEN", names.meta)) < 2 * (64 + 96) + 40
+        assert number_of(own_server.command("XLEN", names.log)) < 10 + 40
+        assert number_of(own_server.command("XLEN", names.deltas)) < 40

@@ -1,0 +1,160 @@
+"""At start the server is looked at, and refused in one line that says what to do."""
+
+import datetime
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.conformance.kit import Ear, append, create, event
+from tests.servers import free_port, running
+
+from anypod.clock import SystemClock, system_random
+from anypod.core.errors import AnypodError
+from anypod.redis_store import RedisOptions, RedisStore
+from anypod.redis_store.connect import check_server
+
+KINDS = ["valkey", "redis"]
+
+
+def store_at(url: str, **options: Any) -> RedisStore:
+    return RedisStore(RedisOptions(url, **options), SystemClock(), system_random())
+
+
+async def refusal(url: str, **options: Any) -> str:
+    """The line with which a start fails."""
+    with pytest.raises(AnypodError) as caught:
+        await store_at(url, **options).open(Ear())
+    assert caught.value.code == "unavailable"
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+async def works(url: str, **options: Any) -> None:
+    store = store_at(url, **options)
+    await store.open(Ear())
+    try:
+        assert (await append(store, await create(store), event("e1")))[0].seq == 1
+    finally:
+        await store.close()
+
+
+async def test_an_address_where_nobody_listens_is_refused() -> None:
+    port = free_port()
+    line = await refusal(f"redis://127.0.0.1:{port}")
+    assert f"Redis at 127.0.0.1:{port} cannot be used" in line
+    assert "start it, or correct the Redis URL" in line
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://", "redis://h:port", "redis://h/db", "nonsense"])
+async def test_an_address_that_is_none_is_refused(url: str) -> None:
+    assert "must look like redis://" in await refusal(url)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_server_that_evicts_is_refused_until_it_does_not(kind: Any, tmp_path: Path) -> None:
+    with running(kind, tmp_path, "--maxmemory-policy", "allkeys-lru") as server:
+        assert "set it to noeviction" in await refusal(server.url)
+        server.command("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        await works(server.url)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_server_that_forbids_config_still_tells_its_policy(kind: Any, tmp_path: Path) -> None:
+    with running(kind, tmp_path, "--rename-command", "CONFIG", "", "--maxmemory-policy", "volatile-ttl") as server:
+        assert "set it to noeviction" in await refusal(server.url)
+    with running(kind, tmp_path, "--rename-command", "CONFIG", "") as server:
+        await works(server.url)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_replica_is_refused_because_it_cannot_be_written(kind: Any, tmp_path: Path) -> None:
+    with running(kind, tmp_path) as server:
+        server.command("REPLICAOF", "127.0.0.1", 1)
+        assert "name its primary" in await refusal(server.url)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_node_of_a_cluster_is_refused(kind: Any, tmp_path: Path) -> None:
+    with running(kind, tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server:
+        assert "name a single server" in await refusal(server.url)
+
+
+@pytest.mark.parametrize(
+    ("server", "is_usable"),
+    [
+        ({"redis_version": "6.2.14"}, False),
+        ({"redis_version": "7.0.0"}, True),
+        ({"redis_version": "8.2.1"}, True),
+        ({"redis_version": "7.2.4", "valkey_version": "7.2.5"}, False),
+        ({"redis_version": "7.2.4", "valkey_version": "8.0.0"}, True),
+    ],
+)
+def test_a_server_that_is_too_old_is_refused(server: dict[str, object], *, is_usable: bool) -> None:
+    if is_usable:
+        check_server(server, {"role": "master"})
+    else:
+        with pytest.raises(AnypodError, match="too old"):
+            check_server(server, {"role": "master"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_user_password_and_database_come_from_the_url(kind: Any, tmp_path: Path) -> None:
+    with running(kind, tmp_path) as server:
+        server.pipeline([["ACL", "SETUSER", "anypod", "on", ">p%ss/word", "~anypod:*", "&anypod:*", "+@all", "-@dangerous", "+info"]])
+        stem = f"127.0.0.1:{server.port}"
+        assert "does not accept the user or password" in await refusal(f"redis://anypod:wrong@{stem}")
+        await works(f"redis://anypod:p%25ss%2Fword@{stem}/3")
+        server.command("CONFIG", "SET", "requirepass", "secret")
+        await works(f"redis://:secret@{stem}")
+        line = await refusal(f"redis://:wrong@{stem}")
+        assert "wrong" not in line, "a line never quotes a password"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_two_prefixes_on_one_server_know_nothing_of_each_other(kind: Any, tmp_path: Path) -> None:
+    with running(kind, tmp_path) as server:
+        one, two = store_at(server.url, prefix="one"), store_at(server.url, prefix="two")
+        await one.open(Ear())
+        await two.open(Ear())
+        key = await create(one)
+        assert await two.heads([key]) == [None]
+        await one.close()
+        await two.close()
+
+
+async def test_tls_works_with_an_authority_of_ones_own_and_not_with_a_stranger(tmp_path: Path) -> None:
+    certificate, private_key = certificate_for_localhost(tmp_path)
+    port = free_port()
+    options = ("--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(private_key), "--tls-auth-clients", "no")
+    with running("redis", tmp_path / "data", *options):
+        await works(f"rediss://127.0.0.1:{port}", tls_ca_file=str(certificate))
+        assert "cannot be used" in await refusal(f"rediss://127.0.0.1:{port}"), "an unknown authority is not trusted"
+
+
+def certificate_for_localhost(folder: Path) -> tuple[Path, Path]:
+    """Paths of a certificate that signs itself, and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, key_pem = folder / "server.crt", folder / "server.key"
+    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    no_password = serialization.NoEncryption()
+    key_pem.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, no_password))
+    return pem, key_pem
