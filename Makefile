@@ -1,13 +1,13 @@
 # The newcomer's way: `make` lists what there is. Every target prepares .venv by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check lint types imports format docs clean
+.PHONY: help dev demo test check lint format docs worlds replicas fuzz bench profile clean
 
 PORT ?= 8080
 REPLICAS ?= 3
 TESTS ?= tests
 BIN := .venv/bin
-PYTHON_FILES := service tests
+PYTHON_FILES := service tests loadtests
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -36,6 +36,25 @@ lint: .venv/.synced ## Check style, formatting, types and the direction of impor
 format: .venv/.synced ## Format the code, and mend what can be mended automatically.
 	$(BIN)/ruff check --fix $(PYTHON_FILES)
 	$(BIN)/ruff format $(PYTHON_FILES)
+
+worlds: .venv/.synced ## Simulate more worlds than CI does (FROM=0 TO=100000).
+	@$(BIN)/python -m tests.simulation $(or $(FROM),0) $(or $(TO),100000)
+
+replicas: .venv/.synced ## Kill a replica every 5 s under 200 clients for a minute, and count.
+	@.ci/setup redis
+	@$(BIN)/python -m tests.processes.replicas
+
+fuzz: .venv/.synced ## Feed ten million mutated bytes to a replica (SEED=1).
+	@.ci/setup redis
+	@$(BIN)/python -m tests.wire.fuzz --bytes 10000000 --seed $(or $(SEED),1)
+
+bench: .venv/.synced ## Measure every row beside its reference (ROW=publish-1 for one).
+	@.ci/setup redis
+	@$(BIN)/python -m loadtests.bench $(if $(ROW),--row $(ROW))
+
+profile: .venv/.synced ## A flame graph of the server under a row (ROW=publish-1).
+	@.ci/setup redis
+	@$(BIN)/python -m loadtests.bench.profile --row $(ROW)
 
 docs: .venv/.synced ## Write the tables of service/docs/reference.md anew from the code.
 	$(BIN)/python -m tests.reference

@@ -50,7 +50,7 @@ class Replica:
         self._phase = Phase()
         self._fetcher = Fetcher()
         verifier = verifier_of(settings, clock, self._fetcher)
-        self.hub = Hub(store_of(settings, clock, rng), clock, self.metrics, hub_options(settings))
+        self.hub = Hub(store_of(settings, clock, rng, self.metrics), clock, self.metrics, hub_options(settings))
         presence = Presence(self.hub)
         self.attachments = Attachments(self.hub, presence, rng)
         publisher = Publisher(self.hub.store, clock, self.metrics, self.hub.tasks)
@@ -108,7 +108,7 @@ def hub_options(settings: Settings) -> HubOptions:
     )
 
 
-def store_of(settings: Settings, clock: Clock, rng: Random) -> Store:
+def store_of(settings: Settings, clock: Clock, rng: Random, metrics: Metrics) -> Store:
     match settings.store:
         case "memory":
             return MemoryStore(MemoryServer(clock, rng))
@@ -120,7 +120,7 @@ def store_of(settings: Settings, clock: Clock, rng: Random) -> Store:
                 appends_max=settings.append_queue_max,
                 append_bytes_max=settings.append_queue_bytes_max,
             )
-            return RedisStore(options, clock, rng)
+            return RedisStore(options, clock, rng, metrics)
 
 
 def _with_password(url: str, password: str | None) -> str:

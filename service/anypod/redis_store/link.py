@@ -13,6 +13,7 @@ from anypod.core.errors import AnypodError
 from anypod.redis_store.address import Address, dial
 from anypod.redis_store.connection import Connection
 from anypod.redis_store.options import RedisOptions
+from anypod.telemetry import Metrics
 
 STEADY_S = 1.0  # a connection that lived as long was not one of a row of failures
 
@@ -33,8 +34,9 @@ class User(Protocol):
 class Link:
     """`name` is for the log lines."""
 
-    def __init__(self, name: str, address: Address, options: RedisOptions, clock: Clock, rng: random.Random) -> None:
+    def __init__(self, name: str, address: Address, options: RedisOptions, clock: Clock, rng: random.Random, *, metrics: Metrics) -> None:
         self._name = name
+        self._metrics = metrics
         self._address = address
         self._options = options
         self._clock = clock
@@ -72,6 +74,7 @@ class Link:
                 user.on_up(connection)
                 await lost.wait()
                 logger.warning("redis %s: connection lost", self._name)
+                self._metrics.store_reconnects += 1
         finally:
             connection.abort()
 

@@ -28,13 +28,15 @@ from anypod.redis_store.probe import Probe
 from anypod.redis_store.tags import tags
 from anypod.redis_store.writer import Writer
 from anypod.store import Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Sink
+from anypod.telemetry import Metrics
 
 TOUCH_S: Final = 60.0  # activity is recorded to the minute; the server keeps to it too
 TOUCHED_MAX: Final = 10_000  # sessions whose last touch is remembered, about 2 MiB; a forgotten one is touched once more
 
 
 class RedisStore:
-    def __init__(self, options: RedisOptions, clock: Clock, rng: random.Random) -> None:
+    def __init__(self, options: RedisOptions, clock: Clock, rng: random.Random, metrics: Metrics | None = None) -> None:
+        self._metrics = metrics or Metrics()
         self._options = options
         self._clock = clock
         self._rng = rng
@@ -42,7 +44,7 @@ class RedisStore:
         self._library = Library()
         numbers = tags(rng)
         calls = AppendCalls(self._library, numbers)
-        self._writer = Writer(options, clock, self._keyspace, calls, patch_ids=numbers)
+        self._writer = Writer(options, clock, self._keyspace, calls, patch_ids=numbers, metrics=self._metrics)
         self._writes = Caller(self._library, options.reply_s, self._writer)
         self._reads = Caller(self._library, options.reply_s)
         self._feed: Listener | None = None
@@ -61,7 +63,7 @@ class RedisStore:
         )
         self._feed = Listener(self._keyspace, sink, probe=channel, on_probe=probe.on_probe)
         for name, user in (("writes", self._writes), ("reads", self._reads), ("feed", self._feed)):
-            link = Link(name, address, self._options, self._clock, self._rng)
+            link = Link(name, address, self._options, self._clock, self._rng, metrics=self._metrics)
             self._tasks.append(asyncio.create_task(link.run(user), name=f"redis {name}"))
         self._tasks.append(asyncio.create_task(probe.run(), name="redis probe"))
         try:

@@ -21,6 +21,7 @@ from anypod.redis_store.log import AppendCalls, is_simple, results
 from anypod.redis_store.options import RedisOptions
 from anypod.redis_store.replies import is_passing
 from anypod.store import DRAFTS_MAX, Append, Done, Results
+from anypod.telemetry import Metrics
 
 GROUP_MAX: Final = 64  # drafts in one call of several requests: half a millisecond in which the server does nothing else
 EXPIRY_S: Final = 0.25  # how late a deadline may be noticed
@@ -85,7 +86,17 @@ class _Call:
 
 
 class Writer:
-    def __init__(self, options: RedisOptions, clock: Clock, keyspace: Keyspace, calls: AppendCalls, patch_ids: Iterator[int]) -> None:
+    def __init__(
+        self,
+        options: RedisOptions,
+        clock: Clock,
+        keyspace: Keyspace,
+        calls: AppendCalls,
+        *,
+        patch_ids: Iterator[int],
+        metrics: Metrics,
+    ) -> None:
+        self._metrics = metrics
         self._options = options
         self._clock = clock
         self._keyspace = keyspace
@@ -127,6 +138,7 @@ class Writer:
         self._connection = None
         unanswered = [pending for call in self._sent for pending in call.pendings if not pending.is_over]
         self._sent.clear()
+        self._metrics.append_retries += len(unanswered)
         self._queue.extendleft(reversed(unanswered))
 
     def close(self) -> None:

@@ -5,46 +5,50 @@
 
 local FIXED = { 'p', 's', 'q', 'x', 'o', 'c', 'w', 'D' }
 
--- The arguments that the letters of a shape announce: t turn and fence, d part of a delta, r part that it replaces, b payload.
+local function ask(fields, field)
+  if not fields[field] then
+    fields[field] = true
+    fields[#fields + 1] = field
+  end
+  return field
+end
+
+-- The arguments that a shape announces, in this order: t turn and fence, d part of a delta, r part that it replaces, b payload.
 local function parse_shape(args, at, shape, draft, fields)
   local scope = '@'
-  for letter in string.gmatch(shape, '.') do
-    local value = args[at]
+  if string.find(shape, 't', 1, true) then
+    draft.turn, draft.fence, scope = ask(fields, '!' .. args[at]), args[at + 1], '@' .. args[at]
+    at = at + 2
+  end
+  if string.find(shape, 'd', 1, true) then
+    draft.part = ask(fields, scope .. '/' .. args[at])
+    return at + 1
+  end
+  if string.find(shape, 'r', 1, true) then
+    draft.replaces, draft.ends = args[at], ask(fields, scope .. '/' .. args[at])
     at = at + 1
-    if letter == 't' then
-      draft.turn, draft.fence, at = '!' .. value, args[at], at + 1
-      fields[#fields + 1], scope = draft.turn, '@' .. value
-    elseif letter == 'd' then
-      draft.part = scope .. '/' .. value
-      fields[#fields + 1] = draft.part
-    elseif letter == 'r' then
-      draft.replaces, draft.ends = value, scope .. '/' .. value
-      fields[#fields + 1] = draft.ends
-    else
-      draft.payload = value
-    end
+  end
+  if string.find(shape, 'b', 1, true) then
+    draft.payload = args[at]
+    at = at + 1
   end
   return at
 end
 
 -- Each draft is id, digest, tag, body, shape, and what the shape announces. Also returns the fields that they ask about.
 local function parse(args, at)
-  local drafts, fields = {}, {}
-  for i, field in ipairs(FIXED) do
-    fields[i] = field
-  end
+  local drafts, fields = {}, { unpack(FIXED) }
   while args[at] do
-    local shape = args[at + 4]
-    local id, field = args[at], '.' .. args[at]
-    local draft = { id = id, field = field, digest = args[at + 1], tag = args[at + 2], body = args[at + 3] }
-    drafts[#drafts + 1], fields[#fields + 1] = draft, field
+    local id, shape = args[at], args[at + 4]
+    local draft = { id = id, field = '.' .. id, digest = args[at + 1], tag = args[at + 2], body = args[at + 3] }
+    drafts[#drafts + 1], fields[#fields + 1] = draft, draft.field
     at = shape == '' and at + 5 or parse_shape(args, at + 5, shape, draft, fields)
   end
   return drafts, fields
 end
 
 local function load(meta, fields)
-  local m = {}
+  local m = { spans = {} }
   for i, value in ipairs(redis.call('HMGET', meta, unpack(fields))) do
     m[fields[i]] = value
   end

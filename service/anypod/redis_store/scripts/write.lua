@@ -3,12 +3,25 @@
 local ENDED_MAX = 512 -- ended parts not folded yet; beyond it the two oldest count as one, folded with the younger
 local FRAME = '{"type":"event","seq":'
 
-local function extend_part(m, part, seq)
-  local first = m[part] and string.match(m[part], '^%d+')
-  if not first then
-    m.w, first = m.w .. ' ' .. part .. '=' .. seq, seq
+-- First and last seq of the deltas of an open part.
+local function span_of(m, part)
+  local span = m.spans[part]
+  if span == nil and m[part] then
+    local first, last = string.match(m[part], '^(%d+) (%d+)$')
+    span = { first, last }
+    m.spans[part] = span
   end
-  m[part] = first .. ' ' .. seq
+  return span
+end
+
+local function extend_part(m, part, seq)
+  local span = span_of(m, part)
+  if span then
+    span[2] = seq
+  else
+    m.spans[part] = { seq, seq }
+    m.w, m.has_new_parts = m.w .. ' ' .. part .. '=' .. seq, true
+  end
 end
 
 local function join_oldest(parts)
@@ -24,14 +37,14 @@ end
 
 -- First and last seq of the deltas of the part that ends here; of a part that had none, the seq of what ends it.
 local function end_part(m, part, seq, now)
-  if not m[part] then
+  local span = span_of(m, part)
+  if not span then
     return seq, seq
   end
-  local first, last = string.match(m[part], '^(%d+) (%d+)$')
-  local from, to = string.find(m.w .. ' ', ' ' .. part .. '=' .. first .. ' ', 1, true)
-  m.w = join_oldest(string.sub(m.w, 1, from - 1) .. string.sub(m.w, to) .. ' ' .. first .. ':' .. now)
-  m[part] = false
-  return first, last
+  local from, to = string.find(m.w .. ' ', ' ' .. part .. '=' .. span[1] .. ' ', 1, true)
+  m.w = join_oldest(string.sub(m.w, 1, from - 1) .. string.sub(m.w, to) .. ' ' .. span[1] .. ':' .. now)
+  m.spans[part], m.has_new_parts = false, true
+  return span[1], span[2]
 end
 
 -- The frame that everybody gets (`complete` of core/event.py).
@@ -45,20 +58,16 @@ local function complete(draft, seq, cursor, first, last)
 end
 
 -- The parts that the drafts touched, as they are now: fields to set after `list`, and those to delete.
-local function touched_parts(drafts, m, list)
-  local gone, seen = {}, {}
-  for _, draft in ipairs(drafts) do
-    local part = draft.part or draft.ends
-    if part and not seen[part] then
-      seen[part] = true
-      if m[part] then
-        list[#list + 1], list[#list + 2] = part, m[part]
-      else
-        gone[#gone + 1] = part
-      end
+local function touched_parts(m, list)
+  local gone = {}
+  for part, span in pairs(m.spans) do
+    if span then
+      list[#list + 1], list[#list + 2] = part, span[1] .. ' ' .. span[2]
+    else
+      gone[#gone + 1] = part
     end
   end
-  if next(seen) then
+  if m.has_new_parts then
     list[#list + 1], list[#list + 2] = 'w', m.w
   end
   return gone
@@ -105,7 +114,7 @@ local function write(keys, drafts, verdicts, m, now)
       verdicts[i] = '=' .. string.sub(verdicts[verdicts[i]], 2)
     end
   end
-  local gone = touched_parts(drafts, m, list)
+  local gone = touched_parts(m, list)
   redis.call('HSET', keys[1], 's', entry, is_new and 'D' or 's', is_new and 1 or entry, unpack(list))
   if #gone > 0 then
     redis.call('HDEL', keys[1], unpack(gone))
