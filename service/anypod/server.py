@@ -33,6 +33,7 @@ KEEP_ALIVE_SLACK_S: Final = 10  # longer than any proxy keeps an idle connection
 KEEP_ALIVE_S_MIN: Final = 75
 WS_SIZE_FACTOR: Final = 4  # frames a little too large get our own close code; beyond that the server's
 COLLECTOR_THRESHOLDS: Final = (50_000, 20, 50)  # allocations before a look at the young; with the default a third of a core goes there
+BELT_S: Final = 5.0  # time for the close of a stalled reader, and for its abort
 STOP_S_MAX: Final = 2  # for requests that still run when everybody has been sent away
 
 
@@ -151,8 +152,9 @@ def _listen(host: str, port: int, unwritable_s_max: float) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # The second belt against readers that stall: the kernel gives up on data that nobody acknowledges.
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(unwritable_s_max * 1000))
+            # The second belt against readers that stall: the kernel gives up on data that nobody acknowledges. Later than the first
+            # one, which says why.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int((unwritable_s_max + BELT_S) * 1000))
         listening.bind((host, port))
         listening.listen(BACKLOG)
     except BaseException:

@@ -13,7 +13,7 @@ from loadtests.bench.chart import advantage, chart
 from loadtests.bench.connection import LoadError
 from loadtests.bench.cores import Cores
 from loadtests.bench.outcome import Check, Goal, Outcome, Sample, Verdict
-from loadtests.bench.report import as_json, lines_of
+from loadtests.bench.report import as_json, as_markdown, lines_of
 from loadtests.bench.run import measure
 from loadtests.bench.scale import FULL
 
@@ -142,6 +142,16 @@ def test_the_json_holds_every_sample() -> None:
     written = json.loads(json.dumps(as_json([found], {"cores": "2"}, {"tracing": "not there"})))
     assert [sample["value"] for sample in written["checks"][0]["ours"]] == [1.0, 2.0]
     assert written["not_measured"] == {"tracing": "not there"}
+
+
+def test_the_table_of_the_documents_has_a_line_for_every_check() -> None:
+    judged = outcome("ours/theirs at least", [1.0, 3.0, 2.0], [1.0], bar=1.5, stretch=2.6)
+    unknown = outcome("ours/theirs at least", [], [], bar=1.5, stretch=2.6)
+    _, _, *lines = as_markdown([judged, unknown]).splitlines()
+    assert lines == [
+        "| planted: a figure | 1 / 2 / 3 units | reference: 1 / 1 / 1 units | 2 | ≥ 1.5 | 2.6 | met |",
+        "| planted: a figure | not measured |  |  | ≥ 1.5 | 2.6 | unknown |",
+    ]
 
 
 def test_the_chart_shows_every_check_and_reaches_further_for_a_better_one() -> None:

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 from loadtests.bench.bench import NO_CENTRIFUGO, Absent, Bench
+from loadtests.bench.centrifugo import find_centrifugo
 from loadtests.bench.cores import choose_cores
 from loadtests.bench.outcome import Verdict
 from loadtests.bench.report import lines_of, machine
 from loadtests.bench.rows import ROWS
 from loadtests.bench.run import measure
 from loadtests.bench.scale import Scale
-from loadtests.bench.systems import Redis, find_centrifugo, find_redis
+from loadtests.bench.store import Redis, find_redis
 
 TINY = Scale(
     repetitions=1,
