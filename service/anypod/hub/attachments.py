@@ -39,12 +39,14 @@ class Attachments:
         self._ids = count()
         self._ids_start = f"{rng.getrandbits(64):016x}"  # of this replica's life: no two replicas make the same id
         self.everybody: dict[Subscriber, None] = {}
+        self.arrivals: list[Subscriber] = []  # whom the wheel has not met yet
         self.opening: dict[Subscriber, float] = {}  # since when (clock seconds), oldest first: the wheel ends those who never open
         hub.metrics.watch("connections", lambda: len(self.everybody))
 
     def subscriber(self, port: Port, principal: Principal) -> Subscriber:
         made = Subscriber(port, principal, self.new_id(), self._hub.clock.now())
         self.everybody[made] = None
+        self.arrivals.append(made)
         self.opening[made] = made.heard_at
         return made
 
@@ -94,7 +96,10 @@ class Attachments:
         was_created = isinstance(session, Missing)
         if isinstance(session, Missing):
             lost = lost_with(ask, session, subscriber.principal.subject)
-            session = await self._create_missing(subscriber, ask, lost)
+            await self._create_missing(subscriber, ask, lost)
+            session = await self._hub.load(ask.key, 0)
+            if isinstance(session, Missing):
+                raise AnypodError("unavailable", retry_after_ms=100)
         session.pins += 1
         try:
             self._admit(subscriber, session)
@@ -242,7 +247,8 @@ class Attachments:
 
     def _seat(self, subscriber: Subscriber, session: LocalSession, ask: Ask) -> None:
         self.opening.pop(subscriber, None)
-        subscriber.features = frozenset(ask.features)
+        if ask.features:
+            subscriber.features = frozenset(ask.features)
         session.seat(subscriber)
         if ask.device is not None and (holder := session.claim(subscriber, ask.device)) is not None:
             self._hub.dismiss(holder, AnypodError("replaced"))
@@ -256,7 +262,7 @@ class Attachments:
 
     # Missing sessions.
 
-    async def _create_missing(self, subscriber: Subscriber, ask: Ask, lost: Reset | None) -> LocalSession:
+    async def _create_missing(self, subscriber: Subscriber, ask: Ask, lost: Reset | None) -> None:
         principal = subscriber.principal
         may_reach = principal.reaches(ask.key.session, None)
         if not (ask.may_create and may_reach and principal.may("publish")):
@@ -269,10 +275,6 @@ class Attachments:
             if error.code != "no_such_session":
                 raise
             # Another subject was quicker; whether this one reaches its session too is asked of whoever attaches.
-        session = await self._hub.load(ask.key, 0)
-        if isinstance(session, Missing):
-            raise AnypodError("unavailable", retry_after_ms=100)
-        return session
 
     async def create(self, principal: Principal, key: SessionKey, contents: Contents = NO_CONTENTS) -> tuple[Page, bool]:
         """A new session of the principal's, or its own of that name (False). Raises AnypodError."""

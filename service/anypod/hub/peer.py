@@ -241,9 +241,10 @@ class Peer:
         session = self.subscriber.session
         if session is None or self.subscriber.phase is not Phase.LIVE:
             return
-        cursor = Cursor.parse(frame.cursor) if frame.cursor else None
-        if cursor is not None and cursor.seq < self._seen:
-            self._desk.hub.catch_up.replay_from(self.subscriber, cursor)
+        if frame.cursor and frame.cursor != session.cursor:
+            cursor = Cursor.parse(frame.cursor)
+            if cursor is not None and cursor.seq < self._seen:
+                self._desk.hub.catch_up.replay_from(self.subscriber, cursor)
         self._seen = session.seq
 
     def _sync(self, frame: frames.Sync) -> None:

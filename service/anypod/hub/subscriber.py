@@ -7,7 +7,7 @@ A *live* subscriber has no place of its own: it stands where its session stands,
 """
 
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
@@ -34,6 +34,9 @@ class Port(Protocol):
 
     def abort(self) -> None:
         """Give the connection up at once."""
+
+
+NO_FEATURES: Final = frozenset[str]()
 
 
 class Phase(Enum):
@@ -76,7 +79,7 @@ class Subscriber:
         self.id = subscriber_id
         self.author: str = principal.subject
         self.device: str | None = None
-        self.features: frozenset[str] = frozenset()
+        self.features: frozenset[str] = NO_FEATURES
         self.session: LocalSession | None = None
         self.phase = Phase.OPENING
         self.seq = 0

@@ -27,7 +27,7 @@ class Tail:
         self._seqs: list[int] = []
         self._frames: list[bytes] = []
         self._memo: dict[tuple[int, str], Batch] | None = None
-        self.extend([position(frame).seq for frame in frames], frames)
+        self.extend(_seqs_of(frames), frames)
 
     def extend(self, seqs: Sequence[int], frames: Sequence[bytes]) -> None:
         """Take newer frames, and forget the oldest half when there are too many."""
@@ -84,6 +84,16 @@ class Tail:
     def forget_batches(self) -> None:
         """What the batches say beside events has changed."""
         self._memo = None
+
+
+def _seqs_of(frames: Sequence[bytes]) -> Sequence[int]:
+    """Between the first and the last there is nothing to read off where nothing is missing."""
+    if not frames:
+        return ()
+    first, last = position(frames[0]).seq, position(frames[-1]).seq
+    if last - first + 1 == len(frames):
+        return range(first, last + 1)
+    return [position(frame).seq for frame in frames]
 
 
 class TailBudget:

@@ -29,10 +29,10 @@ class Wheel:
         self._attachments = attachments
         self._presence = presence
         self._publisher = publisher
-        self._turn: list[Subscriber] = []
         self._sessions: list[LocalSession] = []
         self._slice = 0
         self._slices = max(1, round(hub.options.heartbeat_ms / 1000 / TICK_S))
+        self._slots: list[list[Subscriber]] = [[] for _ in range(self._slices)]
         self._next_second = 0.0
         self._next_renewal = hub.clock.now() + RENEW_S
         self._aborts: dict[Subscriber, float] = {}
@@ -40,23 +40,31 @@ class Wheel:
     async def run(self) -> None:
         """Turns until cancelled. A tick that fails is logged and the next one comes."""
         clock = self._hub.clock
-        due = clock.now()
+        due = clock.now() + TICK_S
         while True:
-            due = max(due + TICK_S, clock.now())
-            await clock.sleep(due - clock.now())
-            try:
-                self.tick()
-            except Exception:
-                self._hub.metrics.errors["internal"] += 1
-                logger.exception("a tick of the wheel failed")
+            await clock.sleep(max(0.0, due - clock.now()))
+            late = int((clock.now() - due) / TICK_S)
+            for _ in range(min(late + 1, self._slices)):  # a loop that was busy does not make the intervals longer
+                self._tick_safely()
+            due += (late + 1) * TICK_S
+
+    def _tick_safely(self) -> None:
+        try:
+            self.tick()
+        except Exception:
+            self._hub.metrics.errors["internal"] += 1
+            logger.exception("a tick of the wheel failed")
 
     def tick(self) -> None:
         now = self._hub.clock.now()
         if self._slice == 0:
-            self._turn = list(self._attachments.everybody)
             self._sessions = list(self._hub.sessions.values())
         start, end = self._slice, self._slice + 1
-        self._beat(self._turn[_at(self._turn, start, self._slices) : _at(self._turn, end, self._slices)], now)
+        # Who has come since the last tick sits in the slot behind us: its first heartbeat is due a whole turn from now.
+        arrivals, self._attachments.arrivals = self._attachments.arrivals, []
+        self._slots[start - 1] += arrivals
+        self._slots[start] = [subscriber for subscriber in self._slots[start] if subscriber.phase is not Phase.GONE]
+        self._beat(self._slots[start], now)
         self._look(self._sessions[_at(self._sessions, start, self._slices) : _at(self._sessions, end, self._slices)], now)
         self._slice = end % self._slices
         if now >= self._next_second:
@@ -70,7 +78,7 @@ class Wheel:
         made: dict[LocalSession, bytes] = {}
         for subscriber in subscribers:
             session = subscriber.session
-            if subscriber.phase is Phase.GONE or session is None:
+            if session is None:
                 continue
             if subscriber.has_client_beats and now - subscriber.heard_at > silence_s:
                 self._hub.dismiss(subscriber, AnypodError("heartbeat_missed", "nothing was heard for too long"))
@@ -135,5 +143,5 @@ class Wheel:
             self._hub.dismiss(subscriber, AnypodError("malformed", f"no session.init within {self._hub.options.init_s_max:g} s"))
 
 
-def _at(items: list[Subscriber] | list[LocalSession], index: int, slices: int) -> int:
+def _at(items: list[LocalSession], index: int, slices: int) -> int:
     return len(items) * index // slices

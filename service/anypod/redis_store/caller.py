@@ -89,7 +89,7 @@ class Caller:
     async def ask_all(self, commands: list[bytes]) -> list[Reply]:
         """Commands that may be repeated, in one write. Raises AnypodError for the first error among the replies."""
         connection = await self.wait_up()
-        replies = await asyncio.gather(*(connection.ask(command) for command in commands))
+        replies = await connection.ask_all(commands)
         if any(reply is LOST for reply in replies):
             raise unavailable()
         return [checked(reply) for reply in replies]

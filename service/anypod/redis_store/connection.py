@@ -77,6 +77,19 @@ class Connection(asyncio.Protocol):
         self.send(data, lambda reply: None if future.done() else future.set_result(reply))
         return await future
 
+    async def ask_all(self, commands: Sequence[bytes]) -> list[Reply]:
+        """As `ask`, for several commands in one write."""
+        future: asyncio.Future[list[Reply]] = self._loop.create_future()
+        replies: list[Reply] = []
+
+        def take(reply: Reply) -> None:
+            replies.append(reply)
+            if len(replies) == len(commands) and not future.done():
+                future.set_result(replies)
+
+        self.send(b"".join(commands), take, len(commands))
+        return await future
+
     def abort(self) -> None:
         """Give the connection up, with everything that was asked and not answered."""
         if self._transport is not None:

@@ -11,6 +11,7 @@ from uvicorn.server import ServerState
 
 from anypod.transport.head import HEAD_BYTES_MAX, HEAD_TOO_LARGE
 from anypod.transport.patience import Patience
+from anypod.transport.plain_websocket import PlainWebSocket
 
 REQUEST_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -20,6 +21,7 @@ class PlainHttp(HttpToolsProtocol):
 
     def __init__(self, requests: Patience, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         super().__init__(config, server_state, app_state)
+        self.ws_protocol_class = PlainWebSocket
         self._requests = requests
         self._is_in_head = False
         self._head_bytes = 0

@@ -1,0 +1,89 @@
+"""Servers under load: the product as it is shipped, and a plain application.
+
+Owns their commands, settings and ports. Must not know the loads. Whatever a row exceeds is raised for both sides and named
+here: publishes of a connection, events of a session. Everything else is as it is shipped.
+"""
+
+import http.client
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from loadtests.bench.dialect import AnypodDialect, Dialect
+from loadtests.bench.process import Process, free_port
+from loadtests.bench.store import Redis
+
+from anypod.cli.dev.ports import LOOPBACK
+
+PUBLISH_PER_S: Final = 1_000_000  # the limit of a connection is not what a row is about
+EVENTS_MAX: Final = 50_000_000  # nor is the quota of a session, which the fan-out fills in a second
+
+
+class Server:
+    """Something with an address that a load may come to. `pid` is of the process that does the work."""
+
+    def __init__(self, name: str, dialect: Dialect, process: Process, *, port: int, ready_port: int | None = None) -> None:
+        self.name = name
+        self.dialect = dialect
+        self.port = port
+        self._process = process
+        self._ready = ready_port or port
+        self.on_start: Callable[[int], None] = lambda pid: None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def core(self) -> int:
+        return self._process.core
+
+    def start(self) -> None:
+        self._process.start(self.is_ready)
+        self.on_start(self.pid)
+
+    def stop(self) -> None:
+        self._process.stop()
+
+    def is_ready(self) -> bool:
+        return _status(self._ready, "/healthz/ready" if self._ready != self.port else "/health") == 200
+
+
+def anypod(name: str, store: Redis, folder: Path, core: int, **settings: str) -> Server:
+    """One replica, by the command that people use."""
+    port, admin_port = free_port(), free_port()
+    given = {
+        "dev": "true",
+        "host": LOOPBACK,
+        "port": str(port),
+        "admin_port": str(admin_port),
+        "replica": name,
+        "redis_url": f"redis://{LOOPBACK}:{store.port}/0",
+        "publish_per_s": str(PUBLISH_PER_S),
+        "events_per_session_max": str(EVENTS_MAX),
+        "log_format": "text",
+        **settings,
+    }
+    variables = {f"ANYPOD_{setting.upper()}": value for setting, value in given.items()}
+    process = Process((sys.executable, "-m", "anypod", "serve"), output=folder / f"{name}-{port}.log", core=core, variables=variables)
+    return Server("anypod", AnypodDialect(), process, port=port, ready_port=admin_port)
+
+
+def plain(dialect: Dialect, folder: Path, core: int) -> Server:
+    """The reference application, served as uvicorn's documentation says."""
+    port = free_port()
+    command = (sys.executable, "-m", "uvicorn", "loadtests.bench.plain_app:app", "--host", LOOPBACK, "--port", str(port))
+    process = Process((*command, "--log-level", "error"), output=folder / f"plain-{port}.log", core=core)
+    return Server("plain ASGI", dialect, process, port=port)
+
+
+def _status(port: int, path: str) -> int | None:
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=1.0)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except OSError:
+        return None
+    finally:
+        connection.close()
