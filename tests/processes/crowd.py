@@ -49,15 +49,17 @@ class Outcome:
     gaps: int
     resets: int
     recoveries_s: tuple[float, ...]
+    by_transport: dict[str, tuple[float, ...]]
 
     def __str__(self) -> str:
         times = (
             f"p50 {percentile(self.recoveries_s, 50):.2f} s, p95 {percentile(self.recoveries_s, 95):.2f} s" if self.recoveries_s else "none"
         )
+        apart = "".join(f"; {name} p95 {percentile(took, 95):.2f} s" for name, took in self.by_transport.items() if took)
         return (
             f"{self.clients} clients, {self.acknowledged} events acknowledged, {self.delivered} deliveries: "
             f"{self.lost} lost, {self.duplicated} duplicated, {self.gaps} gaps, {self.resets} resets; "
-            f"{len(self.recoveries_s)} recoveries, {times}"
+            f"{len(self.recoveries_s)} recoveries, {times}{apart}"
         )
 
     @property
@@ -163,4 +165,7 @@ class Crowd:
             gaps=sum(member.seqs != list(range(1, len(member.seqs) + 1)) for member in members),
             resets=sum(len(member.resets) for member in members),
             recoveries_s=tuple(took for member in members for took in member.recoveries_s),
+            by_transport={
+                name: tuple(took for one in members if one.transport == name for took in one.recoveries_s) for name in TRANSPORTS
+            },
         )

@@ -19,7 +19,7 @@ from anypod.client.decoding import decode_binary, decode_text
 from anypod.client.inputs import Input
 from anypod.client.machine import Machine
 from anypod.client.options import Options
-from anypod.client.phase import Transport
+from anypod.client.phase import CLOSE_DONE, Transport
 from anypod.core import frames
 from anypod.core.errors import CODES, AnypodError
 from anypod.core.event import Receipt, is_binary
@@ -45,7 +45,7 @@ class Link:
     line: Line
     replica: str
     connection: int | None = None
-    troubles: set[str] = field(default_factory=set)
+    troubles: dict[str, None] = field(default_factory=dict)
 
 
 class Application:
@@ -85,9 +85,17 @@ class Application:
         return phase.name == "stopped" and phase.code == CODES["no_such_session"].close
 
     @property
+    def has_read_to_the_end(self) -> bool:
+        """Its session was closed, and it was told so."""
+        phase = self._machine.phase
+        return phase.name == "stopped" and phase.code == CLOSE_DONE
+
+    @property
     def is_at_rest(self) -> bool:
-        """Live on a line that nothing disturbs, with every publish answered."""
-        return self.phase == "live" and not self.seen.contents and not any(link.troubles for link in self._links.values())
+        """Live on a line that nothing disturbs, with every publish answered; or at the end of a closed log."""
+        return self.has_read_to_the_end or (
+            self.phase == "live" and not self.seen.contents and not any(link.troubles for link in self._links.values())
+        )
 
     # What the application does.
     def publish(self, publish: frames.Publish, payload: bytes | None = None) -> None:
@@ -116,7 +124,7 @@ class Application:
     def trouble(self, what: str) -> list[Line]:
         """From here on its lines are disturbed, until they flow again or end."""
         for link in self._links.values():
-            link.troubles.add(what)
+            link.troubles[what] = None
             self.seen.disturbed(what)
         return self.lines()
 
@@ -128,7 +136,7 @@ class Application:
 
     def _calm(self, link: Link, what: str) -> None:
         if what in link.troubles:
-            link.troubles.discard(what)
+            del link.troubles[what]
             self.seen.calmed(what)
 
     # The machine.

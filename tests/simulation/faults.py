@@ -99,6 +99,14 @@ def delete(world: World) -> None:
         world.server.delete(key, None)
 
 
+def close(world: World) -> None:
+    """A session is closed for good: its log can be read to the end, and no further."""
+    key = world.rng.choice(world.sessions)
+    if world.server.is_running and world.server.has(key):
+        world.note(f"{key.session} is closed")
+        world.server.end(key, None)
+
+
 def ambush(world: World) -> None:
     """A fault or a publish in the same instant as an operation."""
     operations: tuple[Operation, ...] = ("append", "append", "read", "read", "create")

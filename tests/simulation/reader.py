@@ -43,7 +43,7 @@ class Connection:
     stand: Entry | None
     is_anchored: bool  # False: it begins wherever the replica says, or at the first event
     is_fresh: bool  # without a stand: True begins at the oldest event kept, False at the very first
-    asked: Entry | None = None  # the newest lost event that the client named while its loss was not told yet
+    asked: Entry | None = None  # the event that the client named last, when it connected or later
     announced: int = 0
     is_synced: bool = False
 
@@ -75,7 +75,7 @@ class Reader:
         is_anchored = record.after != "tail" and not self.is_foreign
         is_fresh = record.after is None or not _is_beginning(record.after)
         place = None if record.after in SENTINELS else record.after
-        self.connection = Connection(record.connection, index, record.at, place, stand, is_anchored, is_fresh)
+        self.connection = Connection(record.connection, index, record.at, place, stand, is_anchored, is_fresh, asked=stand)
 
     def asked(self, record: Asked) -> None:
         connection, entry = self._on(record.connection), self.truth.find(record.after)

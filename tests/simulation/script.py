@@ -16,6 +16,7 @@ WAIT_S_MAX: Final = 1.5  # between two of them, mostly
 QUIET_S_MAX: Final = 8.0  # sometimes: what only the next event or the next heartbeat would repair shows in silence
 QUIET_SHARE: Final = 0.08
 FAREWELL_SHARE: Final = 0.5
+CLOSED_SHARE: Final = 0.2
 RETURN_S_MAX: Final = 1.2  # most clients come back within a second
 WEIGHTS: Final[dict[Deed, int]] = {
     deeds.publish: 20,
@@ -50,4 +51,5 @@ def script(rng: random.Random) -> Sequence[tuple[float, Deed]]:
 
 def farewell(rng: random.Random) -> Sequence[tuple[float, Deed]]:
     """A last event in every session while many come back; after it there is only silence, which shows what did not come."""
-    return [(0.0, faults.cut_many), (grains(rng, RETURN_S_MAX), deeds.post_everywhere)]
+    last = [(0.0, faults.cut_many), (grains(rng, RETURN_S_MAX), deeds.post_everywhere)]
+    return [*last, (grains(rng, RETURN_S_MAX), faults.close)] if rng.random() < CLOSED_SHARE else last

@@ -81,6 +81,10 @@ class WitnessedServer(MemoryServer):
         super().delete(key, owner)
         self._end(key, "deleted")
 
+    def end(self, key: SessionKey, owner: Subject | None) -> str:
+        self.forks += 1  # whoever was told that the log has ended does not come back to hear otherwise
+        return super().end(key, owner)
+
     def raise_fence(self, key: SessionKey, turn: str) -> int:
         fence = super().raise_fence(key, turn)
         self._history.note(Fenced(self._history.now(), key.session, turn, fence))

@@ -210,7 +210,7 @@ class World:
         self.server.testify()
         for application in self.applications.values():
             application.finish()
-            if application.phase != "live":
+            if application.phase != "live" and not application.has_read_to_the_end:
                 self.problems.append(f"{application.who.name} ends as {application.described_phase}")
         for replica in self.replicas:
             self._look_at(replica)

@@ -34,6 +34,7 @@ class Patience:
 
     def begin(self, debtor: Debtor) -> None:
         """It owes from now on."""
+        self._since.pop(debtor, None)  # to the end: the oldest come first
         self._since[debtor] = self._clock.now()
         if len(self._since) > self._debtors_max:
             self._end_oldest()

@@ -1,8 +1,10 @@
-"""The HTTP server behind the sniffer: uvicorn's own, with the two limits that it lacks.
+"""The HTTP server: uvicorn's own, with the two limits that it lacks.
 
 Owns how large a head may be and how long a request may take to arrive. Must not know routes.
 """
 
+import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.config import Config
@@ -17,7 +19,7 @@ REQUEST_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\
 
 
 class PlainHttp(HttpToolsProtocol):
-    """Between the first byte of a request and its last, the connection owes the rest."""
+    """A new connection owes its first request, and one that has begun a request owes the rest of it."""
 
     def __init__(self, requests: Patience, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
         super().__init__(config, server_state, app_state)
@@ -44,6 +46,10 @@ class PlainHttp(HttpToolsProtocol):
 
     # What the connection brings.
 
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._requests.begin(self)
+        super().connection_made(transport)
+
     def data_received(self, data: bytes) -> None:
         self._head_bytes += len(data)
         super().data_received(data)
@@ -64,7 +70,16 @@ class PlainHttp(HttpToolsProtocol):
         self._refuse(REQUEST_TOO_SLOW)
 
     def _refuse(self, response: bytes) -> None:
-        is_idle = self.cycle is None or self.cycle.response_complete
-        if is_idle and not self.transport.is_closing():
-            self.transport.write(response)  # otherwise it would stand inside another one
+        is_answered = self.cycle is None or self.cycle.response_complete  # otherwise it would stand inside another response
+        if self._is_in_head and is_answered and not self.transport.is_closing():
+            self.transport.write(response)
         self.transport.close()
+
+
+def plain(requests: Callable[[], Patience]) -> Callable[..., asyncio.Protocol]:
+    """What uvicorn's `http=` takes where nothing is taken before it. `requests` is asked once the loop runs."""
+
+    def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:
+        return PlainHttp(requests(), config, server_state, app_state)
+
+    return protocol

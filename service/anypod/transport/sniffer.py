@@ -35,11 +35,9 @@ _HEAD_END: Final = b"\r\n\r\n"
 
 
 class Sniffer(asyncio.Protocol):
-    """`door`: None leaves everything to the HTTP server, once something has come."""
-
     __slots__ = ("_buffer", "_door", "_hand_over", "_state", "_transport", "_wires")
 
-    def __init__(self, wires: Wires, door: Door | None, state: ServerState, hand_over: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, wires: Wires, door: Door, state: ServerState, hand_over: Callable[[], asyncio.Protocol]) -> None:
         self._wires = wires
         self._door = door
         self._state = state

@@ -1,0 +1,228 @@
+"""Faults planted in histories told by hand, each by the guarantee that it breaks.
+
+Owns these stories, and what is to be found in each. Must not know the oracle.
+"""
+
+from tests.simulation.scribe import Scribe, cursor_of
+from tests.simulation.stories import Story, an_answer, three_events_come
+
+
+def an_event_is_applied_twice(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.apply(frames[2])
+
+
+def an_event_is_applied_out_of_order(scribe: Scribe) -> None:
+    scribe.start()
+    first, second, third = (scribe.write(name) for name in ("one", "two", "three"))
+    scribe.apply(first, third, second)
+
+
+def an_event_is_left_out_between_two_connections(scribe: Scribe) -> None:
+    three_events_come(scribe)
+    scribe.shut()
+    scribe.write("four")
+    fifth = scribe.write("five")
+    scribe.open(cursor_of(fifth))
+    scribe.apply(fifth)
+
+
+def a_replica_leaves_a_hole_that_the_client_repairs(scribe: Scribe) -> None:
+    three_events_come(scribe)
+    scribe.write("four")
+    scribe.receive(scribe.write("five"))
+
+
+def the_newest_event_never_comes(scribe: Scribe) -> None:
+    three_events_come(scribe)
+    scribe.write("four")
+    scribe.finish()
+
+
+def a_replica_says_that_all_came_when_it_did_not(scribe: Scribe) -> None:
+    three_events_come(scribe)
+    scribe.write("four")
+    scribe.sync()
+
+
+def a_durable_event_is_left_out_as_if_folded(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.shut()
+    scribe.write("four")
+    fifth = scribe.write("five")
+    scribe.open(cursor_of(frames[2]), folded=4)
+    scribe.come(fifth)
+
+
+def a_folded_delta_is_left_out_without_a_word(scribe: Scribe) -> None:
+    ask, *_, whole = an_answer(scribe)
+    scribe.fold(4)
+    scribe.start()
+    scribe.open(folded=0)
+    scribe.come(ask, whole)
+
+
+def a_delta_of_an_open_part_is_folded(scribe: Scribe) -> None:
+    an_answer(scribe, is_complete=False)
+    scribe.fold(4)
+
+
+def a_delta_of_an_open_part_is_left_out(scribe: Scribe) -> None:
+    ask, *_ = an_answer(scribe, is_complete=False)
+    later = scribe.write("later")
+    scribe.start()
+    scribe.open(folded=4)
+    scribe.come(ask, later)
+
+
+def a_subscriber_gets_other_bytes(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.start(client="other")
+    scribe.apply(frames[0].replace(b'"data":"one"', b'"data":"One"'), client="other")
+
+
+def an_event_is_found_only_by_a_heartbeat(scribe: Scribe) -> None:
+    three_events_come(scribe)
+    fourth = scribe.write("four")
+    scribe.wait(20)
+    scribe.come(fourth)
+
+
+def the_log_skips_a_seq(scribe: Scribe) -> None:
+    scribe.write("one")
+    scribe.write("three", seq=3)
+
+
+def an_acknowledged_event_was_never_logged(scribe: Scribe) -> None:
+    scribe.attempt("one")
+    scribe.acknowledge(scribe.frame("one"))
+
+
+def an_acknowledged_event_is_gone_from_the_log(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.acknowledge(frames[1])
+    scribe.end([frames[0], frames[2]])
+
+
+def an_acknowledgement_names_another_place(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.acknowledge(frames[1].replace(b'"id":"two"', b'"id":"three"'))
+
+
+def a_publish_is_never_answered(scribe: Scribe) -> None:
+    three_events_come(scribe)
+    scribe.attempt("four")
+    scribe.finish("four")
+
+
+def an_id_is_logged_twice(scribe: Scribe) -> None:
+    three_events_come(scribe)
+    scribe.write("two")
+
+
+def another_body_is_acknowledged(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.attempt("two", body="another")
+    scribe.acknowledge(frames[1], body="another")
+
+
+def a_conflict_is_told_to_an_honest_retry(scribe: Scribe) -> None:
+    three_events_come(scribe)
+    scribe.attempt("two")
+    scribe.refuse("two", "conflict")
+
+
+def a_lost_event_is_built_upon(scribe: Scribe) -> None:
+    three_events_come(scribe)
+    scribe.fail_over(2)
+    scribe.write("other three")
+    scribe.apply(scribe.write("four"))
+
+
+def a_lost_event_is_never_told(scribe: Scribe) -> None:
+    three_events_come(scribe)
+    scribe.fail_over(2)
+    scribe.finish()
+
+
+def a_lost_history_is_accepted_in_silence(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.shut()
+    scribe.fail_over(2)
+    scribe.write("other three")
+    scribe.wait(30)
+    scribe.open(cursor_of(frames[2]))
+    scribe.sync()
+
+
+def the_common_position_is_a_lost_event(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.shut()
+    scribe.fail_over(1)
+    scribe.open(cursor_of(frames[2]))
+    scribe.reset("rolled_back", common=frames[1])
+
+
+def the_common_position_is_lower_than_need_be(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.shut()
+    scribe.fail_over(2)
+    scribe.open(cursor_of(frames[2]))
+    scribe.reset("rolled_back", common=frames[0])
+
+
+def a_good_history_is_reset(scribe: Scribe) -> None:
+    three_events_come(scribe)
+    scribe.reset("expired")
+
+
+def a_foreign_cursor_is_accepted(scribe: Scribe) -> None:
+    scribe.write("one")
+    scribe.start("e9-1abcdef-7-1234567890")
+    scribe.open("e9-1abcdef-7-1234567890")
+    scribe.sync()
+
+
+def a_cursor_names_two_events(scribe: Scribe) -> None:
+    first = scribe.write("one")
+    scribe.fail_over(0)
+    scribe.history.note(scribe.records[0]._replace(frame=first.replace(b'"data":"one"', b'"data":"other"')))  # type: ignore[call-arg]
+
+
+def an_overtaken_attempt_writes(scribe: Scribe) -> None:
+    scribe.raise_fence("t", 1)
+    scribe.raise_fence("t", 2)
+    scribe.write("late", turn="t", attempt=1)
+
+
+PLANTED: list[tuple[Story, int, int | None]] = [
+    (an_event_is_applied_twice, 1, 3),
+    (an_event_is_applied_out_of_order, 1, 2),
+    (an_event_is_left_out_between_two_connections, 1, 4),
+    (a_replica_leaves_a_hole_that_the_client_repairs, 1, 4),
+    (the_newest_event_never_comes, 1, 4),
+    (a_replica_says_that_all_came_when_it_did_not, 1, 4),
+    (a_durable_event_is_left_out_as_if_folded, 1, 4),
+    (a_folded_delta_is_left_out_without_a_word, 1, 4),
+    (a_delta_of_an_open_part_is_folded, 1, 2),
+    (a_delta_of_an_open_part_is_left_out, 1, 4),
+    (a_subscriber_gets_other_bytes, 1, None),
+    (an_event_is_found_only_by_a_heartbeat, 1, 4),
+    (the_log_skips_a_seq, 1, 3),
+    (an_acknowledged_event_was_never_logged, 2, 1),
+    (an_acknowledged_event_is_gone_from_the_log, 2, 2),
+    (an_acknowledgement_names_another_place, 2, 2),
+    (a_publish_is_never_answered, 2, None),
+    (an_id_is_logged_twice, 3, 4),
+    (another_body_is_acknowledged, 3, 2),
+    (a_conflict_is_told_to_an_honest_retry, 3, None),
+    (a_lost_event_is_built_upon, 4, 4),
+    (a_lost_event_is_never_told, 4, 3),
+    (a_lost_history_is_accepted_in_silence, 4, 3),
+    (the_common_position_is_a_lost_event, 4, 2),
+    (the_common_position_is_lower_than_need_be, 4, 2),
+    (a_good_history_is_reset, 4, 3),
+    (a_foreign_cursor_is_accepted, 4, None),
+    (a_cursor_names_two_events, 4, 1),
+    (an_overtaken_attempt_writes, 6, 1),
+]

@@ -1,0 +1,139 @@
+"""Clean histories, told by hand: what an oracle must not find anything in.
+
+Owns these stories, and the beginnings that others share. Must not know the oracle.
+"""
+
+from collections.abc import Callable
+
+from tests.simulation.history import Calmed, Disturbed
+from tests.simulation.scribe import Scribe, cursor_of
+
+Story = Callable[[Scribe], None]
+
+
+def three_events_come(scribe: Scribe) -> list[bytes]:
+    """Where most stories begin: a synced client that has everything."""
+    scribe.start()
+    scribe.open()
+    frames = [scribe.write(name) for name in ("one", "two", "three")]
+    scribe.come(*frames)
+    scribe.sync()
+    return frames
+
+
+def an_answer(scribe: Scribe, *, is_complete: bool = True) -> list[bytes]:
+    """A message, three deltas, and the event that carries the whole."""
+    frames = [scribe.write("ask"), *(scribe.write(f"d{n}", kind="token", part="p") for n in range(3))]
+    return [*frames, scribe.write("whole", replaces={"part": "p", "first_seq": 2, "last_seq": 4})] if is_complete else frames
+
+
+def nothing_happens(scribe: Scribe) -> None:
+    scribe.start()
+    scribe.open()
+    scribe.sync()
+    scribe.finish()
+    scribe.end()
+
+
+def events_come_over_two_connections(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.shut()
+    fourth = scribe.write("four")
+    scribe.open(cursor_of(frames[-1]))
+    scribe.come(fourth)
+    scribe.sync()
+    scribe.finish()
+    scribe.end()
+
+
+def a_lost_tail_is_told_and_written_again(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.attempt("three")
+    scribe.acknowledge(frames[2])
+    scribe.fail_over(2)
+    again = scribe.write("three")
+    scribe.acknowledge(again)
+    scribe.reset("rolled_back", common=frames[1])
+    scribe.come(again)
+    scribe.finish()
+    scribe.end()
+
+
+def folded_deltas_are_announced_and_left_out(scribe: Scribe) -> None:
+    ask, *_, whole = an_answer(scribe)
+    scribe.fold(4)
+    scribe.start()
+    scribe.open(folded=4)
+    scribe.come(ask, whole)
+    scribe.sync(folded=4)
+    scribe.finish()
+    scribe.end([ask, whole])
+
+
+def a_cursor_below_a_trim_starts_over_from_the_oldest(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.shut()
+    frames += [scribe.write(name) for name in ("four", "five", "six")]
+    scribe.trim(5)
+    scribe.open(cursor_of(frames[2]))
+    scribe.reset("trimmed")
+    scribe.come(*frames[4:])
+    scribe.sync()
+    scribe.finish()
+    scribe.end(frames[4:])
+
+
+def an_expired_log_begins_anew(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.shut()
+    scribe.begin_anew()
+    first = scribe.write("one")
+    scribe.open(cursor_of(frames[2]))
+    scribe.reset("expired")
+    scribe.come(first)
+    scribe.sync()
+    scribe.finish()
+    scribe.end()
+
+
+def a_repeated_id_is_answered_with_the_first_place_or_a_conflict(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    for _ in range(2):
+        scribe.attempt("two")
+        scribe.acknowledge(frames[1])
+    scribe.attempt("two", body="another")
+    scribe.refuse("two", "conflict", body="another")
+    scribe.finish()
+    scribe.end()
+
+
+def a_turn_is_taken_over(scribe: Scribe) -> None:
+    scribe.raise_fence("t", 1)
+    scribe.write("first", turn="t", attempt=1)
+    scribe.raise_fence("t", 2)
+    scribe.write("second", turn="t", attempt=2)
+    scribe.end()
+
+
+def a_disturbed_client_may_be_late(scribe: Scribe) -> None:
+    three_events_come(scribe)
+    scribe.history.note(Disturbed(scribe.at, "c", "stalled"))
+    fourth = scribe.write("four")
+    scribe.wait(60)
+    scribe.history.note(Calmed(scribe.at, "c", "stalled"))
+    scribe.come(fourth)
+    scribe.finish()
+    scribe.end()
+
+
+CLEAN = [
+    nothing_happens,
+    events_come_over_two_connections,
+    a_lost_tail_is_told_and_written_again,
+    folded_deltas_are_announced_and_left_out,
+    a_cursor_below_a_trim_starts_over_from_the_oldest,
+    an_expired_log_begins_anew,
+    a_repeated_id_is_answered_with_the_first_place_or_a_conflict,
+    a_turn_is_taken_over,
+    a_disturbed_client_may_be_late,
+]
