@@ -24,6 +24,7 @@ from anypod.core.errors import AnypodError
 from anypod.replica import Replica
 from anypod.settings import Settings
 from anypod.telemetry import configure_logging
+from anypod.transport.plain_http import plain
 from anypod.transport.sniffer import sniffing
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         is_lean = self._settings.transport == "lean"
-        http = sniffing(lambda: self._replica.wires, self._replica.door) if is_lean else "httptools"
+        http = sniffing(lambda: self._replica.wires, self._replica.door) if is_lean else plain(lambda: self._replica.wires.requests)
         servers = [_server(self._replica.app, self._settings, http), _server(self._replica.admin_app, self._settings, "httptools")]
         async with asyncio.TaskGroup() as group:
             running = [

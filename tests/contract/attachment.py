@@ -139,6 +139,8 @@ class Attachment(ABC):
                 self.applied.fold(frame["folded"])
                 self.applied.reach(frame["cursor"])
                 self.is_synced = True
+            case "heartbeat":
+                self.applied.fold(frame.get("folded", 0))
             case _:
                 pass  # looked for by its type
         self.inbox.tell()

@@ -42,7 +42,7 @@ class Case(Struct, forbid_unknown_fields=True):
     """`proves`: rows of the contract. `on`: the transports it runs over; fewer than all have their reason in `because`.
 
     `replica`: which settings it needs. `breaks`: it ends replicas or their store, which are mended after it.
-    `is_slow`: it waits for seconds, and is not repeated where it would show nothing new. `fails`: where it fails today, and why.
+    `is_slow`: it waits for seconds, and is not repeated where it would show nothing new.
     """
 
     name: str
@@ -53,7 +53,6 @@ class Case(Struct, forbid_unknown_fields=True):
     replica: str = USUAL
     breaks: bool = False
     is_slow: bool = False
-    fails: dict[str, str] = {}
     people: dict[str, Person] = {}
 
 

@@ -29,11 +29,8 @@ def runs() -> Iterator[tuple[Case, str, str]]:
 
 
 def parameter(case: Case, transport: str, replica: str) -> ParameterSet:
-    """What fails today must go on failing: whoever mends it takes the note out of the data."""
-    why = case.fails.get(transport)
-    marks = [pytest.mark.xfail(reason=why, strict=True)] if why is not None else []
     where = "" if replica == case.replica else f" on {replica}"
-    return pytest.param(case, transport, replica, id=f"{transport}{where}: {case.name}", marks=marks)
+    return pytest.param(case, transport, replica, id=f"{transport}{where}: {case.name}")
 
 
 @pytest.mark.parametrize(("case", "transport", "replica"), [parameter(*run) for run in runs()])

@@ -7,7 +7,7 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from tests.simulation.network import Bytes, End, Item, Line
 from tests.simulation.ports import OUTBOX_BYTES, DirectPort, StreamWriter, Writer
@@ -28,12 +28,12 @@ from anypod.hub.peer import Desk, Peer
 from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publisher
 from anypod.hub.requests import draft_of
-from anypod.hub.wheel import Wheel
+from anypod.hub.wheel import TICK_S, Wheel
 from anypod.store import Append, Store
 from anypod.telemetry import Metrics
 from anypod.transport.queued import QueuedPort
 
-TICK_S = 1.0  # of the wheel: ten times rarer than in life, so that a virtual minute is cheap
+REST_S: Final = 1.0  # of the wheel between two rounds of ticks
 
 
 class SimulatedClock:
@@ -52,18 +52,14 @@ class SimulatedClock:
         await asyncio.sleep(seconds)
 
 
-class SlowWheel(Wheel):
-    """Turns once in a heartbeat interval, as the product's does, in fewer steps."""
-
-    def __init__(self, hub: Hub, attachments: Attachments, presence: Presence, publisher: Publisher) -> None:
-        super().__init__(hub, attachments, presence, publisher)
-        self._slices = max(1, round(hub.options.heartbeat_ms / 1000 / TICK_S))
-        self._clock = hub.clock
+class JerkyWheel(Wheel):
+    """Turns as fast as the product's, with fewer and longer rests: timers cost more than ticks."""
 
     async def run(self) -> None:
         while True:
-            await self._clock.sleep(TICK_S)
-            self.tick()
+            await asyncio.sleep(REST_S)
+            for _ in range(round(REST_S / TICK_S)):
+                self.tick()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +105,7 @@ class Replica:
         self._desk = Desk(hub, attachments, presence, publisher, _verify)
         await hub.start()
         self._wheel = asyncio.get_running_loop().create_task(
-            SlowWheel(hub, attachments, presence, publisher).run(), name=f"wheel of {self.name}"
+            JerkyWheel(hub, attachments, presence, publisher).run(), name=f"wheel of {self.name}"
         )
         self.is_up = True
 

@@ -9,11 +9,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.utils import apply_mask
 
 from anypod.transport import frame_reader
+
+# A loaded machine is slow, which is no fault of what is tried.
+UNHURRIED: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 MASK: Final = b"\x0f\xa5\x00\xff"
 DATA_OPCODES: Final = (Opcode.CONT, Opcode.TEXT, Opcode.BINARY)

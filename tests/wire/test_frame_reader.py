@@ -5,7 +5,7 @@ import time
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.wire.frames import RawFrame, cut, cuts, messages, read, sent, streams
+from tests.wire.frames import UNHURRIED, RawFrame, cut, cuts, messages, read, sent, streams
 from tests.wire.oracle import Oracle, is_same
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
@@ -40,6 +40,7 @@ def received(data: bytes) -> list[Frame]:
 # Reading.
 
 
+@UNHURRIED
 @given(stream=st.lists(messages(), max_size=8).map(b"".join), places=cuts)
 def test_well_formed_messages_arrive_whole_however_their_bytes_are_cut(stream: bytes, places: list[int]) -> None:
     oracle = Oracle(BYTES_MAX)
@@ -48,7 +49,7 @@ def test_well_formed_messages_arrive_whole_however_their_bytes_are_cut(stream: b
     assert read(cut(stream, places), BYTES_MAX) == (oracle.messages, None)
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(UNHURRIED, max_examples=400)
 @given(stream=streams(), places=cuts)
 @example(stream=RawFrame(Opcode.TEXT, b"\xff", is_last=False).encode() + RawFrame(Opcode.PING, b"").encode(), places=[])
 @example(stream=RawFrame(Opcode.TEXT, b"a", is_last=False).encode() + RawFrame(Opcode.CLOSE, b"\x03\xe8").encode(), places=[7])
@@ -66,7 +67,7 @@ def test_any_bytes_mean_the_same_to_the_reader_and_to_the_library(stream: bytes,
     assert found == oracle.messages
 
 
-@settings(max_examples=300)
+@settings(UNHURRIED, max_examples=200)
 @given(st.lists(st.integers(0, 150), min_size=1, max_size=6), st.sampled_from((Opcode.TEXT, Opcode.BINARY)), cuts)
 def test_a_message_beyond_the_limit_is_refused_however_it_is_fragmented(sizes: list[int], opcode: Opcode, places: list[int]) -> None:
     last = len(sizes) - 1
@@ -77,6 +78,7 @@ def test_a_message_beyond_the_limit_is_refused_however_it_is_fragmented(sizes: l
     assert (oracle.code == TOO_LARGE) == (sum(sizes) > SMALL_BYTES_MAX)
 
 
+@UNHURRIED
 @given(stream=streams(), places=cuts)
 def test_how_the_bytes_are_cut_makes_no_difference(stream: bytes, places: list[int]) -> None:
     assert read(cut(stream, places), BYTES_MAX) == read([stream], BYTES_MAX) == read(cut(stream, range(len(stream))), BYTES_MAX)
@@ -167,33 +169,39 @@ frame_payloads = st.one_of(
 )
 
 
+@UNHURRIED
 @given(frame_payloads)
 def test_a_frame_of_ours_is_one_whole_text_to_the_library(payload: bytes) -> None:
     if payload[:1] != b"\0":
         assert received(framed(payload)) == [Frame(Opcode.TEXT, payload)]
 
 
+@UNHURRIED
 @given(frame_payloads)
 def test_a_frame_that_begins_with_a_zero_byte_leaves_as_binary(payload: bytes) -> None:
     assert received(framed(b"\0" + payload)) == [Frame(Opcode.BINARY, b"\0" + payload)]
 
 
+@UNHURRIED
 @given(st.lists(frame_payloads, min_size=1, max_size=10))
 def test_frames_that_are_joined_arrive_one_by_one(payloads: list[bytes]) -> None:
     assert join_framed(payloads) == b"".join(map(framed, payloads))
     assert [bytes(frame.data) for frame in received(join_framed(payloads))] == payloads
 
 
+@UNHURRIED
 @given(st.sampled_from((Opcode.TEXT, Opcode.BINARY)), st.sampled_from((0, 1, 125, 126, 65_535, 65_536)))
 def test_a_header_is_the_one_that_the_library_writes(opcode: Opcode, length: int) -> None:
     assert header_of(opcode, length) + bytes(length) == Frame(opcode, bytes(length)).serialize(mask=False)
 
 
+@UNHURRIED
 @given(st.sampled_from((Opcode.PING, Opcode.PONG)), st.binary(max_size=125))
 def test_a_control_frame_is_the_one_that_the_library_writes(opcode: Opcode, payload: bytes) -> None:
     assert control(opcode, payload) == Frame(opcode, payload).serialize(mask=False)
 
 
+@UNHURRIED
 @given(st.sampled_from((1000, 1012, 4401, 4999)), st.text(max_size=200))
 def test_a_close_frame_carries_its_code_and_as_much_of_the_reason_as_fits(code: int, reason: str) -> None:
     (frame,) = received(close_frame(code, reason))

@@ -6,6 +6,7 @@ from base64 import b64encode
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.wire.frames import UNHURRIED
 from websockets.exceptions import WebSocketException
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
@@ -188,7 +189,7 @@ def heads(draw: st.DrawFn) -> bytes:
     return bytes(head)
 
 
-@settings(max_examples=500, deadline=None)
+@settings(UNHURRIED, max_examples=500)
 @given(heads())
 @example(head_of(Connection="upgrade"))
 @example(head_of(Upgrade="WebSocket"))
@@ -198,7 +199,7 @@ def test_a_head_that_is_taken_as_an_upgrade_is_one_to_the_library_too(head: byte
         assert library_answer(head) == ours
 
 
-@settings(max_examples=300)
+@settings(UNHURRIED, max_examples=200)
 @given(st.one_of(heads(), st.binary(max_size=200), st.text(max_size=200).map(str.encode)))
 def test_no_head_is_more_than_left_or_refused(noise: bytes) -> None:
     our_answer(noise.partition(b"\r\n\r\n")[0])

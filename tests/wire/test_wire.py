@@ -14,6 +14,8 @@ from tests.wire.served import Served, served
 from websockets.frames import Opcode
 
 from anypod.auth import Principal
+from anypod.core.errors import AnypodError
+from anypod.hub.batch import Batch
 from anypod.hub.peer import Peer
 from anypod.hub.subscriber import Subscriber
 from anypod.replica import Replica
@@ -190,6 +192,26 @@ async def uncollected() -> AsyncIterator[None]:
 
 def count_of_connections() -> int:
     return sum(isinstance(one, Sniffer | Wire | EventWire | Peer | Subscriber) for one in gc.get_objects())
+
+
+async def test_a_port_whose_connection_has_gone_takes_anything_and_does_nothing() -> None:
+    async with served() as at:
+        async with await attached(at), await RawClient.connect(at.port) as stream:
+            stream.send(b"GET /v1/sessions/s1/events HTTP/1.1\r\nAccept: text/event-stream\r\n")
+            stream.send(b"Host: a\r\nAuthorization: Bearer %b\r\n\r\n" % at.credential.encode())
+            await stream.head()
+            ports = [one for one in at.connections if isinstance(one, Wire | EventWire)]
+        await at.until_quiet()
+        assert len(ports) == 2
+        for port in ports:
+            port.send(b'{"type":"goaway"}')
+            port.deliver(Batch([b'{"type":"goaway"}']))
+            port.flush()
+            port.refuse(AnypodError("unavailable"))
+            port.close(1012)
+            port.shutdown()
+            port.abort()
+        assert not any(at.left_behind.values())
 
 
 class SlowDoor(Door):

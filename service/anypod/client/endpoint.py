@@ -65,8 +65,7 @@ class Endpoint:
     async def page(self, after: str | None, wait_s: int, *, fold: bool | None) -> bytes:
         """Events by polling. Raises as `stream` does."""
         params = {"after": after if after is not None else START, **_fold(fold)}
-        if wait_s:
-            params["wait"] = str(wait_s)
+        params["wait"] = str(wait_s)  # 0 too: it makes the page a poll, which attaches
         timeout = aiohttp.ClientTimeout(total=wait_s + REQUEST_S_MAX, sock_connect=OPEN_S_MAX)
         url, headers = f"{self._base}/events", self._headers()
         async with self._http.get(url, params=params, headers=headers, timeout=timeout, allow_redirects=False) as response:

@@ -55,8 +55,9 @@ def lost_with(ask: Ask, missing: Missing, subject: Subject) -> Reset | None:
 
     That it was deleted is told to its owner alone: to others it was never there.
     """
-    has_history = isinstance(after_of(ask), Cursor)
-    if not ask.resume and not has_history:
+    after = after_of(ask)
+    has_history = isinstance(after, Cursor)
+    if not ask.resume and not has_history and after != "unknown":
         return None
     if missing.was_deleted and missing.owner == subject:
         return Reset("deleted")

@@ -36,14 +36,14 @@ class CatchUp:
         """The port takes no more for now."""
         if subscriber.paused_at is None:
             subscriber.paused_at = self._hub.clock.now()
-            self._hub.stalled.add(subscriber)
+            self._hub.stalled[subscriber] = None
         if subscriber.session is not None:
             subscriber.session.leave(subscriber)
 
     def writable(self, subscriber: Subscriber) -> None:
         """The port takes more again."""
         subscriber.paused_at = None
-        self._hub.stalled.discard(subscriber)
+        self._hub.stalled.pop(subscriber, None)
         self.go_on(subscriber)
 
     def go_on(self, subscriber: Subscriber) -> None:

@@ -53,7 +53,7 @@ class Drain:
     async def _send_away_late(self, until: float, told: set[Subscriber]) -> None:
         """Those who came while the others went."""
         while self._attachments.everybody and self._clock.now() < until:
-            for subscriber in self._attachments.everybody.keys() - told:
+            for subscriber in [one for one in self._attachments.everybody if one not in told]:
                 self._send_away(subscriber, self._rng.randrange(RECONNECT_MS_MAX))
                 told.add(subscriber)
             await self._clock.sleep(POLL_S)

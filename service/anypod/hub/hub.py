@@ -43,7 +43,7 @@ class Hub:
         self._resyncs = Resync(self)
         self.sessions: dict[SessionKey, LocalSession] = {}
         self.is_leaving = False  # the replica sends everybody away
-        self.stalled: set[Subscriber] = set()  # whose ports take no more: the wheel looks after them
+        self.stalled: dict[Subscriber, None] = {}  # whose ports take no more: the wheel looks after them
         metrics.watch("sessions", lambda: len(self.sessions))
         metrics.watch("tail_bytes", lambda: self.tails.bytes)
 
@@ -214,7 +214,7 @@ class Hub:
 
     def detach(self, subscriber: Subscriber) -> None:
         """Forget a subscriber whose transport is gone or going. Twice is the same as once."""
-        self.stalled.discard(subscriber)
+        self.stalled.pop(subscriber, None)
         session = subscriber.session
         if session is None or subscriber.phase is Phase.GONE:
             subscriber.phase = Phase.GONE

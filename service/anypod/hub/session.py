@@ -51,7 +51,7 @@ class LocalSession:
         self.snapshot: Snapshot | None = None
         self.tail = Tail(0, "")
         self.live: dict[Subscriber, None] = {}
-        self.behind: set[Subscriber] | None = None  # who is attached and not live: nearly always nobody
+        self.behind: dict[Subscriber, None] | None = None  # who is attached and not live: nearly always nobody
         self.devices: dict[tuple[str, str], Subscriber] | None = None
         self.loading: asyncio.Future[Missing | None] | None = None
         self.is_resyncing = False
@@ -234,12 +234,12 @@ class LocalSession:
         return self.devices.get((author, device)) if self.devices is not None else None
 
     def _stay_behind(self, subscriber: Subscriber) -> None:
-        self.behind = self.behind or set()
-        self.behind.add(subscriber)
+        self.behind = self.behind or {}
+        self.behind[subscriber] = None
 
     def _catch_up(self, subscriber: Subscriber) -> None:
         if self.behind is not None:
-            self.behind.discard(subscriber)
+            self.behind.pop(subscriber, None)
             self.behind = self.behind or None
 
     def missed(self, seq: int) -> Sequence[bytes]:

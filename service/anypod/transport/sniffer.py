@@ -13,7 +13,6 @@ from uvicorn.server import ServerState
 
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
-from anypod.core.frames import error_frame
 from anypod.hub.peer import Peer
 from anypod.transport.access import Door
 from anypod.transport.event_wire import EventWire, refusal
@@ -119,7 +118,6 @@ class Sniffer(asyncio.Protocol):
             wire = Wire(self._wires, self._transport, self._state.connections)
             self._transport.set_protocol(wire)
             wire.greet(response)
-            wire.send(error_frame(error))
             wire.refuse(error)
         else:
             self._end(refusal(error, self._wires.rng))

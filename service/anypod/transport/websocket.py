@@ -12,7 +12,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
 from anypod.core.errors import CLOSE_GONE, CODES, AnypodError, close_reason
 from anypod.core.event import is_binary
-from anypod.core.frames import SUBPROTOCOL, error_frame
+from anypod.core.frames import SUBPROTOCOL
 from anypod.hub.peer import Desk, Peer
 from anypod.transport.access import Door
 from anypod.transport.query import ask_of_query, has_ask, session_key
@@ -41,7 +41,6 @@ class WebSocketRoute:
             ask = ask_of_query(key, websocket.query_params) if has_ask(websocket.query_params) else None
         except AnypodError as error:
             self._desk.hub.metrics.errors[error.code] += 1
-            await websocket.send_text(error_frame(error).decode())
             await websocket.close(CODES[error.code].close or CLOSE_GONE, close_reason(error)[:REASON_BYTES_MAX])
             return
         task = asyncio.current_task()
