@@ -163,7 +163,7 @@ class Attachments:
 
     async def _open_created(self, subscriber: Subscriber, ask: Ask, session: LocalSession, lost: Reset | None) -> None:
         """A client that comes back to nothing is told so before it is told of the new session."""
-        page, seq = await self._first_page(ask, "start")
+        page, seq = await self._first_page(ask, "tail" if ask.after == "tail" else "start")
         if subscriber.phase is Phase.GONE:
             return
         self._seat(subscriber, session, ask)
