@@ -5,7 +5,7 @@ came too early. Must not know about sockets, Redis or time: it is handed frames 
 two histories apart: after a gap barrier the hub compares cursors before it trusts another frame.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -84,6 +84,11 @@ class Merge:
         self.seq = max(self.seq, through)
         self._deliver_held(ready)
         return self._step(ready)
+
+    def retain(self, is_sound: Callable[[Frame], bool]) -> None:
+        """Forget what is held and not sound."""
+        if self._held:
+            self._held = {seq: frame for seq, frame in self._held.items() if is_sound(frame)}
 
     def expect(self, head: int) -> Step:
         """The log's head stands at `head`, as a heartbeat or a barrier found out."""

@@ -180,7 +180,11 @@ class Attachments:
         self._seat(subscriber, session, ask)
         verdict = judge(after, page.snapshot.facts)
         if isinstance(verdict, Reset):
-            await self._hub.catch_up.reset(subscriber, verdict, page)
+            subscriber.is_replaying = True  # until it stands somewhere, a resync that ends must not serve it
+            try:
+                await self._hub.catch_up.reset(subscriber, verdict, page)
+            finally:
+                subscriber.is_replaying = False
             missed = max(0, page.snapshot.facts.head.seq - subscriber.seq)
             self._hub.metrics.attaches["reset"] += 1
             subscriber.port.send(self._opening(session, Opening(missed, subscriber.seq, ref=ask.ref)))

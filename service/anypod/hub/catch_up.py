@@ -59,6 +59,11 @@ class CatchUp:
         session = subscriber.session
         if session is None or subscriber.phase is Phase.GONE:
             return
+        if subscriber.phase is Phase.BEHIND and subscriber.cursor:
+            # What was sent before must be judged before it is forgotten: were it of a lost history, a place before it would
+            # prove well, and nobody would tell the client.
+            self.go_on(subscriber)
+            return
         session.leave(subscriber)
         subscriber.fold = False
         match after:

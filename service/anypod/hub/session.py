@@ -134,6 +134,9 @@ class LocalSession:
         """Take a range that was read after `seq` and whose history was proven. False: it had an illegal hole."""
         frames = [Frame(position(frame).seq, frame) for frame in page.frames]
         facts = page.snapshot.facts
+        # What came early may be of a history that was lost before this page was read.
+        history = history_of(str(facts.head))
+        self._merge.retain(lambda frame: seq_in_history(frame.payload, history) is not None)
         step = self._merge.cover(frames, through=page.through, folded=max(facts.folded, facts.oldest - 1))
         if isinstance(step, Lost):
             return False
