@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from pydantic import SecretStr
+from tests.wire.frames import UNHURRIED
 
 from anypod.auth import RIGHTS, Fetcher, Principal, Verifier, mint, verifier_of
 from anypod.auth.key_set import RemoteKeySet
-from anypod.auth.keys import ALGORITHMS, CREDENTIAL_BYTES_MAX, secret_key
+from anypod.auth.keys import ALGORITHMS, CREDENTIAL_BYTES_MAX
+from anypod.auth.secret import SecretKey
 from anypod.auth.verifier import CACHED_MAX, CACHED_S_MAX
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject, TenantId
@@ -61,7 +63,7 @@ def verifier(clock: StandingClock | None = None, *, secret: str | None = SECRET,
         clock,
         audience="anypod",
         algorithms=sorted(ALGORITHMS),
-        secret=secret_key(secret, issuer) if secret else None,
+        secret=SecretKey(secret, issuer) if secret else None,
         key_sets=[RemoteKeySet(URL, issuer, fetch=fetch, clock=clock)],
     )
 
@@ -98,6 +100,7 @@ _names = st.from_regex(r"\A[A-Za-z0-9_.:-]{1,64}\Z")
 _patterns = st.none() | st.lists(st.builds("".join, st.tuples(_names, st.sampled_from(["", "*"]))) | st.just("*"), max_size=3).map(tuple)
 
 
+@UNHURRIED
 @given(
     tenant=st.from_regex(r"\A[A-Za-z0-9_.-]{1,64}\Z"),
     subject=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=256),
@@ -142,7 +145,7 @@ async def test_a_key_is_good_for_its_own_algorithm_alone() -> None:
 
 
 async def test_an_algorithm_that_the_settings_leave_out_is_refused() -> None:
-    checks = Verifier(StandingClock(), audience="anypod", algorithms=["RS256"], secret=secret_key(SECRET, None), key_sets=[])
+    checks = Verifier(StandingClock(), audience="anypod", algorithms=["RS256"], secret=SecretKey(SECRET, None), key_sets=[])
     assert "algorithm" in await refusal_of(mint(ALICE, SECRET), checks)
 
 
@@ -240,9 +243,36 @@ async def test_a_header_that_asks_for_more_than_a_jwt_is_refused(header: dict[st
     assert ("extension" if "crit" in header else "type") in message
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"kid": None},
+        {"kid": 7},
+        {"typ": None},
+        {"jku": "file:///keys"},
+        {"jku": 7},
+        {"x5u": ""},
+        {"x5c": "abc"},
+        {"jwk": "abc"},
+        {"alg": None},
+    ],
+)
+async def test_a_header_with_a_member_of_a_wrong_type_is_refused(header: dict[str, Any]) -> None:
+    assert "not a JWT" in await refusal_of(sign_by_hand({"alg": "HS256", **header}, CLAIMS))
+
+
 @pytest.mark.parametrize("header", [{"typ": "at+jwt"}, {"typ": "jwt"}, {"typ": "application/at+jwt"}, {"x5t": "abc"}, {"kid": "any"}])
 async def test_these_headers_are_usual(header: dict[str, Any]) -> None:
     assert await verifier().verify(sign_hs(CLAIMS, **header)) == ALICE
+
+
+async def test_what_many_credentials_say_alike_is_kept_once() -> None:
+    grant = {"tenant": "acme", "can": ["read", "turn"], "sessions": ["a-*", "b"], "kinds": ["x.*"]}
+    checks = verifier()
+    first, second = [await checks.verify(sign_hs(CLAIMS | {"sub": name, "anypod": grant})) for name in ("alice", "bob")]
+    assert first.subject != second.subject
+    for fact in ("tenant", "can", "sessions", "kinds", "_kinds"):
+        assert getattr(first, fact) is getattr(second, fact), fact
 
 
 async def test_a_published_key_speaks_for_its_own_issuer_alone() -> None:
@@ -274,6 +304,7 @@ async def test_a_credential_larger_than_a_proxy_would_pass_is_refused_unread() -
     await refusal_of(f"{nested}.e30.AAAA")
 
 
+@UNHURRIED
 @given(st.text() | st.builds(".".join, st.lists(st.binary().map(lambda raw: urlsafe_b64encode(raw).decode()), min_size=3, max_size=3)))
 async def test_no_text_does_anything_but_be_refused(text: str) -> None:
     with pytest.raises(AnypodError) as refusal:
@@ -281,6 +312,7 @@ async def test_no_text_does_anything_but_be_refused(text: str) -> None:
     assert refusal.value.code == "not_authenticated"
 
 
+@UNHURRIED
 @given(st.data())
 async def test_no_single_changed_character_is_accepted(data: st.DataObject) -> None:
     credential = sign_hs(CLAIMS)
@@ -321,7 +353,7 @@ async def test_the_memory_is_bounded_and_holds_no_credential() -> None:
     )
     await checks.verify(first)
     for number in range(CACHED_MAX):
-        checks._remember(str(number), ALICE, ALICE.expires_at)
+        checks._remember(number.to_bytes(16), ALICE, ALICE.expires_at)
     assert checks.cached(first) is None
     await checks.verify(second)
     assert len(checks._cache) == CACHED_MAX

@@ -48,6 +48,7 @@ def test_these_pages_may_connect(origin: str | None, host: str, allowed: tuple[s
         ("https://evil.example#.example.com", "api.example.org", ("https://*.example.com",)),
         ("https://[::1", "[::1", ()),
         ("https://api.example.com:99999", "api.example.com:99999", ()),
+        (f"https://{'a' * 300}.example.com", f"{'a' * 300}.example.com", ()),  # no name is that long
     ],
 )
 def test_these_pages_may_not(origin: str, host: str | None, allowed: tuple[str, ...]) -> None:

@@ -3,7 +3,8 @@
 from anypod.auth.fetch import Fetcher
 from anypod.auth.mint import mint
 from anypod.auth.principal import RIGHTS, RIGHTS_BY_DEFAULT, Principal, Right
-from anypod.auth.request import credential_of, origin_allowed
+from anypod.auth.request import Ticket, credential_of, origin_allowed
+from anypod.auth.tickets import Tickets
 from anypod.auth.verifier import Verifier, verifier_of
 
 __all__ = [
@@ -12,6 +13,8 @@ __all__ = [
     "Fetcher",
     "Principal",
     "Right",
+    "Ticket",
+    "Tickets",
     "Verifier",
     "credential_of",
     "mint",

@@ -1,6 +1,6 @@
-"""What a credential says: its header before the check, its claims after.
+"""What a credential claims.
 
-Owns which claims are needed, their form, and how they become a principal. Must not know keys, signatures or where
+Owns which claims are needed, their form, and how they become a principal. Must not know headers, keys, signatures or where
 credentials come from.
 
     {"sub": "user-7", "aud": "anypod", "exp": 1767225600, "iss": "https://login.example",
@@ -9,7 +9,6 @@ credentials come from.
 The tenant stands in `anypod.tenant` or, for issuers that cannot nest, in a claim `tenant` beside it.
 """
 
-from base64 import urlsafe_b64decode
 from functools import lru_cache
 from typing import Final
 
@@ -17,29 +16,25 @@ import msgspec
 from msgspec import Struct
 
 from anypod.auth.principal import RIGHTS, RIGHTS_BY_DEFAULT, Principal, Right
-from anypod.core.errors import AnypodError
+from anypod.auth.refusal import refusal
 from anypod.core.identity import SUBJECT_CHARS_MAX, Subject, TenantId, is_name, is_tenant
 
 NOT_BEFORE_LEEWAY_S: Final = 5.0  # issuers' clocks run ahead; `exp` has no leeway, because a session asks for a fresh one long before
 PATTERNS_MAX: Final = 100  # of sessions, and of kinds: each is tried at every attach, or at every publish
-_TYPES: Final = frozenset({None, "jwt", "at+jwt"})  # an identity or logout credential of the same issuer is none for us
 
-
-class Header(Struct):
-    alg: str
-    kid: str | None = None
-    typ: str | None = None
-    crit: object = None
+# What many credentials say alike is checked once and kept once. They are signed, so that only an issuer fills this memory.
+_TENANTS_MAX: Final = 1_024  # of 64 letters
+_GRANTS_MAX: Final = 256  # lists of rights or of patterns, each smaller than a credential's 8 KiB
 
 
 class _Grant(Struct):
     tenant: str | None = None
-    sessions: list[str] | None = None
-    can: list[str] | None = None
-    kinds: list[str] | None = None
+    sessions: tuple[str, ...] | None = None
+    can: tuple[str, ...] | None = None
+    kinds: tuple[str, ...] | None = None
 
 
-class Claims(Struct):
+class _Claims(Struct):
     sub: str
     exp: float
     aud: str | list[str]
@@ -53,31 +48,17 @@ class _Issuer(Struct):
     iss: str | None = None
 
 
-_header: Final = msgspec.json.Decoder(Header)
-_claims: Final = msgspec.json.Decoder(Claims)
+_claims: Final = msgspec.json.Decoder(_Claims)
 _issuer: Final = msgspec.json.Decoder(_Issuer)
+_NO_GRANT: Final = _Grant()
 
 
-def refusal(message: str) -> AnypodError:
-    return AnypodError("not_authenticated", message)
-
-
-def parse_unverified(credential: str) -> tuple[Header, str | None]:
-    """Header and claimed issuer, good for choosing the key and for nothing else. Raises AnypodError `not_authenticated`."""
+def claimed_issuer(payload: bytes) -> str | None:
+    """Unverified: good for choosing whose keys to ask for, and for nothing else. Raises AnypodError `not_authenticated`."""
     try:
-        head, body, _ = credential.split(".")
-        header, issuer = _header.decode(_unpadded(head)), _issuer.decode(_unpadded(body)).iss
-    except (ValueError, msgspec.MsgspecError, RecursionError) as exc:
+        return _issuer.decode(payload).iss
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise refusal("the credential is not a JWT") from exc
-    if header.crit is not None:
-        raise refusal("the credential asks for an extension that is not understood")
-    if (header.typ.lower().removeprefix("application/") if header.typ else None) not in _TYPES:
-        raise refusal("the credential is of another type")
-    return header, issuer
-
-
-def _unpadded(segment: str) -> bytes:
-    return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
 
 
 def principal_of(payload: bytes, *, issuer: str | None, audience: str, now_s: float) -> Principal:
@@ -88,35 +69,33 @@ def principal_of(payload: bytes, *, issuer: str | None, audience: str, now_s: fl
         raise refusal("the credential lacks a claim or has one of a wrong type: it needs sub, exp, aud and a tenant") from exc
     if issuer is not None and claims.iss != issuer:
         raise refusal("the credential is of another issuer")
-    if audience not in ([claims.aud] if isinstance(claims.aud, str) else claims.aud):
+    if claims.aud != audience and (isinstance(claims.aud, str) or audience not in claims.aud):
         raise refusal("the credential is for another audience")
     if claims.exp <= now_s:
         raise refusal("the credential has expired")
     if claims.nbf is not None and claims.nbf > now_s + NOT_BEFORE_LEEWAY_S:
         raise refusal("the credential is not valid yet")
-    return _principal(claims, claims.anypod or _Grant())
+    return _principal(claims, claims.anypod or _NO_GRANT)
 
 
-def _principal(claims: Claims, grant: _Grant) -> Principal:
+def _principal(claims: _Claims, grant: _Grant) -> Principal:
     return Principal(
         tenant=_tenant(claims.tenant, grant.tenant),
         subject=_subject(claims.sub),
         expires_at=claims.exp,
-        can=RIGHTS_BY_DEFAULT if grant.can is None else _rights(tuple(grant.can)),
-        sessions=_patterns("sessions", grant.sessions),
-        kinds=_patterns("kinds", grant.kinds),
+        can=RIGHTS_BY_DEFAULT if grant.can is None else _rights(grant.can),
+        sessions=None if grant.sessions is None else _patterns("sessions", grant.sessions),
+        kinds=None if grant.kinds is None else _patterns("kinds", grant.kinds),
     )
 
 
-@lru_cache(256)
+@lru_cache(_GRANTS_MAX)
 def _rights(can: tuple[str, ...]) -> frozenset[Right]:
-    """One set for all credentials that say the same: an issuer has three or four kinds of them.
-
-    A right that this version does not know gives nothing, so that issuers may be ahead of replicas.
-    """
+    """A right that this version does not know gives nothing, so that issuers may be ahead of replicas."""
     return frozenset(right for right in RIGHTS if right in can)
 
 
+@lru_cache(_TENANTS_MAX)
 def _tenant(beside: str | None, nested: str | None) -> TenantId:
     tenant = nested if nested is not None else beside
     if tenant is None or not is_tenant(tenant):
@@ -132,9 +111,8 @@ def _subject(sub: str) -> Subject:
     return Subject(sub)
 
 
-def _patterns(claim: str, patterns: list[str] | None) -> tuple[str, ...] | None:
-    if patterns is None:
-        return None
+@lru_cache(_GRANTS_MAX)
+def _patterns(claim: str, patterns: tuple[str, ...]) -> tuple[str, ...]:
     if len(patterns) > PATTERNS_MAX or not all(pattern == "*" or is_name(pattern.removesuffix("*")) for pattern in patterns):
         raise refusal(f"the credential's {claim} must be at most {PATTERNS_MAX} names; only the last character may be an asterisk")
-    return tuple(patterns)
+    return patterns

@@ -1,8 +1,7 @@
-"""The keys that credentials are signed with, each pinned to one algorithm and one issuer.
+"""The public keys that credentials are signed with, each pinned to one algorithm and one issuer.
 
-Owns which algorithm a key is for: it is decided from the key, never from the credential (RFC 8725, 3.1). A secret is for HS256
-alone and a public key never is, so that nobody can sign with what is published; `none` is no algorithm at all.
-Must not know where keys come from.
+Owns which algorithm a key is for: it is decided from the key, never from the credential (RFC 8725, 3.1). HS256 is for our secret
+alone, so that nobody can sign with what is published; `none` is no algorithm at all. Must not know where keys come from.
 """
 
 from collections.abc import Mapping
@@ -13,11 +12,13 @@ import msgspec
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwa import JWSAlgModel
-from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from msgspec import Struct
 
-from anypod.core.errors import AnypodError
-from anypod.settings import SECRET_BYTES_MIN, Algorithm
+from anypod.auth.header import canonical
+from anypod.auth.refusal import refusal
+from anypod.auth.secret import ALGORITHM as HS256
+from anypod.settings import Algorithm
 
 KEYS_MAX: Final = 100  # of one set; providers publish two to ten
 CREDENTIAL_BYTES_MAX: Final = 8_192  # what common proxies let through as one header
@@ -35,25 +36,14 @@ class Key:
     kid: str | None
     algorithm: str
     issuer: str | None
-    material: OctKey | RSAKey | ECKey | OKPKey
+    material: RSAKey | ECKey | OKPKey
 
-    def payload_of(self, credential: str) -> bytes:
+    def payload_of(self, credential: bytes) -> bytes:
         """What was signed. Raises AnypodError `not_authenticated` unless it was signed with this key."""
         try:
             return _checked_payload(credential, self)
         except (JoseError, ValueError, TypeError) as exc:
-            raise AnypodError("not_authenticated", "the credential's signature does not verify") from exc
-
-
-def secret_key(secret: str, issuer: str | None) -> Key:
-    raw = secret.encode()
-    assert len(raw) >= SECRET_BYTES_MIN, f"a secret needs {SECRET_BYTES_MIN} bytes"
-    return Key(None, "HS256", issuer, OctKey.import_key(raw))
-
-
-def canonical(algorithm: str) -> str:
-    """`Ed25519` is the newer name (RFC 9864) of what providers still call `EdDSA`."""
-    return "EdDSA" if algorithm == "Ed25519" else algorithm
+            raise refusal("the credential's signature does not verify") from exc
 
 
 class _Jwk(Struct):
@@ -137,11 +127,11 @@ class _Registry(jws.JWSRegistry):
 # One registry an algorithm: the library, too, sees no other.
 _registries: Final = {
     algorithm: _Registry(algorithms=["Ed25519" if algorithm == "EdDSA" else algorithm], strict_check_header=False)
-    for algorithm in ALGORITHMS
+    for algorithm in ALGORITHMS - {HS256}
 }
 
 
-def _checked_payload(credential: str, key: Key) -> bytes:
+def _checked_payload(credential: bytes, key: Key) -> bytes:
     signed = jws.deserialize_compact(credential, key.material, registry=_registries[key.algorithm])
     assert signed.payload is not None
     return signed.payload

@@ -4,9 +4,10 @@ Owns how a principal becomes claims: the reverse of `claims`. Must not know who 
 """
 
 from joserfc import jwt
+from joserfc.jwk import OctKey
 
-from anypod.auth.keys import secret_key
 from anypod.auth.principal import Principal
+from anypod.auth.secret import ALGORITHM, secret_bytes
 
 
 def mint(principal: Principal, secret: str, *, audience: str = "anypod", issuer: str | None = None) -> str:
@@ -19,4 +20,4 @@ def mint(principal: Principal, secret: str, *, audience: str = "anypod", issuer:
     claims = {"sub": principal.subject, "aud": audience, "exp": principal.expires_at, "anypod": grant}
     if issuer is not None:
         claims["iss"] = issuer
-    return jwt.encode({"alg": "HS256"}, claims, secret_key(secret, issuer).material, algorithms=["HS256"])
+    return jwt.encode({"alg": ALGORITHM}, claims, OctKey.import_key(secret_bytes(secret)), algorithms=[ALGORITHM])

@@ -5,7 +5,8 @@ Must not know how a credential is checked, nor sessions beyond their name and ow
 """
 
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from functools import lru_cache
+from typing import Final, Literal, NamedTuple
 
 from anypod.core.event import WORKER_KINDS, author_json
 from anypod.core.identity import SessionId, Subject, TenantId
@@ -16,7 +17,16 @@ RIGHTS: Final[frozenset[Right]] = frozenset({"read", "publish", "signal", "cance
 RIGHTS_BY_DEFAULT: Final[frozenset[Right]] = frozenset({"read", "publish", "signal", "cancel", "state"})
 
 _CLIENT_KINDS: Final = ("message", "tool_result", "x.*")
+_WORKER_KINDS: Final = ("*",)
 _REPLICA_KINDS: Final = frozenset({"context_update", "cancel_requested"})  # written by replicas on somebody's behalf
+_KINDS_MAX: Final = 256  # sets of patterns that are remembered: an issuer has three or four kinds of credentials
+
+
+class _Kinds(NamedTuple):
+    """Patterns taken apart: they are asked for every event."""
+
+    names: frozenset[str]
+    starts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +34,7 @@ class Principal:
     """A checked credential. A pattern is a name, or the beginning of names when it ends with `*`.
 
     `sessions`: patterns of the sessions that it reaches; None: those that its subject created.
+    `only`: the one session that is left of these, for who came with a narrowed ticket; None: all of them.
     `kinds`: patterns of the kinds that it may publish; None: see `may_publish`.
     `expires_at`: seconds since 1970. `author`: the subject as it stands in events, encoded once.
     """
@@ -34,15 +45,14 @@ class Principal:
     can: frozenset[Right] = RIGHTS_BY_DEFAULT
     sessions: tuple[str, ...] | None = None
     kinds: tuple[str, ...] | None = None
+    only: SessionId | None = None
     author: bytes = field(init=False, repr=False, compare=False)
-    _names: frozenset[str] = field(init=False, repr=False, compare=False)  # of the kinds: asked for every event
-    _starts: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _kinds: _Kinds = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        kinds = self.kinds if self.kinds is not None else ("*",) if "turn" in self.can else _CLIENT_KINDS
+        kinds = self.kinds if self.kinds is not None else _WORKER_KINDS if "turn" in self.can else _CLIENT_KINDS
         object.__setattr__(self, "author", author_json(self.subject))
-        object.__setattr__(self, "_names", frozenset(kinds))
-        object.__setattr__(self, "_starts", tuple(pattern[:-1] for pattern in kinds if pattern.endswith("*")))
+        object.__setattr__(self, "_kinds", _taken_apart(kinds))
 
     @property
     def is_admin(self) -> bool:
@@ -68,10 +78,12 @@ class Principal:
             return False
         if "turn" not in self.can and (has_turn or _is_worker_kind(kind)):
             return False
-        return kind in self._names or kind.startswith(self._starts)
+        return kind in self._kinds.names or kind.startswith(self._kinds.starts)
 
     def reaches(self, session: SessionId | str, owner: Subject | None) -> bool:
         """Is this session of its tenant within its reach; `owner` None: nobody has created it yet."""
+        if self.only is not None and session != self.only:
+            return False
         if self.sessions is None:
             return owner is None or owner == self.subject
         return _matches(session, self.sessions)
@@ -79,6 +91,12 @@ class Principal:
     def is_same_as(self, other: "Principal") -> bool:
         """Is a fresh credential for the same principal (frame `auth`): who they are, not what they may."""
         return self.tenant == other.tenant and self.subject == other.subject
+
+
+@lru_cache(_KINDS_MAX)
+def _taken_apart(patterns: tuple[str, ...]) -> _Kinds:
+    """One for all principals with the same patterns: a replica holds thousands."""
+    return _Kinds(frozenset(patterns), tuple(pattern[:-1] for pattern in patterns if pattern.endswith("*")))
 
 
 def _is_worker_kind(kind: str) -> bool:

@@ -1,32 +1,47 @@
-"""What a request shows at the door: its credential and, if a browser sent it, its origin.
+"""What a request shows at the door: its credential or ticket and, if a browser sent it, its origin.
 
-Owns where a credential may stand and which pages may connect. Must not know whether the credential is good.
+Owns where these may stand and which pages may connect. Must not know whether what is shown is good.
 """
 
 from collections.abc import Sequence
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from anypod.core.errors import AnypodError
 
 ANY_ORIGIN: Final = "*"
-_SUBPROTOCOL_START: Final = "bearer."
+_CREDENTIAL_START: Final = "bearer."
+_TICKET_START: Final = "ticket."
 _PORTS: Final = {"http": 80, "https": 443}
+_ORIGINS_MAX: Final = 256  # remembered taken apart: the pages of a deployment are few, and all of them come back at once
+_ORIGIN_CHARS_MAX: Final = 280  # a name of 253 (RFC 1035), scheme and port: nothing longer is an origin, nor worth remembering
 
 
-def credential_of(authorization: str | None, subprotocols: Sequence[str] = ()) -> str:
-    """The credential from the header or, for browsers, from the subprotocols of an upgrade. Raises AnypodError `not_authenticated`.
+class Ticket(NamedTuple):
+    """What stands for a credential once (`auth.tickets`)."""
 
-    Never from the query: an address ends up in the log of every proxy.
+    text: str
+
+
+def credential_of(authorization: str | None, subprotocols: Sequence[str] = ()) -> str | Ticket:
+    """The credential from the header or, for browsers, from the subprotocols of an upgrade; in either place it may be a ticket.
+
+    Never from the query: an address ends up in the log of every proxy. Raises AnypodError `not_authenticated`.
     """
     if authorization is not None:
-        scheme, _, credential = authorization.partition(" ")
-        if scheme.lower() == "bearer" and credential.strip():
-            return credential.strip()
+        scheme, _, shown = authorization.partition(" ")
+        shown, scheme = shown.strip(), scheme.lower()
+        if shown and scheme == "bearer":
+            return shown
+        if shown and scheme == "ticket":
+            return Ticket(shown)
     else:
         for name in subprotocols:
-            if name.startswith(_SUBPROTOCOL_START) and len(name) > len(_SUBPROTOCOL_START):
-                return name.removeprefix(_SUBPROTOCOL_START)
+            if name.startswith(_CREDENTIAL_START) and len(name) > len(_CREDENTIAL_START):
+                return name.removeprefix(_CREDENTIAL_START)
+            if name.startswith(_TICKET_START) and len(name) > len(_TICKET_START):
+                return Ticket(name.removeprefix(_TICKET_START))
     raise AnypodError("not_authenticated", "there is no credential: send Authorization: Bearer <JWT>")
 
 
@@ -50,6 +65,11 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str])
 
 
 def _split(origin: str) -> tuple[str, str, int] | None:
+    return _parts(origin) if len(origin) <= _ORIGIN_CHARS_MAX else None
+
+
+@lru_cache(_ORIGINS_MAX)
+def _parts(origin: str) -> tuple[str, str, int] | None:
     try:
         parts = urlsplit(origin)
         port = parts.port or _PORTS[parts.scheme]

@@ -8,21 +8,26 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Final
 
-from anypod.auth.claims import Header, parse_unverified, principal_of, refusal
+from anypod.auth.claims import claimed_issuer, principal_of
 from anypod.auth.fetch import Fetcher
+from anypod.auth.header import Header, parse_header
 from anypod.auth.key_set import RemoteKeySet
-from anypod.auth.keys import CREDENTIAL_BYTES_MAX, Key, canonical, secret_key
+from anypod.auth.keys import CREDENTIAL_BYTES_MAX, Key
 from anypod.auth.principal import Principal
+from anypod.auth.refusal import refusal
+from anypod.auth.secret import ALGORITHM as HS256
+from anypod.auth.secret import SecretKey
+from anypod.auth.segment import decoded
 from anypod.clock import Clock
 from anypod.settings import Settings
 
-CACHED_MAX: Final = 20_000  # about 600 bytes each; beyond it the one unused for longest is checked anew
+CACHED_MAX: Final = 20_000  # about 450 bytes each; beyond it the one unused for longest is checked anew
 CACHED_S_MAX: Final = 300.0  # a key that was taken back lets nobody in any longer than that
 
 
 class Verifier:
     def __init__(
-        self, clock: Clock, *, audience: str, algorithms: Sequence[str], secret: Key | None, key_sets: Sequence[RemoteKeySet]
+        self, clock: Clock, *, audience: str, algorithms: Sequence[str], secret: SecretKey | None, key_sets: Sequence[RemoteKeySet]
     ) -> None:
         self._clock = clock
         self._audience = audience
@@ -33,9 +38,29 @@ class Verifier:
 
     def cached(self, credential: str) -> Principal | None:
         """The principal of a credential that was checked before and still holds, without waiting."""
-        if len(credential) > CREDENTIAL_BYTES_MAX or not credential.isascii():
+        return self._cached(_digest(_bytes_of(credential)))
+
+    def known(self, credential: str) -> Principal | None:
+        """The principal where nobody needs to be asked: it was checked before, or our own secret signs it. None: ask `verify`.
+
+        Raises AnypodError `not_authenticated`.
+        """
+        shown = _bytes_of(credential)
+        digest = _digest(shown)
+        if principal := self._cached(digest):
+            return principal
+        if self._secret is None or self._header(shown).algorithm != HS256:
             return None
-        digest = _digest(credential)
+        return self._checked(shown, digest, self._secret)
+
+    async def verify(self, credential: str) -> Principal:
+        """Raises AnypodError `not_authenticated`, or `unavailable` while the issuer's keys cannot be fetched."""
+        if principal := self.known(credential):
+            return principal
+        shown = _bytes_of(credential)
+        return self._checked(shown, _digest(shown), await self._issuers_key(shown))
+
+    def _cached(self, digest: bytes) -> Principal | None:
         if (entry := self._cache.get(digest)) is None:
             return None
         principal, until_s = entry
@@ -45,51 +70,31 @@ class Verifier:
         self._cache.move_to_end(digest)
         return principal
 
-    def known(self, credential: str) -> Principal | None:
-        """The principal where nobody needs to be asked: it was checked before, or our own secret signs it. None: ask `verify`.
-
-        Raises AnypodError `not_authenticated`.
-        """
-        if principal := self.cached(credential):
-            return principal
-        header, _ = self._header(credential)
-        if canonical(header.alg) != "HS256" or self._secret is None:
-            return None
-        return self._checked(credential, self._secret)
-
-    async def verify(self, credential: str) -> Principal:
-        """Raises AnypodError `not_authenticated`, or `unavailable` while the issuer's keys cannot be fetched."""
-        if principal := self.known(credential):
-            return principal
-        header, issuer = self._header(credential)
-        return self._checked(credential, await self._issuers_key(header, issuer))
-
-    def _header(self, credential: str) -> tuple[Header, str | None]:
-        if len(credential) > CREDENTIAL_BYTES_MAX or not credential.isascii():
-            raise refusal(f"the credential is not a JWT of at most {CREDENTIAL_BYTES_MAX} bytes")
-        header, issuer = parse_unverified(credential)
-        if canonical(header.alg) not in self._algorithms:
+    def _header(self, shown: bytes) -> Header:
+        header = parse_header(shown.partition(b".")[0])
+        if header.algorithm not in self._algorithms:
             raise refusal("the credential is signed with an algorithm that is not accepted here")
-        return header, issuer
+        return header
 
-    def _checked(self, credential: str, key: Key) -> Principal:
-        payload = key.payload_of(credential)
+    def _checked(self, shown: bytes, digest: bytes, key: Key | SecretKey) -> Principal:
+        payload = key.payload_of(shown)
         now_s = self._now_s()
         principal = principal_of(payload, issuer=key.issuer, audience=self._audience, now_s=now_s)
-        self._remember(credential, principal, min(principal.expires_at, now_s + CACHED_S_MAX))
+        self._remember(digest, principal, min(principal.expires_at, now_s + CACHED_S_MAX))
         return principal
 
-    async def _issuers_key(self, header: Header, issuer: str | None) -> Key:
+    async def _issuers_key(self, shown: bytes) -> Key:
         """The one key that this credential may be signed with: the sets of its issuer are asked, and no others."""
-        algorithm = canonical(header.alg)
-        if algorithm != "HS256":
+        header = self._header(shown)
+        if header.algorithm != HS256:
+            issuer = claimed_issuer(_body(shown))
             for key_set in self._key_sets:
-                if key_set.issuer in {None, issuer} and (key := await key_set.find(algorithm, header.kid)):
+                if key_set.issuer in {None, issuer} and (key := await key_set.find(header.algorithm, header.kid)):
                     return key
         raise refusal("the credential is signed with a key that is not known here")
 
-    def _remember(self, credential: str, principal: Principal, until_s: float) -> None:
-        self._cache[_digest(credential)] = (principal, until_s)
+    def _remember(self, digest: bytes, principal: Principal, until_s: float) -> None:
+        self._cache[digest] = (principal, until_s)
         if len(self._cache) > CACHED_MAX:
             self._cache.popitem(last=False)
 
@@ -104,11 +109,25 @@ def verifier_of(settings: Settings, clock: Clock, fetcher: Fetcher) -> Verifier:
         clock,
         audience=settings.jwt_audience,
         algorithms=settings.jwt_algorithms,
-        secret=secret_key(secret, settings.jwt_issuer) if secret else None,
+        secret=SecretKey(secret, settings.jwt_issuer) if secret else None,
         key_sets=[RemoteKeySet(source.url, source.issuer, fetch=fetcher.fetch, clock=clock) for source in settings.key_set_sources],
     )
 
 
-def _digest(credential: str) -> bytes:
+def _bytes_of(credential: str) -> bytes:
+    if len(credential) > CREDENTIAL_BYTES_MAX or not credential.isascii():
+        raise refusal(f"the credential is not a JWT of at most {CREDENTIAL_BYTES_MAX} bytes")
+    return credential.encode()
+
+
+def _digest(shown: bytes) -> bytes:
     """The memory holds no credential that could be read out of a dump."""
-    return blake2b(credential.encode(), digest_size=16).digest()
+    return blake2b(shown, digest_size=16).digest()
+
+
+def _body(shown: bytes) -> bytes:
+    try:
+        _, body, _ = shown.split(b".")
+        return decoded(body)
+    except ValueError as exc:
+        raise refusal("the credential is not a JWT") from exc

@@ -5,25 +5,43 @@ Owns what is checked before anything else happens. Must not know sessions: wheth
 
 from collections.abc import Mapping, Sequence
 
-from anypod.auth import Principal, Verifier, credential_of, origin_allowed
+from anypod.auth import Principal, Ticket, Tickets, Verifier, credential_of, origin_allowed
 from anypod.core.errors import AnypodError
 
 
 class Door:
-    def __init__(self, verifier: Verifier, origins: Sequence[str]) -> None:
+    """`known` and `principal` are for who attaches, `caller` for who asks for anything else. `tickets`: None takes none."""
+
+    def __init__(self, verifier: Verifier, origins: Sequence[str], tickets: Tickets | None = None) -> None:
         self._verifier = verifier
         self._origins = origins
+        self._tickets = tickets
 
     def known(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Principal | None:
-        """The principal, where nobody needs to be asked for a key; None: ask `principal`. Raises as that does."""
-        return self._verifier.known(self._credential(headers, subprotocols))
+        """The principal, where nobody needs to be asked for a key or a ticket; None: ask `principal`. Raises as that does."""
+        shown = self._shown(headers, subprotocols)
+        return None if isinstance(shown, Ticket) else self._verifier.known(shown)
 
     async def principal(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Principal:
-        """Raises AnypodError `not_allowed` for a foreign page, `not_authenticated` for a missing or bad credential."""
-        credential = self._credential(headers, subprotocols)
-        return await self._verifier.verify(credential)
+        """Raises AnypodError `not_allowed` for a foreign page, `not_authenticated` for a missing or bad credential or ticket."""
+        shown = self._shown(headers, subprotocols)
+        if isinstance(shown, Ticket):
+            return await self._redeemed(shown)
+        return await self._verifier.verify(shown)
 
-    def _credential(self, headers: Mapping[str, str], subprotocols: Sequence[str]) -> str:
+    async def caller(self, headers: Mapping[str, str]) -> Principal:
+        """The same, but for tickets: they open attachments and nothing else."""
+        shown = self._shown(headers, ())
+        if isinstance(shown, Ticket):
+            raise AnypodError("not_authenticated", "a ticket opens a WebSocket or a stream: here send Authorization: Bearer <JWT>")
+        return await self._verifier.verify(shown)
+
+    async def _redeemed(self, shown: Ticket) -> Principal:
+        if self._tickets is None:
+            raise AnypodError("not_authenticated", "tickets are not taken here")
+        return await self._tickets.redeem(shown.text)
+
+    def _shown(self, headers: Mapping[str, str], subprotocols: Sequence[str]) -> str | Ticket:
         if not origin_allowed(headers.get("origin"), headers.get("host"), self._origins):
             raise AnypodError("not_allowed", "pages of this origin may not connect: it is not among ANYPOD_ORIGINS")
         return credential_of(headers.get("authorization"), subprotocols)

@@ -41,7 +41,7 @@ def ask_of_query(key: SessionKey, query: Mapping[str, str], *, last_event_id: st
         fold=flag(query, "fold") if "fold" in query else None,
         class_name=query.get("class"),
         device=query.get("device"),
-        features=tuple(part for part in query.get("features", "").split(",") if part),
+        features=tuple(filter(None, query.get("features", "").split(","))),
         history=int(history) if history is not None else None,
     )
 

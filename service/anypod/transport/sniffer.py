@@ -23,7 +23,6 @@ from anypod.transport.head import (
     Head,
     HeadError,
     parse_head,
-    subprotocols,
     upgrade_response,
 )
 from anypod.transport.plain_http import REQUEST_TOO_SLOW, PlainHttp
@@ -77,15 +76,16 @@ class Sniffer(asyncio.Protocol):
     def _decide(self, data: bytes, end: int) -> None:
         head = parse_head(data[:end])
         rest = data[end + len(_HEAD_END) :]
-        if head is None or not (head.is_upgrade or head.is_stream):
+        is_upgrade = head is not None and head.is_upgrade
+        if head is None or not (is_upgrade or head.is_stream):
             self._leave(data)
             return
         self._buffer = b""
         self._wires.arrivals.end(self)
         self._state.total_requests += 1
         try:
-            response = upgrade_response(head) if head.is_upgrade else b""
-            principal = self._door.known(head.headers, subprotocols(head))
+            response = upgrade_response(head) if is_upgrade else b""
+            principal = self._door.known(head.headers, head.subprotocols)
         except HeadError as error:
             self._end(error.response)
         except AnypodError as error:
@@ -100,7 +100,7 @@ class Sniffer(asyncio.Protocol):
     async def _verify(self, head: Head, response: bytes, rest: bytes) -> None:
         refusal: AnypodError | None = None
         try:
-            principal = await self._door.principal(head.headers, subprotocols(head))
+            principal = await self._door.principal(head.headers, head.subprotocols)
         except AnypodError as error:
             refusal = error
         if self._transport.is_closing():
@@ -125,12 +125,13 @@ class Sniffer(asyncio.Protocol):
     def _admit(self, head: Head, response: bytes, rest: bytes, principal: Principal) -> None:
         try:
             key = session_key(principal.tenant, head.session_id)
-            begins_now = head.is_stream or has_ask(head.query)
+            is_stream = head.is_stream
+            begins_now = is_stream or has_ask(head.query)
             ask = ask_of_query(key, head.query, last_event_id=head.headers.get("last-event-id")) if begins_now else None
         except AnypodError as error:
             self._refuse(head, response, error)
             return
-        if ask is not None and head.is_stream:
+        if ask is not None and is_stream:
             stream = EventWire(self._wires, self._transport, self._state.connections, principal)
             self._transport.set_protocol(stream)
             stream.begin(ask)
