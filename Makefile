@@ -21,9 +21,11 @@ dev: .venv/.synced ## Run a cluster here and stream a demonstration (PORT=8080 R
 demo: .venv/.synced ## Kill replicas under a client, ten times, and count what was lost.
 	@$(BIN)/anypod demo
 
+# The benchmark comes last and alone: beside tests it would measure them.
 test: lint ## Run every check and test; all that CI runs (TESTS=tests/unit for some).
 	@.ci/setup redis
 	$(BIN)/pytest -n 2 --dist worksteal $(TESTS)
+	$(if $(filter tests,$(TESTS)),$(BIN)/python -m loadtests.bench --short)
 
 check: test ## The same as test.
 
@@ -48,9 +50,9 @@ fuzz: .venv/.synced ## Feed ten million mutated bytes to a replica (SEED=1).
 	@.ci/setup redis
 	@$(BIN)/python -m tests.wire.fuzz --bytes 10000000 --seed $(or $(SEED),1)
 
-bench: .venv/.synced ## Measure every row beside its reference (ROW=publish-1 for one).
+bench: .venv/.synced ## Measure every row beside its reference (ROW=publish-1 for one, SHORT=1 for what CI does).
 	@.ci/setup redis
-	@$(BIN)/python -m loadtests.bench $(if $(ROW),--row $(ROW))
+	@$(BIN)/python -m loadtests.bench $(if $(ROW),--row $(ROW)) $(if $(SHORT),--short)
 
 profile: .venv/.synced ## A flame graph of the server under a row (ROW=publish-1).
 	@.ci/setup redis

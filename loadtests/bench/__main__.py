@@ -20,15 +20,17 @@ from loadtests.bench.bench import Bench, Row
 from loadtests.bench.centrifugo import find_centrifugo
 from loadtests.bench.chart import chart
 from loadtests.bench.cores import choose_cores
+from loadtests.bench.judge import Judge
 from loadtests.bench.outcome import Outcome, Verdict
-from loadtests.bench.report import as_json, as_markdown, lines_of, machine
+from loadtests.bench.report import as_json, as_markdown, machine
 from loadtests.bench.rows import ABSENT, ROWS
-from loadtests.bench.run import measure
 from loadtests.bench.scale import FULL, SHORT
 from loadtests.bench.store import find_redis
 
 ROOT: Final = Path(__file__).parents[2]
 OUT: Final = ROOT / ".bench/results.json"
+FULL_JUDGE: Final = Judge(is_short=False)
+SHORT_OUT: Final = ROOT / ".bench/short.json"  # a short run is no reason to forget what a long one has found
 
 
 def options() -> argparse.Namespace:
@@ -36,9 +38,13 @@ def options() -> argparse.Namespace:
     parser.add_argument("--row", action="append", choices=list(ROWS), help="only this row; may be repeated")
     parser.add_argument("--short", action="store_true", help="one repetition and shorter windows, for CI")
     parser.add_argument("--repetitions", type=int, help="of each side of each row")
-    parser.add_argument("--out", type=Path, default=OUT, help="the JSON file; a chart and a table lie beside it")
+    parser.add_argument("--out", type=Path, help="the JSON file; a chart and a table lie beside it")
     parser.add_argument("--centrifugo", type=Path, help="the program to compare with")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.centrifugo is not None and not given.centrifugo.is_file():
+        parser.error(f"--centrifugo: there is no program {given.centrifugo}")
+    given.out = given.out or (SHORT_OUT if given.short else OUT)
+    return given
 
 
 def raise_file_limit() -> None:
@@ -51,20 +57,16 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-async def run(rows: Sequence[Row], bench: Bench) -> Sequence[Outcome]:
+async def run(rows: Sequence[Row], bench: Bench, judge: Judge) -> Sequence[Outcome]:
     outcomes: list[Outcome] = []
     for row in rows:
-        measured = await measure(row, bench, say)
-        outcomes += measured
-        for outcome in measured:
-            say("\n".join(lines_of(outcome)))
+        outcomes += await judge.measured(row, bench, say)
         say("")
     return outcomes
 
 
-def is_failure(outcomes: Sequence[Outcome]) -> bool:
-    """Below half of a bar, or not measured at all. A reference that this machine lacks is said, and is no failure of ours."""
-    return any(outcome.verdict is Verdict.BELOW_HALF or not outcome.ours for outcome in outcomes)
+def is_failure(outcomes: Sequence[Outcome], judge: Judge = FULL_JUDGE) -> bool:
+    return any(map(judge.is_failure, outcomes))
 
 
 def main() -> int:
@@ -74,31 +76,36 @@ def main() -> int:
         say("there is no Redis to measure with: put redis-server or valkey-server on PATH")
         return 2
     raise_file_limit()
-    scale, cores = SHORT if given.short else FULL, choose_cores()
+    scale, cores, judge = SHORT if given.short else FULL, choose_cores(), Judge(is_short=True) if given.short else FULL_JUDGE
     scale = replace(scale, repetitions=given.repetitions or scale.repetitions)
-    rows = [ROWS[name] for name in given.row or ROWS]
+    rows = [ROWS[name] for name in given.row] if given.row else [row for row in ROWS.values() if judge.is_judged(row)]
     os.sched_setaffinity(0, {cores.client})
     shape = machine(redis, rival)
     say("\n".join(f"{name}: {value}" for name, value in shape.items()))
     say("one core for server and client: only ratios mean anything\n" if cores.is_shared else "")
     with tempfile.TemporaryDirectory(prefix="anypod-bench-") as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        outcomes = runner.run(run(rows, Bench(cores, scale, Path(folder), redis, rival)))
+        outcomes = runner.run(run(rows, Bench(cores, scale, Path(folder), redis, rival), judge))
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(as_json(outcomes, shape, ABSENT), indent=1) + "\n")
     given.out.with_suffix(".svg").write_text(chart(outcomes))
     given.out.with_suffix(".md").write_text(as_markdown(outcomes))
     for name, reason in ABSENT.items():
         say(f"not measured: {name}: {reason}")
-    return _conclude(outcomes, given.out)
+    if left_out := [name for name, row in ROWS.items() if not judge.is_judged(row) and row not in rows]:
+        say(f"left out of a short run: {', '.join(left_out)}: their bars are times, and those are of one machine")
+    return _conclude(outcomes, judge, given.out)
 
 
-def _conclude(outcomes: Sequence[Outcome], out: Path) -> int:
+def _conclude(outcomes: Sequence[Outcome], judge: Judge, out: Path) -> int:
     for verdict in Verdict:
         names = [outcome.check.name for outcome in outcomes if outcome.verdict is verdict]
         if names:
             say(f"{verdict.value}: {', '.join(names)}")
     say(f"written: {out}, and beside it a chart (.svg) and a table (.md)")
-    return 1 if is_failure(outcomes) else 0
+    if not is_failure(outcomes, judge):
+        return 0
+    say(f"this run FAILS over: {', '.join(outcome.check.name for outcome in outcomes if judge.is_failure(outcome))}")
+    return 1
 
 
 if __name__ == "__main__":

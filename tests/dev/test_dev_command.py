@@ -80,8 +80,9 @@ def test_the_curl_line_that_it_prints_streams_an_answer_word_by_word(dev: Dev) -
 def test_the_python_lines_that_it_prints_iterate_the_session(dev: Dev) -> None:
     lines = re.search(r"^[^\n]* - <<'END'\n.*?^END$", dev.said, re.MULTILINE | re.DOTALL)
     assert lines, dev.said
-    heard = hear(["timeout", str(HEAR_S_MAX), "bash", "-c", lines[0].replace("python -", "python -u -", 1)], None, "kind='token'")
-    assert re.match(r"Event\(.*\bseq=1,", heard)
+    heard = hear(["timeout", str(HEAR_S_MAX), "bash", "-c", lines[0].replace("python -", "python -u -", 1)], None, " token ")
+    assert re.match(r"1 message \{'role': 'user', 'text': ", heard)
+    assert re.search(r"^\d+ token \{'text': ", heard, re.MULTILINE)
 
 
 def readme_block(first_word: str) -> str:

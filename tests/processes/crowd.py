@@ -36,7 +36,6 @@ class Member:
     cut_at: float | None = None
     recoveries_s: list[float] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
-    refused: int = 0
 
 
 @dataclass(frozen=True)

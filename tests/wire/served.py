@@ -35,9 +35,14 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def be_patient(self, seconds_max: float, debtors_max: int) -> None:
-        wires = self.replica.wires
-        wires.arrivals = Patience(self.replica.hub.clock, seconds_max, debtors_max)
-        wires.requests = Patience(self.replica.hub.clock, seconds_max, debtors_max)
+        wires, hub = self.replica.wires, self.replica.hub
+        wires.arrivals = Patience(hub.clock, seconds_max, debtors_max, metrics=hub.metrics)
+        wires.requests = Patience(hub.clock, seconds_max, debtors_max, metrics=hub.metrics)
+
+    @property
+    def given_up(self) -> dict[str, int]:
+        """Connections that owed for too long, by the reason of their end."""
+        return self.replica.metrics.connections_given_up
 
     @property
     def left_behind(self) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -10,9 +11,11 @@ from tests.unit.hub.kit import TestClock
 from tests.wire.raw import INIT, RawClient, upgrade
 from tests.wire.served import Served, served
 
+from anypod.telemetry import Metrics
 from anypod.transport.head import HEAD_BYTES_MAX
-from anypod.transport.patience import SWEEP_S, Patience
+from anypod.transport.patience import ARRIVAL_S_MAX, DEBTORS_MAX, REQUEST_S_MAX, SWEEP_S, Patience
 
+SECURITY = Path(__file__).parents[2] / "service/docs/security.md"
 SWEPT_S_MAX = 5 * SWEEP_S
 
 
@@ -26,7 +29,7 @@ class Debtor:
 
 async def test_whoever_owes_too_long_is_ended_and_nobody_else() -> None:
     clock = TestClock()
-    patience = Patience(clock, 10.0)
+    patience = Patience(clock, 10.0, metrics=Metrics())
     late, paid, later = Debtor(), Debtor(), Debtor()
     patience.begin(late)
     patience.begin(paid)
@@ -42,7 +45,7 @@ async def test_whoever_owes_too_long_is_ended_and_nobody_else() -> None:
 
 
 async def test_when_too_many_owe_the_oldest_goes() -> None:
-    patience = Patience(TestClock(), 10.0, debtors_max=2)
+    patience = Patience(TestClock(), 10.0, debtors_max=2, metrics=Metrics())
     debtors = [Debtor() for _ in range(4)]
     for debtor in debtors:
         patience.begin(debtor)
@@ -52,7 +55,7 @@ async def test_when_too_many_owe_the_oldest_goes() -> None:
 
 async def test_whoever_begins_anew_has_the_whole_time_again() -> None:
     clock = TestClock()
-    patience = Patience(clock, 10.0)
+    patience = Patience(clock, 10.0, metrics=Metrics())
     again, other = Debtor(), Debtor()
     patience.begin(again)
     patience.begin(other)
@@ -62,6 +65,29 @@ async def test_whoever_begins_anew_has_the_whole_time_again() -> None:
     clock.move(2.0)
     await until_async(lambda: other.has_ended, SWEPT_S_MAX, "the other is ended")
     assert not again.has_ended
+
+
+async def test_those_who_are_ended_are_counted_by_the_reason_and_those_who_pay_are_not() -> None:
+    clock, metrics = TestClock(), Metrics()
+    patience = Patience(clock, 10.0, debtors_max=2, metrics=metrics)
+    crowded_out, paid, slow = Debtor(), Debtor(), Debtor()
+    for debtor in (crowded_out, paid, slow):
+        patience.begin(debtor)
+    patience.end(paid)
+    clock.move(10.5)
+    await until_async(lambda: slow.has_ended, SWEPT_S_MAX, "the slow one is ended")
+    assert metrics.connections_given_up == {"slow": 1, "crowded": 1}
+
+
+def test_the_bounds_stand_in_the_security_document() -> None:
+    text = SECURITY.read_text()
+    for row in (
+        f"| {ARRIVAL_S_MAX:g} s (",
+        f"| {REQUEST_S_MAX:g} s |",
+        f"| {DEBTORS_MAX:,} connections |",
+        f"| a head | {HEAD_BYTES_MAX >> 10} KiB |",
+    ):
+        assert row in text
 
 
 # On a real server.
@@ -95,6 +121,7 @@ async def test_a_connection_that_does_not_come_to_the_end_of_its_head_is_ended(h
         client.send(start)
         assert (await client.rest())[:13] == answer
         await hurried.until_quiet()
+    assert hurried.given_up == {"slow": 1, "crowded": 0}
 
 
 async def test_a_silent_connection_is_ended_where_everything_is_portable_too() -> None:
@@ -131,6 +158,7 @@ async def test_an_idle_connection_between_two_requests_owes_nothing(hurried: Ser
             assert response.status == 404
         assert hurried.left_behind["requests"] == 0
         assert hurried.left_behind["connections"] == 1
+        assert hurried.given_up == {"slow": 0, "crowded": 0}
         async with http.get(f"{hurried.url}/nowhere") as response:
             assert response.status == 404
 
@@ -139,6 +167,7 @@ async def test_silent_connections_beyond_the_bound_end_the_oldest_and_others_are
     silent = [await RawClient.connect(hurried.port) for _ in range(5)]
     assert await silent[0].rest() == b""
     assert hurried.left_behind["arrivals"] <= 3
+    assert hurried.given_up["crowded"] == 2
     async with await RawClient.connect(hurried.port) as client:
         client.send(upgrade(hurried.credential), INIT)
         await client.head()

@@ -71,11 +71,17 @@ class Connector:
         self._show("syncing")
         return link
 
-    def heard(self, now: float) -> None:
-        """Something arrived by the link in use."""
+    def heard(self, now: float, *, is_refusal: bool = False) -> None:
+        """Something arrived by the link in use.
+
+        A refusal before anything else is no proof that the link works. Were it one, a credential that is refused by a frame would count
+        as accepted, and fresh ones would be asked for without end.
+        """
         link = self.link
         assert link is not None
         if not link.is_heard:
+            if is_refusal:
+                return  # nor does it earn the link more time
             link.is_heard = True
             self._is_second = False
             self._ladder.worked(link.transport, now)

@@ -121,7 +121,7 @@ class Machine:
         if link is None or link.id != given.link:
             return
         was_synced = link.is_synced
-        self._connector.heard(self._now)
+        self._connector.heard(self._now, is_refusal=_is_refusal(given))
         if isinstance(given, Received):
             verdict = self._reader.read(link, given.frame, self._now)
         else:
@@ -289,3 +289,8 @@ class Machine:
         if at is not None and (self._wake_at is None or at < self._wake_at):
             self._wake_at = at
             self._emit(Wake(at))
+
+
+def _is_refusal(given: Received | Page) -> bool:
+    """An error that answers nothing we sent is about the connection itself, and its end follows."""
+    return isinstance(given, Received) and isinstance(given.frame, frames.Error) and given.frame.ref is None

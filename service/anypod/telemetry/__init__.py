@@ -1,6 +1,8 @@
 """What a replica tells about itself: numbers for machines, lines for people."""
 
+from anypod.telemetry.histogram import Histogram
 from anypod.telemetry.lines import configure_logging
-from anypod.telemetry.metrics import GAUGES, Histogram, MetricRow, Metrics, metric_rows
+from anypod.telemetry.metrics import GAUGES, GivenUp, Metrics, metric_rows
+from anypod.telemetry.row import MetricRow
 
-__all__ = ["GAUGES", "Histogram", "MetricRow", "Metrics", "configure_logging", "metric_rows"]
+__all__ = ["GAUGES", "GivenUp", "Histogram", "MetricRow", "Metrics", "configure_logging", "metric_rows"]

@@ -1,25 +1,22 @@
-"""What a replica counts, and its text for Prometheus.
+"""What a replica counts.
 
-Owns the names, meanings and labels of all metrics. Must not know who counts. A hot path pays one integer addition; everything
-else happens when somebody scrapes. No label ever holds a tenant, a session or a subject: their number has no bound.
+Owns the names, meanings and labels of all metrics. Must not know who counts, nor the form of a scrape. A hot path pays one integer
+addition; everything else happens when somebody scrapes. No label ever holds a tenant, a session or a subject: their number has no bound.
 To add a metric is to add one line to `Metrics`, or to `GAUGES`.
 """
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Final, Literal, NamedTuple, get_args
-
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+from typing import Any, Final, Literal, get_args
 
 from anypod.core.cursor import Reason
 from anypod.core.errors import CODES
+from anypod.telemetry.histogram import Histogram
+from anypod.telemetry.row import MetricRow, Value
 
 Attach = Literal["created", "restored", "reset"]
+GivenUp = Literal["slow", "crowded"]
 
-LATENCY_S: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 PREFIX: Final = "anypod_"
 
 GAUGES: Final = {
@@ -27,27 +24,6 @@ GAUGES: Final = {
     "sessions": "Sessions with at least one subscriber on this replica.",
     "tail_bytes": "Bytes of recent events kept for replays.",
 }
-
-
-class Histogram:
-    """How long something took, in seconds."""
-
-    __slots__ = ("bounds", "counts", "sum")
-
-    def __init__(self, bounds: Sequence[float] = LATENCY_S) -> None:
-        self.bounds = tuple(bounds)
-        self.counts = [0] * (len(self.bounds) + 1)
-        self.sum = 0.0
-
-    def observe(self, seconds: float) -> None:
-        self.counts[bisect_left(self.bounds, seconds)] += 1
-        self.sum += seconds
-
-    def cumulative(self) -> Iterator[tuple[str, float]]:
-        total = 0
-        for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):
-            total += count
-            yield bound, total
 
 
 def _meaning(meaning: str, *, label: str | None = None) -> dict[str, str | None]:
@@ -65,7 +41,6 @@ class Metrics:
     events_appended: int = field(default=0, metadata=_meaning("Events that the log accepted from this replica."))
     events_delivered: int = field(default=0, metadata=_meaning("Events handed to subscribers, one for each of them."))
     frames_in: int = field(default=0, metadata=_meaning("Frames received from clients."))
-    frames_out: int = field(default=0, metadata=_meaning("Frames handed to clients."))
     attaches: dict[str, int] = field(
         default_factory=_zeros(get_args(Attach)), metadata=_meaning("Subscribers attached, by how they began.", label="kind")
     )
@@ -82,6 +57,10 @@ class Metrics:
     )
     outbox_overflows: int = field(default=0, metadata=_meaning("Subscribers that fell behind their outbox and went on from the log."))
     slow_consumers_closed: int = field(default=0, metadata=_meaning("Subscribers closed because they stayed unwritable."))
+    connections_given_up: dict[str, int] = field(
+        default_factory=_zeros(get_args(GivenUp)),
+        metadata=_meaning("Connections ended with a request unfinished: it took too long, or too many were.", label="reason"),
+    )
     errors: dict[str, int] = field(default_factory=_zeros(CODES), metadata=_meaning("Errors told to clients, by code.", label="code"))
     store_reconnects: int = field(default=0, metadata=_meaning("Connections to the store that had to be made again."))
     append_retries: int = field(default=0, metadata=_meaning("Appends sent again because their reply was lost."))
@@ -100,19 +79,17 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Everything, in the text format of Prometheus."""
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Scrape(self))
-        ProcessCollector(registry=registry)
-        return generate_latest(registry)
+        from anypod.telemetry.exposition import text_of  # whoever scrapes first waits for the library, and no start does
 
+        return text_of((row, self._value(row)) for row in metric_rows())
 
-class MetricRow(NamedTuple):
-    """One metric as the reference lists it."""
-
-    name: str
-    type: Literal["counter", "gauge", "histogram"]
-    label: str | None
-    meaning: str
+    def _value(self, row: MetricRow) -> Value:
+        attribute = row.name.removeprefix(PREFIX).removesuffix("_total")
+        if row.type != "gauge":
+            value: Value = getattr(self, attribute)
+            return value
+        read = self.gauges.get(attribute)
+        return read() if read is not None else None
 
 
 def metric_rows() -> Sequence[MetricRow]:
@@ -125,29 +102,3 @@ def _row(name: str, factory: object, metadata: Any) -> MetricRow:
     if factory is Histogram:
         return MetricRow(PREFIX + name, "histogram", None, metadata["meaning"])
     return MetricRow(f"{PREFIX}{name}_total", "counter", metadata["label"], metadata["meaning"])
-
-
-class _Scrape(Collector):
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterator[Metric]:
-        for row in metric_rows():
-            attribute = row.name.removeprefix(PREFIX)
-            match row.type:
-                case "counter":
-                    yield self._counter(row, getattr(self._metrics, attribute.removesuffix("_total")))
-                case "histogram":
-                    histogram: Histogram = getattr(self._metrics, attribute)
-                    yield HistogramMetricFamily(row.name, row.meaning, buckets=list(histogram.cumulative()), sum_value=histogram.sum)
-                case "gauge":
-                    if read := self._metrics.gauges.get(attribute):
-                        yield GaugeMetricFamily(row.name, row.meaning, value=read())
-
-    def _counter(self, row: MetricRow, value: int | dict[str, int]) -> Metric:
-        if isinstance(value, int):
-            return CounterMetricFamily(row.name, row.meaning, value=value)
-        family = CounterMetricFamily(row.name, row.meaning, labels=[row.label or ""])
-        for name, count in value.items():
-            family.add_metric([name], count)
-        return family

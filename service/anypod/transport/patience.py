@@ -7,6 +7,7 @@ import asyncio
 from typing import Final, Protocol
 
 from anypod.clock import Clock
+from anypod.telemetry import GivenUp, Metrics
 
 ARRIVAL_S_MAX: Final = 10.0  # from the connection to the end of its first head: as long as session.init may take
 REQUEST_S_MAX: Final = 30.0  # a whole request: a megabyte over a line of 1 Mbit/s takes ten
@@ -20,12 +21,16 @@ class Debtor(Protocol):
 
 
 class Patience:
-    """Ends those who owe for longer than `seconds_max`. Beyond `debtors_max` the oldest has had the longest chance, and goes."""
+    """Ends those who owe for longer than `seconds_max`. Beyond `debtors_max` the oldest has had the longest chance, and goes.
 
-    def __init__(self, clock: Clock, seconds_max: float, debtors_max: int = DEBTORS_MAX) -> None:
+    `metrics`: whose `connections_given_up` grows with each that is ended.
+    """
+
+    def __init__(self, clock: Clock, seconds_max: float, debtors_max: int = DEBTORS_MAX, *, metrics: Metrics) -> None:
         self._clock = clock
         self._seconds_max = seconds_max
         self._debtors_max = debtors_max
+        self._given_up = metrics.connections_given_up
         self._since: dict[Debtor, float] = {}  # oldest first
         self._is_sweeping = False
 
@@ -37,7 +42,7 @@ class Patience:
         self._since.pop(debtor, None)  # to the end: the oldest come first
         self._since[debtor] = self._clock.now()
         if len(self._since) > self._debtors_max:
-            self._end_oldest()
+            self._end_oldest("crowded")
         if not self._is_sweeping:
             self._sweep_later()
 
@@ -45,9 +50,10 @@ class Patience:
         """It has paid, or gone. Twice is the same as once."""
         self._since.pop(debtor, None)
 
-    def _end_oldest(self) -> None:
+    def _end_oldest(self, reason: GivenUp) -> None:
         debtor = next(iter(self._since))
         del self._since[debtor]
+        self._given_up[reason] += 1
         debtor.give_up()
 
     def _sweep_later(self) -> None:
@@ -58,6 +64,6 @@ class Patience:
         self._is_sweeping = False
         now = self._clock.now()
         while self._since and now - next(iter(self._since.values())) > self._seconds_max:
-            self._end_oldest()
+            self._end_oldest("slow")
         if self._since:
             self._sweep_later()

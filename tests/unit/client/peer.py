@@ -6,28 +6,14 @@ Owns a list of events. Must not know the client's code, nor share any with it.
 import asyncio
 import json
 from base64 import b64decode, b64encode
-from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import WSMsgType, web
 from tests.unit.client.answers import Json, problem, sse
+from tests.unit.client.faults import Faults
 
 CREDENTIAL = "good"
-
-
-@dataclass
-class Faults:
-    """What the peer does wrong, until it is told otherwise."""
-
-    upgrade_status: int | None = None  # answers upgrades with this status
-    is_stream_held: bool = False  # SSE opens, and nothing comes through
-    stream_status: int | None = None
-    portal_pages: int = 0  # polls that a hotel's Wi-Fi answers instead
-    refusals: deque[Json] = field(default_factory=deque)  # answers to the next publishes
-    lost_replies: int = 0  # publishes that are logged, and then the connection breaks
-    skipped_seqs: set[int] = field(default_factory=set)  # events left out once, as a broken feed would
 
 
 class Peer:
@@ -219,6 +205,9 @@ class Peer:
         self.opened.append("sse")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
+        if self.faults.stream_refusal is not None:
+            await response.write(sse(self.faults.stream_refusal))
+            return response
         if self.faults.is_stream_held:
             await asyncio.Event().wait()
         task = asyncio.current_task()

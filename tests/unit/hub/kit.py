@@ -15,9 +15,10 @@ from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
 from anypod.hub.ask import Ask
 from anypod.hub.attachments import Attachments
 from anypod.hub.batch import Batch
+from anypod.hub.desk import Desk
 from anypod.hub.hub import Hub
 from anypod.hub.options import HubOptions
-from anypod.hub.peer import Desk, Peer
+from anypod.hub.peer import Peer
 from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publisher
 from anypod.hub.subscriber import Subscriber

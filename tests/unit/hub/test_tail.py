@@ -41,16 +41,6 @@ def test_the_oldest_half_gives_way_and_the_rest_still_proves_its_floor() -> None
     assert len(kept.after(kept.floor)) == TAIL_EVENTS_MAX + 1 - kept.floor
 
 
-def test_a_batch_is_remembered_until_the_next_event() -> None:
-    from anypod.hub.batch import Batch
-
-    kept = tail(1, 2)
-    batch = kept.keep(1, cursor(1), Batch([frame(2)]))
-    assert kept.memo(1, cursor(1)) is batch
-    kept.extend([3], [frame(3)])
-    assert kept.memo(1, cursor(1)) is None
-
-
 def test_the_tail_used_least_recently_gives_way_when_all_together_are_too_large() -> None:
     first, second = Tail(0, cursor(0)), Tail(0, cursor(0))
     budget = TailBudget(bytes_max=3 * len(frame(1, 100)))
@@ -66,6 +56,18 @@ def test_the_tail_used_least_recently_gives_way_when_all_together_are_too_large(
     assert (first.bytes, second.bytes) == (2 * len(frame(1, 100)), 0)
     assert second.proves(2, cursor(2))
     assert budget.bytes == first.bytes
+
+
+def test_an_empty_tail_is_not_worth_remembering() -> None:
+    empty, budget = tail(floor=7), TailBudget(bytes_max=1 << 20)
+    budget.note(empty)
+    empty.extend([8], [frame(8)])
+    budget.note(empty)
+    empty.clear()
+    budget.note(empty)
+    assert budget.bytes == 0
+    assert empty.after(8) == ()
+    assert empty.proves(8, cursor(8))
 
 
 def test_a_dropped_tail_frees_its_share() -> None:

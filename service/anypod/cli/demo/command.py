@@ -51,6 +51,6 @@ def _print(tally: "Tally") -> None:
     table.add_row("recovery p50", f"{percentile(tally.recoveries_s, 50):.2f} s")
     table.add_row("recovery p95", f"{percentile(tally.recoveries_s, 95):.2f} s")
     console = Console()
-    console.print("One client, and the replica that served it killed under it:")
     console.print(table)
+    console.print("Sent: acknowledged to the publisher. Recovery: from the kill until the reader had everything, on another replica.")
     console.print("Nothing was lost." if tally.is_clean else "[bold red]Something was lost, doubled or reordered: please report this.[/]")

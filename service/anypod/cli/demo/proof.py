@@ -41,8 +41,9 @@ async def run(kills: int, redis_url: str | None) -> Tally | None:
 
     async def prove(cluster: Cluster) -> None:
         nonlocal is_done
-        console.print("Starting a cluster of its own …")
+        console.print(f"Starting {'Redis, ' if redis_url is None else ''}replicas and a balancer for this demonstration …")
         async with cluster.running():
+            console.print("One client publishes a conversation, another reads it, and the reader's replica is killed:")
             await Proof(cluster, clock, tally).course(kills, console)
         is_done = True
 
@@ -65,14 +66,15 @@ class Proof:
     async def course(self, kills: int, console: Console) -> None:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=console, disable=not sys.stderr.isatty()) as progress:
-            bar = progress.add_task("Killing the client's replica", total=kills)
+            bar = progress.add_task("Killing the reader's replica", total=kills)
             async with asyncio.TaskGroup() as tasks:
                 reading = tasks.create_task(self._read())
                 await self._until(lambda: self._live_at_s is not None, "the client attaches")
                 publishing = tasks.create_task(self._publish())
                 for number in range(1, kills + 1):
                     name = await self._kill_one()
-                    console.print(f"{number}. killed {name}: the client was up to date again after {self._tally.recoveries_s[-1]:.2f} s")
+                    took_s = self._tally.recoveries_s[-1]
+                    console.print(f"{number}. killed {name}: the reader was up to date again on {self._replica} after {took_s:.2f} s")
                     progress.advance(bar)
                 self._is_over = True
                 await publishing

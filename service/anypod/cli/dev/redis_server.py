@@ -62,7 +62,9 @@ def server_command(program: Path, port: int, directory: Path) -> Command:
         "port": str(port),
         "dir": str(directory.resolve()),
         "appendonly": "yes",
-        "appendfsync": "everysec",
+        # What was answered survives a SIGKILL. With `everysec` it may not: `flushAppendOnlyFile` (Redis' aof.c) puts the write itself off
+        # for up to 2 s while a sync is under way, and `beforeSleep` (server.c) sends the replies all the same.
+        "appendfsync": "always",
         "save": "",  # the append-only file is enough
         "maxmemory-policy": "noeviction",
         "daemonize": "no",

@@ -6,7 +6,7 @@ Owns the wording. Must not know how anything runs.
 from collections.abc import Iterator
 from pathlib import Path
 
-from anypod.cli.dev.credentials import DEMO_SESSION, DEMO_TENANT, reader_credential
+from anypod.cli.dev.credentials import DEMO_SESSION, DEMO_TENANT, TTL_S, reader_credential
 from anypod.cli.dev.record import RECORD_NAME, Row
 
 CURL_LINE = (
@@ -16,12 +16,13 @@ CURL_LINE = (
 PYTHON_LINES = """\
 {python} - <<'END'
 import asyncio
-from anypod.client import Session
+from anypod.client import Event, Session
 
 async def main():
     async with Session("{url}", "{session}", credential="{credential}") as session:
         async for item in session:
-            print(item)
+            if isinstance(item, Event):
+                print(item.seq, item.kind, item.data)
 
 asyncio.run(main())
 END"""
@@ -33,12 +34,13 @@ def lines(row: Row, data: Path, *, python: str, with_demo: bool) -> Iterator[str
     for replica in row.replicas:
         yield f"  {replica.name}  {replica.url}  admin {replica.admin_url}/metrics  pid {replica.pid}"
     yield f"  redis      {row.redis.url}" + (f"  pid {row.redis.pid}" if row.redis.pid else "  (was there before, and stays)")
-    yield f"The same for programs: {data.parent / RECORD_NAME}"
+    yield f"For programs the same stands in {data.parent / RECORD_NAME}, kept up to date."
     if with_demo:
         yield f"A publisher streams answers, word by word, into the session `{DEMO_SESSION}` of the tenant `{DEMO_TENANT}`."
-    yield "\nWatch it with curl:\n"
+    yield "\nWatch it with curl, from its first event on (with after=tail: from now on):\n"
     yield CURL_LINE.format(url=row.url, session=DEMO_SESSION, credential=credential)
-    yield "\nOr from Python, which resumes by itself on another replica:\n"
+    yield "\nOr from Python, whose client resumes by itself on another replica when its own dies; curl's stream ends then:\n"
     yield PYTHON_LINES.format(python=python, url=row.url, session=DEMO_SESSION, credential=credential)
-    yield f"\nThen kill replicas while you watch, they come back: kill -9 {row.replicas[0].pid}"
+    yield f"\nTheir credential holds {TTL_S // 3_600} hours, on clusters like this one alone. Others: {python} -m anypod token --help"
+    yield f"\nThen kill a replica while you watch; it is started again, with another pid: kill -9 {row.replicas[0].pid}"
     yield f"Ctrl-C ends everything that was started here; the data stays in {data}.\n"

@@ -1,0 +1,32 @@
+"""Who is there, and a device that is there twice."""
+
+import json
+
+from tests.unit.hub.kit import KEY, replicas, until
+
+from anypod.hub.ask import Ask
+
+
+async def test_a_device_that_attaches_again_replaces_itself_on_any_replica() -> None:
+    async with replicas(2) as (_, _, (here, there)):
+        ask = Ask(KEY, device="phone")
+        _, first = await here.attached("ann", ask)
+        _, second = await there.attached("ann", ask)
+        await until(lambda: first.close_code is not None)
+        assert (first.close_code, second.close_code) == (4409, None)
+
+
+async def test_presence_is_told_to_those_who_ask_for_it_and_to_nobody_else() -> None:
+    async with replicas(2) as (_, _, (here, there)):
+        _, watcher = await here.attached("ann", Ask(KEY, features=("presence",)))
+        await until(lambda: len(watcher.of("presence")) == 1)
+        _, silent = await here.attached("cat")
+        other, _ = await there.attached("bob", Ask(KEY, features=("presence",)))
+        await until(lambda: len(watcher.of("presence")) == 2)
+        assert watcher.of("presence")[1]["joined"][0]["author"] == "bob"
+        other.receive(json.dumps({"type": "presence", "data": {"is": "typing"}}).encode())
+        await until(lambda: len(watcher.of("presence")) == 3)
+        other.gone()
+        await until(lambda: len(watcher.of("presence")) == 4)
+        assert watcher.of("presence")[3]["left"][0]["author"] == "bob"
+        assert silent.of("presence") == []

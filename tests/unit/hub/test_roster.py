@@ -1,0 +1,54 @@
+import gc
+import weakref
+
+from tests.unit.hub.kit import RememberingPort, TestReplica, replicas, who
+
+from anypod.hub.roster import Roster
+from anypod.hub.subscriber import Subscriber
+
+
+def someone(replica: TestReplica, name: str) -> Subscriber:
+    return Subscriber(RememberingPort(replica), who(name), name, 0.0)
+
+
+async def test_each_has_one_turn_in_a_round_and_the_first_a_whole_round_after_it_came() -> None:
+    async with replicas() as (_, _, (here,)):
+        roster = Roster(slots=4)
+        roster.turn()
+        ann = someone(here, "ann")
+        roster.add(ann)
+        assert [ann in roster.turn() for _ in range(8)] == [False, False, False, True] * 2
+
+
+async def test_who_comes_over_time_is_spread_over_the_round() -> None:
+    async with replicas() as (_, _, (here,)):
+        roster = Roster(slots=4)
+        for number in range(8):
+            roster.add(someone(here, f"s{number}"))
+            roster.turn()
+        assert [len(roster.turn()) for _ in range(4)] == [2, 2, 2, 2]
+        assert len(roster) == len(list(roster)) == 8
+
+
+async def test_who_has_left_is_held_by_nothing_not_even_until_its_next_turn() -> None:
+    async with replicas() as (_, _, (here,)):
+        peer, port = await here.attached()
+        here.wheel.tick()
+        held = weakref.ref(port)
+        assert len(here.attachments.everybody) == 1
+        peer.gone()
+        assert not here.attachments.everybody
+        del peer, port
+        gc.collect()
+        assert held() is None
+
+
+async def test_leaving_twice_is_the_same_as_once() -> None:
+    async with replicas() as (_, _, (here,)):
+        roster, ann, bob = Roster(slots=2), someone(here, "ann"), someone(here, "bob")
+        roster.add(ann)
+        roster.add(bob)
+        roster.discard(ann)
+        roster.discard(ann)
+        assert list(roster) == [bob]
+        assert ann not in roster

@@ -1,0 +1,61 @@
+"""What time brings about: heartbeats, and the end of whoever is silent, stalled, late or not needed."""
+
+from tests.unit.hub.kit import KEY, publish, replicas, until
+
+
+async def test_a_reader_that_stays_full_is_told_to_resume_and_then_aborted() -> None:
+    async with replicas() as (_, clock, (here,)):
+        peer, _ = await here.attached()
+        _, full = await here.attached("bob", fills_after=2)
+        peer.receive(publish("a"))
+        await until(lambda: bool(here.hub.stalled))
+        clock.move(19)
+        here.wheel.tick()
+        assert full.subscriber in here.hub.stalled
+        clock.move(2)
+        here.wheel.tick()
+        assert full.close_code == 4410
+        clock.move(3)
+        here.wheel.tick()
+        assert full.is_aborted
+
+
+async def test_heartbeats_reach_everybody_once_an_interval_and_silence_ends_a_connection() -> None:
+    async with replicas() as (_, clock, (here,)):
+        _, port = await here.attached()
+        for _ in range(250):
+            clock.move(0.1)
+            here.wheel.tick()
+        assert len(port.of("heartbeat")) == 1
+        for _ in range(600):
+            clock.move(0.1)
+            here.wheel.tick()
+        assert port.close_code == 4408
+
+
+async def test_who_never_sends_session_init_is_sent_away() -> None:
+    async with replicas() as (_, clock, (here,)):
+        _, port = here.peer()
+        clock.move(9)
+        here.wheel.tick()
+        assert here.attachments.opening
+        clock.move(2)
+        here.wheel.tick()
+        assert port.refused is not None
+        assert port.refused.row.close == 4400
+        assert not here.attachments.opening
+
+
+async def test_a_session_that_nobody_needs_is_unloaded_after_a_while() -> None:
+    async with replicas(linger_s=30.0) as (_, clock, (here,)):
+        peer, _ = await here.attached()
+        peer.gone()
+        for _ in range(250):
+            clock.move(0.1)
+            here.wheel.tick()
+        assert KEY in here.hub.sessions
+        for _ in range(350):
+            clock.move(0.1)
+            here.wheel.tick()
+        assert KEY not in here.hub.sessions
+        assert here.hub.tails.bytes == 0
