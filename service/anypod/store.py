@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
+from msgspec import Struct
+
 from anypod.core.cursor import Facts
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft, Receipt
@@ -95,7 +97,7 @@ class Patch(NamedTuple):
     metadata: bytes | None = None
 
 
-class Append(NamedTuple):
+class Append(Struct, eq=False):
     """Drafts to append in this order, all or none.
 
     `owner`: the session must be theirs, else `no_such_session`. `expect`: the head's cursor, else `stale`.
@@ -104,6 +106,9 @@ class Append(NamedTuple):
     all are, `expect` is not looked at.
     Not `is_atomic`: each draft is judged by itself, and in place of its receipt there may be its error; their ids differ, and
     there is neither `expect` nor `patch`.
+
+    There is one of these for every event, so it is all that a store needs to remember of it: from `done` on the fields are the
+    store's. `since`: clock seconds; `size`: bytes; `nonce`: tells a repeated patch from another one.
     """
 
     key: SessionKey
@@ -112,6 +117,18 @@ class Append(NamedTuple):
     expect: str | None = None
     patch: Patch | None = None
     is_atomic: bool = True
+    done: "Done" = lambda request, result: None
+    since: float = 0.0
+    size: int = 0
+    is_over: bool = False
+    nonce: int = 0
+
+    def begin(self, done: "Done", now: float) -> None:
+        """For the store, which takes it."""
+        self.done = done
+        self.since = now
+        drafts = self.drafts
+        self.size = drafts[0].size if len(drafts) == 1 else sum([item.size for item in drafts])
 
 
 class Head(NamedTuple):
@@ -136,7 +153,7 @@ class Listing(NamedTuple):
 
 
 Results = Sequence[Receipt | AnypodError]
-Done = Callable[[Results | AnypodError], None]
+Done = Callable[[Append, Results | AnypodError], None]
 
 
 class Sink(Protocol):
@@ -218,6 +235,10 @@ class Store(Protocol):
         """All entries that still hold."""
 
     async def leave(self, key: SessionKey, member: str) -> None: ...
+
+    # Notes: small texts beside all sessions, for a moment.
+    async def swap_note(self, name: str, note: bytes | None, *, ttl_ms: int) -> bytes | None:
+        """What stood under this name, in whose place `note` now stands for so long, None: nothing. Of several at once one gets it."""
 
 
 def reraise(result: Results | AnypodError) -> Sequence[Receipt]:

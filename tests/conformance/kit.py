@@ -65,7 +65,7 @@ async def create(
 def send(store: Store, key: SessionKey, *drafts: Draft, **request: Any) -> asyncio.Future[Any]:
     """Queue an append; the outcome comes as it is: receipts, or the error."""
     outcome: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-    store.append(Append(key, drafts, **request), outcome.set_result)
+    store.append(Append(key, drafts, **request), lambda _, result: outcome.set_result(result))
     assert not outcome.done(), "done was called before append returned"
     return outcome
 

@@ -24,17 +24,22 @@ def slot(name: bytes) -> int:
     return crc_hqx(name[name.index(b"{") + 1 : name.index(b"}")], 0) % SLOTS
 
 
+def all_names(keyspace: Keyspace, key: SessionKey) -> list[bytes]:
+    names = keyspace.session(key)
+    return [names.meta, names.log, names.deltas, names.live, names.presence, names.channel]
+
+
 @given(st.lists(keys, unique=True, max_size=30), st.lists(st.tuples(tenants, subjects), unique=True, max_size=10))
 def test_two_sessions_never_share_a_key_nor_does_an_index(sessions: list[SessionKey], owners: list[tuple[TenantId, Subject]]) -> None:
     keyspace = Keyspace("anypod")
-    made = [name for key in sessions for name in keyspace.session(key)[:6]]
+    made = [name for key in sessions for name in all_names(keyspace, key)]
     made += [name for owner in owners for name in keyspace.index(*owner)]
     assert len(set(made)) == len(made)
 
 
 @given(keys)
 def test_everything_of_a_session_is_in_one_slot(key: SessionKey) -> None:
-    assert len({slot(name) for name in Keyspace("anypod").session(key)[:6]}) == 1
+    assert len({slot(name) for name in all_names(Keyspace("anypod"), key)}) == 1
 
 
 @given(tenants, subjects)
@@ -63,4 +68,10 @@ def test_names_are_kept_for_so_many_sessions_and_made_anew_for_others() -> None:
     for number in range(NAMES_MAX):
         keyspace.session(SessionKey(TenantId("acme"), SessionId(f"s{number}")))
     assert keyspace.session(first) is not made
-    assert keyspace.session(first) == made
+    assert all_names(keyspace, first) == [made.meta, made.log, made.deltas, made.live, made.presence, made.channel]
+
+
+@given(keys)
+def test_the_one_name_that_is_asked_for_often_is_the_sessions_own(key: SessionKey) -> None:
+    keyspace = Keyspace("anypod")
+    assert keyspace.meta(key) == keyspace.session(key).meta

@@ -1,22 +1,18 @@
 """At start the server is looked at, and refused in one line that says what to do."""
 
-import datetime
-import ipaddress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from tests.conformance.kit import Ear, append, create, event
 from tests.servers import free_port, running
 
 from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
 from anypod.redis_store import RedisOptions, RedisStore
+from anypod.redis_store.address import Deployment, Endpoint
 from anypod.redis_store.connect import check_server
+from anypod.redis_store.dial import check_primary, dial
 
 KINDS = ["valkey", "redis"]
 
@@ -50,7 +46,20 @@ async def test_an_address_where_nobody_listens_is_refused() -> None:
     assert "start it, or correct the Redis URL" in line
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1", "redis://", "redis://h:port", "redis://h/db", "nonsense"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1",
+        "redis://",
+        "redis://h:port",
+        "redis://h/db",
+        "redis://a,b",
+        "redis+ring://h",
+        "redis+sentinel://h",
+        "redis+cluster://h/1",
+        "nonsense",
+    ],
+)
 async def test_an_address_that_is_none_is_refused(url: str) -> None:
     assert "must look like redis://" in await refusal(url)
 
@@ -79,9 +88,21 @@ async def test_a_replica_is_refused_because_it_cannot_be_written(kind: Any, tmp_
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_node_of_a_cluster_is_refused(kind: Any, tmp_path: Path) -> None:
+async def test_a_connection_asks_the_server_itself_whether_it_is_the_primary(kind: Any, tmp_path: Path) -> None:
+    with running(kind, tmp_path) as server:
+        options = RedisOptions(server.url)
+        connection = await dial(Deployment.parse(options).address(Endpoint(server.host, server.port)), options, lambda: None)
+        await check_primary(connection)
+        server.command("REPLICAOF", "127.0.0.1", 1)
+        with pytest.raises(AnypodError, match="is a replica"):
+            await check_primary(connection)
+        connection.abort()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_node_of_a_cluster_is_refused_as_a_single_server(kind: Any, tmp_path: Path) -> None:
     with running(kind, tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server:
-        assert "name a single server" in await refusal(server.url)
+        assert "begin the Redis URL with redis+cluster://" in await refusal(server.url)
 
 
 @pytest.mark.parametrize(
@@ -125,36 +146,3 @@ async def test_two_prefixes_on_one_server_know_nothing_of_each_other(kind: Any, 
         assert await two.heads([key]) == [None]
         await one.close()
         await two.close()
-
-
-async def test_tls_works_with_an_authority_of_ones_own_and_not_with_a_stranger(tmp_path: Path) -> None:
-    certificate, private_key = certificate_for_localhost(tmp_path)
-    port = free_port()
-    options = ("--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-key-file", str(private_key), "--tls-auth-clients", "no")
-    with running("redis", tmp_path / "data", *options):
-        await works(f"rediss://127.0.0.1:{port}", tls_ca_file=str(certificate))
-        assert "cannot be used" in await refusal(f"rediss://127.0.0.1:{port}"), "an unknown authority is not trusted"
-
-
-def certificate_for_localhost(folder: Path) -> tuple[Path, Path]:
-    """Paths of a certificate that signs itself, and of its key."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem, key_pem = folder / "server.crt", folder / "server.key"
-    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    no_password = serialization.NoEncryption()
-    key_pem.write_bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, no_password))
-    return pem, key_pem

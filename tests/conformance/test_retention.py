@@ -2,6 +2,7 @@
 
 import time
 
+from msgspec import structs
 from tests.conformance.kit import (
     OWNER,
     append,
@@ -79,7 +80,7 @@ async def test_an_event_that_was_trimmed_is_still_known_by_its_id(store: Store) 
     first = (await append(store, key, event("e1")))[0]
     await append(store, key, event("e2"))
     await store.tidy(key)
-    assert (await append(store, key, event("e1")))[0] == first._replace(is_duplicate=True)
+    assert (await append(store, key, event("e1")))[0] == structs.replace(first, is_duplicate=True)
 
 
 async def test_the_last_64_ids_are_known_however_old_they_are(store: Store) -> None:
@@ -95,7 +96,7 @@ async def test_an_id_is_known_for_the_time_that_the_class_says(store: Store) -> 
     first = (await append(store, key, event("e1")))[0]
     await append(store, key, *(event(f"x{n}") for n in range(500)))
     await store.tidy(key)
-    assert (await append(store, key, event("e1")))[0] == first._replace(is_duplicate=True)
+    assert (await append(store, key, event("e1")))[0] == structs.replace(first, is_duplicate=True)
 
 
 async def test_appends_forget_old_ids_by_themselves(store: Store) -> None:

@@ -83,7 +83,15 @@ def a_deed(rng: random.Random) -> Deed:
 
 
 async def _send(store: Store, request: Append) -> object:
-    return await send(store, request.key, *request.drafts, **{k: v for k, v in request._asdict().items() if k not in ("key", "drafts")})
+    return await send(
+        store,
+        request.key,
+        *request.drafts,
+        owner=request.owner,
+        expect=request.expect,
+        patch=request.patch,
+        is_atomic=request.is_atomic,
+    )
 
 
 async def _together(store: Store, key: SessionKey, drafts: list[Draft]) -> object:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from msgspec import structs
 from tests.simulation.network import GRAIN_S, Bytes
 from tests.simulation.ports import DirectPort
 from tests.simulation.replica import Parts
@@ -83,15 +84,16 @@ class IgnoresBodies(WitnessedServer):
     def append(self, request: Append) -> Results:
         log = self._find(request.key)
         known = log.ids if log else {}
-        drafts = [item._replace(digest=known[item.id].digest) if item.id in known else item for item in request.drafts]
-        return super().append(request._replace(drafts=drafts))
+        drafts = [structs.replace(item, digest=known[item.id].digest) if item.id in known else item for item in request.drafts]
+        request.drafts = drafts
+        return super().append(request)
 
 
 class RetriesBlindly(SmallPages):
     """A library below the idempotency check sends again whatever got no reply."""
 
     def cut(self, *, is_feed_only: bool) -> None:
-        unanswered = [] if is_feed_only else [reply.waiting.request for reply in self._replies]
+        unanswered = [] if is_feed_only else [reply.request for reply in self._replies]
         super().cut(is_feed_only=is_feed_only)
         for request in unanswered:
             if log := self._server._find(request.key):
@@ -105,8 +107,8 @@ class AcceptsAndLoses(SmallPages):
     def append(self, request: Append, done: Done) -> None:
         made_up = [Receipt(item.id, 1, "made-1abcdef-1-1000000000", False) for item in request.drafts]
 
-        def answer(result: Results | AnypodError) -> None:
-            done(made_up if isinstance(result, AnypodError) and result.code == "unavailable" else result)
+        def answer(request: Append, result: Results | AnypodError) -> None:
+            done(request, made_up if isinstance(result, AnypodError) and result.code == "unavailable" else result)
 
         super().append(request, answer)
 
@@ -123,8 +125,9 @@ class NoFence(WitnessedServer):
 
     def append(self, request: Append) -> Results:
         log = self._find(request.key)
-        drafts = [item._replace(fence=log.fences.get(item.turn)) if log and item.turn else item for item in request.drafts]
-        return super().append(request._replace(drafts=drafts))
+        drafts = [structs.replace(item, fence=log.fences.get(item.turn)) if log and item.turn else item for item in request.drafts]
+        request.drafts = drafts
+        return super().append(request)
 
 
 class FoldsOpenParts(WitnessedServer):

@@ -22,14 +22,15 @@ from anypod.core.identity import SessionKey
 from anypod.hub.ask import Ask
 from anypod.hub.attachments import Attachments
 from anypod.hub.catch_up import CatchUp
+from anypod.hub.desk import Desk
 from anypod.hub.hub import Hub
 from anypod.hub.options import HubOptions
-from anypod.hub.peer import Desk, Peer
+from anypod.hub.peer import Peer
 from anypod.hub.presence import Presence
-from anypod.hub.publisher import Publisher
-from anypod.hub.requests import draft_of
+from anypod.hub.publisher import Publication, Publisher
+from anypod.hub.requests import Pen
 from anypod.hub.wheel import TICK_S, Wheel
-from anypod.store import Append, Store
+from anypod.store import Store
 from anypod.telemetry import Metrics
 from anypod.transport.queued import QueuedPort
 
@@ -145,9 +146,8 @@ class Replica:
 
     async def post(self, key: SessionKey, principal: Principal, frame: Publish, payload: bytes | None = None) -> Receipt:
         """A publish by HTTP. Raises AnypodError."""
-        wall_ms, bytes_max = self.clock.wall_ms(), self.options.limits.data_bytes
-        made = draft_of(principal, frame, payload, ts_ms=wall_ms, bytes_max=bytes_max)
-        receipts: Sequence[Receipt] = await self._desk.publisher.append(Append(key, (made,), principal.owner_required))
+        made = Pen(principal, self.options.limits.data_bytes).draft(frame, payload, self.clock.wall_ms())
+        receipts: Sequence[Receipt] = await self._desk.publisher.append(Publication(key, (made,), principal.owner_required))
         return receipts[0]
 
     def _ports(self, line: Line) -> tuple[DirectPort | QueuedPort, Writer | None]:
@@ -164,6 +164,7 @@ class Replica:
         match item:
             case Bytes(payload):
                 assert attached.peer is not None
+                attached.peer.heard()
                 attached.peer.take(payload, is_binary=payload[:1] == b"\0")
             case End():
                 self._forget(attached)

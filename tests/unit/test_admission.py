@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anypod.core.admission import Bucket, Buckets
+from anypod.core.admission import Bucket, Buckets, Rate
 
 
 def test_a_full_bucket_gives_its_burst_at_once_and_then_says_how_long_to_wait() -> None:
@@ -58,6 +58,15 @@ def test_over_any_time_no_more_than_burst_and_rate_allow_is_given(rate: int, bur
         now += pause_s
         given_out += bucket.take(now) == 0
     assert given_out <= burst + rate * (now - 50.0) + 0.01
+
+
+def test_a_bucket_is_one_number_that_its_owner_keeps() -> None:
+    rate, full_at, waits = Rate(rate_per_s=10, burst=3), 0.0, []
+    for _ in range(4):
+        wait_s, full_at = rate.take(full_at, 100.0)
+        waits.append(wait_s)
+    assert waits == [0, 0, 0, pytest.approx(0.1)]
+    assert full_at == pytest.approx(100.3), "the refusal took nothing"
 
 
 def test_each_key_has_a_bucket_of_its_own() -> None:

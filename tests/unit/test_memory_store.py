@@ -81,7 +81,7 @@ async def create(store: MemoryStore, key: SessionKey = KEY, session_class: Sessi
 
 def send(store: MemoryStore, *drafts: Draft) -> "asyncio.Future[Sequence[Receipt | AnypodError] | AnypodError]":
     outcome: asyncio.Future[Sequence[Receipt | AnypodError] | AnypodError] = asyncio.get_running_loop().create_future()
-    store.append(Append(KEY, drafts), outcome.set_result)
+    store.append(Append(KEY, drafts), lambda _, result: outcome.set_result(result))
     return outcome
 
 

@@ -26,9 +26,9 @@ from anypod.clock import SystemClock
 from anypod.core.frames import Limits
 from anypod.core.identity import Subject, TenantId
 from anypod.hub.attachments import Attachments
+from anypod.hub.desk import Desk
 from anypod.hub.hub import Hub
 from anypod.hub.options import HubOptions
-from anypod.hub.peer import Desk
 from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publisher
 from anypod.memory_store import MemoryServer, MemoryStore
@@ -58,6 +58,9 @@ class EchoPeer:
         self.subscriber = desk.attachments.subscriber(wire, NOBODY)
         self._wire = wire
         self._attachments = desk.attachments
+
+    def heard(self) -> None:
+        """What follows is a message, or a part of one."""
 
     def take(self, payload: bytes, *, is_binary: bool = False) -> None:
         self._wire._write(header_of(Opcode.BINARY if is_binary else Opcode.TEXT, len(payload)) + payload)

@@ -11,7 +11,7 @@ from websockets.exceptions import WebSocketException
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from anypod.transport.head import PATH_START, HeadError, parse_head, subprotocols, upgrade_response
+from anypod.transport.head import PATH_START, HeadError, parse_head, upgrade_response
 
 KEY = b64encode(bytes(range(16))).decode()
 USUAL = {
@@ -80,7 +80,7 @@ def test_an_upgrade_is_answered_with_the_key_that_the_library_computes() -> None
 def test_our_subprotocol_is_chosen_and_a_credential_is_never_echoed() -> None:
     parsed = parse_head(head_of())
     assert parsed is not None
-    assert subprotocols(parsed) == ["anypod.v1", "bearer.abc"]
+    assert parsed.subprotocols == ["anypod.v1", "bearer.abc"]
     response = upgrade_response(parsed)
     assert b"Sec-WebSocket-Protocol: anypod.v1\r\n" in response
     assert b"bearer" not in response
@@ -90,17 +90,17 @@ def test_our_subprotocol_is_chosen_and_a_credential_is_never_echoed() -> None:
 
 
 def test_address_query_and_headers_of_a_head_are_read() -> None:
-    parsed = parse_head(head_of(target="/v1/sessions/a%3Ab/ws?after=x-1&resume=true&fold=", X_Seen="1"))
+    parsed = parse_head(head_of(target="/v1/sessions/a%3Ab/ws?after=x-1&resume=true&fold=", last_EVENT_id="x-2"))
     assert parsed is not None
     assert (parsed.session_id, parsed.rest) == ("a:b", "ws")
     assert parsed.query == {"after": "x-1", "resume": "true", "fold": ""}
-    assert parsed.headers["x-seen"] == "1"
+    assert parsed.headers["last-event-id"] == "x-2"
 
 
 def test_a_list_that_stands_on_two_lines_is_one_list() -> None:
     parsed = parse_head(head_of() + b"\r\nsec-websocket-protocol: more\r\nConnection: x")
     assert parsed is not None
-    assert subprotocols(parsed) == ["anypod.v1", "bearer.abc", "more"]
+    assert parsed.subprotocols == ["anypod.v1", "bearer.abc", "more"]
     assert our_answer(head_of() + b"\r\nConnection: x") == our_answer(head_of())
 
 

@@ -10,21 +10,23 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
 
-from anypod.api import events, problems, sessions
+from anypod.api import events, problems, sessions, tickets
 from anypod.api.context import Context
-from anypod.hub.peer import Desk
+from anypod.auth import Tickets
+from anypod.hub.desk import Desk
 from anypod.telemetry import Metrics
 from anypod.transport.access import Door
 from anypod.transport.websocket import WebSocketRoute
 
 
-def create_app(desk: Desk, door: Door, rng: Random, streams: events.StreamOptions, version: str) -> FastAPI:
+def create_app(desk: Desk, door: Door, rng: Random, *, streams: events.StreamOptions, issuer: Tickets, version: str) -> FastAPI:
     """What clients reach."""
     app = FastAPI(title="anypod", version=version, description="Sessions that reconnect to any pod.", docs_url=None, redoc_url=None)
     context = Context(desk, door, rng)
     problems.install(app, desk.hub.metrics)
     app.include_router(sessions.router(context))
     app.include_router(events.router(context, streams))
+    app.include_router(tickets.router(context, issuer))
     websocket = WebSocketRoute(desk, door, outbox_bytes_max=streams.outbox_bytes_max)
     app.router.routes.append(StarletteWebSocketRoute("/v1/sessions/{session_id}/ws", websocket.__call__))
     return app

@@ -11,7 +11,7 @@ from anypod.auth import Principal, Right
 from anypod.core.admission import Buckets
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey
-from anypod.hub.peer import Desk
+from anypod.hub.desk import Desk
 from anypod.store import Missing, Page
 from anypod.transport.access import Door
 from anypod.transport.query import session_key
@@ -27,9 +27,9 @@ class Context:
         per_s = desk.hub.options.limits.publish_per_s
         self._permits = Buckets(per_s, 2 * per_s, keys_max=SUBJECTS_MAX)
 
-    async def principal(self, request: Request, right: Right) -> Principal:
-        """Raises AnypodError `not_authenticated`, `not_allowed`."""
-        principal = await self._door.principal(request.headers)
+    async def principal(self, request: Request, right: Right, *, attaches: bool = False) -> Principal:
+        """Whoever `attaches` may show a ticket. Raises AnypodError `not_authenticated`, `not_allowed`."""
+        principal = await (self._door.principal(request.headers) if attaches else self._door.caller(request.headers))
         if not principal.may(right):
             raise AnypodError("not_allowed", f"the credential lacks the right {right}")
         return principal

@@ -24,9 +24,10 @@ from anypod.hub.ask import Ask, lost_with
 from anypod.hub.attachments import HISTORY_MAX
 from anypod.hub.catch_up import end_of
 from anypod.hub.drain import RECONNECT_MS_MAX
-from anypod.hub.requests import draft_of, history_frame
+from anypod.hub.publisher import Publication
+from anypod.hub.requests import Pen, history_frame
 from anypod.hub.session import common_cursor
-from anypod.store import Append, Missing, Page, Snapshot
+from anypod.store import Missing, Page, Snapshot
 from anypod.transport import sse
 from anypod.transport.longpoll import WAIT_S_MAX, wait_for_events
 
@@ -98,16 +99,17 @@ class EventRoutes:
         bodies = decode_events(await read_body(request, LIST_BYTES_MAX + context.desk.hub.options.limits.data_bytes))
         context.take_permit(principal, len(bodies))
         drafts = _drafts(context, principal, key, bodies, request.headers.get("idempotency-key"))
-        receipts = await context.desk.publisher.append(Append(key, drafts, principal.owner_required, expected(request)))
+        receipts = await context.desk.publisher.append(Publication(key, drafts, principal.owner_required, expected(request)))
         results = [Result(receipt.id, receipt.seq, receipt.cursor, receipt.is_duplicate) for receipt in receipts]
         return Response(msgspec.json.encode(Results(results)), 201, media_type="application/json")
 
     async def read(self, request: Request, session_id: str, query: Annotated[PageQuery, Query()]) -> Response:
         """A page after a cursor; with `wait`, as soon as there is something; with `Accept: text/event-stream`, a stream."""
         context = self._context
-        principal = await context.principal(request, "read")
+        is_stream = "text/event-stream" in request.headers.get("accept", "")
+        principal = await context.principal(request, "read", attaches=is_stream)
         key = context.key(principal, session_id)
-        if "text/event-stream" in request.headers.get("accept", ""):
+        if is_stream:
             return await _stream(context, self._streams, principal, _stream_ask(request, key, query))
         if query.wait is not None:
             await _create_missing(context, principal, Ask(key, after=query.after))
@@ -153,11 +155,12 @@ def _drafts(
     if not is_name(stem) or (len(bodies) > 1 and len(stem) > STEM_CHARS_MAX):
         raise AnypodError("malformed", f"Idempotency-Key must be 1 to 64 of A-Z a-z 0-9 _ . : -, of a list at most {STEM_CHARS_MAX}")
     made: list[Draft] = []
+    pen = Pen(principal, hub.options.limits.data_bytes)
     for index, body in enumerate(bodies):
         event_id = body.id or (stem if len(bodies) == 1 else f"{stem}.{index}")
         payload = _payload(body)
         frame = body.as_frame(event_id)
-        made.append(draft_of(principal, frame, payload, ts_ms=hub.clock.wall_ms(), bytes_max=hub.options.limits.data_bytes))
+        made.append(pen.draft(frame, payload, hub.clock.wall_ms()))
     if sum(draft.size for draft in made) > LIST_BYTES_MAX and len(made) > 1:
         raise AnypodError("too_large", f"a list is at most {LIST_BYTES_MAX} bytes and {LIST_MAX} events")
     return made

@@ -10,56 +10,68 @@ from typing import Final
 _ROUNDING_S: Final = 1e-6  # who waits exactly as long as told is not refused over the last bits of a float
 
 
-class Bucket:
-    """Holds up to `burst` permits and gains `rate_per_s` a second. It is kept as the one moment at which it will be full."""
+class Rate:
+    """What buckets of one kind have in common: each holds up to `burst` permits and gains `rate_per_s` a second.
 
-    __slots__ = ("_burst", "_full_at_s", "_rate_per_s")
+    A bucket is kept as one number, the moment at which it will be full; 0.0 is a full one. Who has thousands keeps them so.
+    """
+
+    __slots__ = ("_burst", "_per_s")
 
     def __init__(self, rate_per_s: float, burst: float) -> None:
         assert rate_per_s > 0
         assert burst > 0
-        self._rate_per_s = rate_per_s
+        self._per_s = rate_per_s
         self._burst = burst
-        self._full_at_s = 0.0
 
-    def take(self, now: float, n: float = 1) -> float:
-        """Take `n` permits and return 0, or take none and return the seconds until they are there.
+    def take(self, full_at: float, now: float, n: float = 1) -> tuple[float, float]:
+        """Take `n` permits: 0 and when the bucket will be full then. Or none: the seconds until they are there, and `full_at` as it was.
 
         More than `burst` at once are given from a full bucket, which then owes them: a large frame is delayed, not stuck.
         """
-        missing_s = max(self._full_at_s - now, 0.0)
-        wait_s = missing_s + (min(n, self._burst) - self._burst) / self._rate_per_s
+        missing_s = full_at - now if full_at > now else 0.0
+        wait_s = missing_s + ((min(self._burst, n)) - self._burst) / self._per_s
         if wait_s > _ROUNDING_S:
-            return wait_s
-        self._full_at_s = now + missing_s + n / self._rate_per_s
-        return 0.0
+            return wait_s, full_at
+        return 0.0, now + missing_s + n / self._per_s
+
+
+class Bucket:
+    """One bucket by itself."""
+
+    __slots__ = ("_full_at", "_rate")
+
+    def __init__(self, rate_per_s: float, burst: float) -> None:
+        self._rate = Rate(rate_per_s, burst)
+        self._full_at = 0.0
+
+    def take(self, now: float, n: float = 1) -> float:
+        """Take `n` permits and return 0, or take none and return the seconds until they are there."""
+        wait_s, self._full_at = self._rate.take(self._full_at, now, n)
+        return wait_s
 
     def is_full(self, now: float) -> bool:
-        return self._full_at_s <= now
+        return self._full_at <= now
 
 
 class Buckets:
     """One bucket a key, for at most `keys_max` keys: beyond that the one unused for longest is forgotten, and so full again."""
 
-    __slots__ = ("_buckets", "_burst", "_keys_max", "_rate_per_s")
+    __slots__ = ("_full_at", "_keys_max", "_rate")
 
     def __init__(self, rate_per_s: float, burst: float, *, keys_max: int) -> None:
         assert keys_max > 0
-        self._rate_per_s = rate_per_s
-        self._burst = burst
+        self._rate = Rate(rate_per_s, burst)
         self._keys_max = keys_max
-        self._buckets: OrderedDict[object, Bucket] = OrderedDict()
+        self._full_at: OrderedDict[object, float] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._buckets)
+        return len(self._full_at)
 
     def take(self, key: object, now: float, n: float = 1) -> float:
         """As `Bucket.take`, from the bucket of `key`."""
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            bucket = self._buckets[key] = Bucket(self._rate_per_s, self._burst)
-            if len(self._buckets) > self._keys_max:
-                self._buckets.popitem(last=False)
-        else:
-            self._buckets.move_to_end(key)
-        return bucket.take(now, n)
+        wait_s, self._full_at[key] = self._rate.take(self._full_at.get(key, 0.0), now, n)
+        self._full_at.move_to_end(key)
+        if len(self._full_at) > self._keys_max:
+            self._full_at.popitem(last=False)
+        return wait_s

@@ -10,7 +10,7 @@ incarnation's replication id. *seq* counts events. *tag* is the random number of
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
 START: Final = "start"
@@ -77,14 +77,10 @@ class Facts:
     folded: int
     terms: tuple[Term, ...]
     tag_at: int | None = None
-    _firsts: tuple[int, ...] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        assert self.terms
-        object.__setattr__(self, "_firsts", tuple(term.first_seq for term in self.terms))
 
     def term_of(self, seq: int) -> Term:
-        return self.terms[max(0, bisect_right(self._firsts, seq) - 1)]
+        assert self.terms
+        return self.terms[max(0, bisect_right(self.terms, seq, key=lambda term: term.first_seq) - 1)]
 
 
 @dataclass(frozen=True, slots=True)

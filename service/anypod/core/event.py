@@ -18,6 +18,7 @@ import msgspec
 from anypod.core.errors import AnypodError
 from anypod.core.identity import is_name
 
+DIGEST_BYTES: Final = 8  # two bodies under one id are told apart, not kept from an attacker: it would be his own id
 DELTA_KINDS: Final = frozenset({"token", "reasoning"})
 WORKER_KINDS: Final = frozenset({"token", "reasoning", "tool_request", "turn_queued", "turn_started", "turn_suspended", "turn_resumed"})
 FRAME_START: Final = b'{"type":"event","seq":'
@@ -26,16 +27,18 @@ _SEQ_AT: Final = len(FRAME_START)
 _CURSOR_AFTER: Final = len(_CURSOR_START)
 
 
-class Draft(NamedTuple):
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """One event to append. `body` begins at `"id":` and ends with the closing brace.
 
     `digest` stands for everything that a repeated id must have in common. `part` and `replaces` are names of parts, scoped by `turn`.
+    `is_plain`: nothing but id, kind, author and JSON data, so that there is nothing to check but its id.
     """
 
     id: str
     digest: bytes
     body: bytes
     is_delta: bool = False
+    is_plain: bool = False
     payload: bytes | None = None
     turn: str | None = None
     fence: int | None = None
@@ -44,7 +47,8 @@ class Draft(NamedTuple):
 
     @property
     def size(self) -> int:
-        return len(self.body) + len(self.payload or b"")
+        """Bytes, as the log keeps it."""
+        return len(self.body) if self.payload is None else len(self.body) + len(self.payload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Details:
 NO_DETAILS: Final = Details()
 
 
-class Receipt(NamedTuple):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """The log has the event. `is_duplicate`: it had it before."""
 
     id: str
@@ -75,34 +79,73 @@ def author_json(subject: str) -> bytes:
     return msgspec.json.encode(subject)
 
 
+class Form:
+    """What all events of one kind by one author have in common, checked and encoded once. `author` comes from `author_json`.
+
+    Raises AnypodError `malformed`, as `draft` does.
+    """
+
+    __slots__ = ("_digested", "_is_delta", "_kind", "_middle", "_plain")
+
+    def __init__(self, kind: str, author: bytes) -> None:
+        if not is_name(kind):
+            raise AnypodError("malformed", "kind must be 1 to 64 of A-Z a-z 0-9 _ . : -")
+        self._kind = kind
+        self._is_delta = kind in DELTA_KINDS
+        self._middle = b'","kind":"%b","author":%b,"ts":' % (kind.encode(), author)
+        self._digested = b"%b\n%b\n" % (kind.encode(), author)
+        self._plain = self._digested + b"\n\n"  # no details
+
+    def draft(self, event_id: str, data: bytes, ts_ms: int, details: Details = NO_DETAILS) -> Draft:
+        """Check and encode an event whose `data` is JSON text."""
+        if b"\n" in data or b"\r" in data:
+            data = msgspec.json.format(data, indent=-1)  # a line break between tokens would end a line of an SSE frame
+        if details is NO_DETAILS and not self._is_delta:  # a chat's message: nearly all that clients send
+            if not is_name(event_id):
+                raise _bad_id()
+            body = b'"id":"%b%b%d,"data":%b}' % (event_id.encode(), self._middle, ts_ms, data)
+            return Draft(event_id, blake2b(self._plain + data, digest_size=DIGEST_BYTES).digest(), body, is_plain=True)
+        self._check(event_id, details)
+        optional = _optional(details)
+        body = b'"id":"%b%b%d%b,"data":%b}' % (event_id.encode(), self._middle, ts_ms, optional, data)
+        digest = self._digest(details, optional, data)
+        return Draft(event_id, digest, body, self._is_delta, False, None, details.turn, details.fence, details.part, details.replaces)
+
+    def binary(self, event_id: str, payload: bytes, ts_ms: int, details: Details = NO_DETAILS) -> Draft:
+        """The same for an event whose data is bytes."""
+        self._check(event_id, details)
+        optional = _optional(details)
+        body = b'"id":"%b%b%d%b}' % (event_id.encode(), self._middle, ts_ms, optional)
+        digest = self._digest(details, optional, payload)
+        return Draft(event_id, digest, body, False, False, payload, details.turn, details.fence, details.part, details.replaces)
+
+    def _digest(self, details: Details, optional: bytes, data: bytes) -> bytes:
+        replaces = details.replaces.encode() if details.replaces else b""
+        return blake2b(b"%b%b\n%b\n%b" % (self._digested, optional, replaces, data), digest_size=DIGEST_BYTES).digest()
+
+    def _check(self, event_id: str, details: Details) -> None:
+        if not is_name(event_id):
+            raise _bad_id()
+        _check_details(details)
+        if self._is_delta and details.part is None:
+            raise AnypodError("malformed", f"an event of kind {self._kind} needs a part")
+        if self._is_delta and details.replaces is not None:
+            raise AnypodError("malformed", "a delta cannot replace a part; the event that ends the part does")
+
+
+def _bad_id() -> AnypodError:
+    return AnypodError("malformed", "id must be 1 to 64 of A-Z a-z 0-9 _ . : -")
+
+
 def draft(
     event_id: str, kind: str, data: bytes, *, author: bytes, ts_ms: int, details: Details = NO_DETAILS, is_binary: bool = False
 ) -> Draft:
-    """Check and encode. `data` is JSON text, or the payload when `is_binary`; `author` comes from `author_json`.
+    """One event of a form that is not needed again. `data` is JSON text, or the payload when `is_binary`.
 
     Raises AnypodError `malformed`.
     """
-    if not is_name(event_id):
-        raise AnypodError("malformed", "id must be 1 to 64 of A-Z a-z 0-9 _ . : -")
-    if not is_name(kind):
-        raise AnypodError("malformed", "kind must be 1 to 64 of A-Z a-z 0-9 _ . : -")
-    if details is not NO_DETAILS:
-        _check_details(details)
-    is_delta = kind in DELTA_KINDS
-    if is_delta and details.part is None:
-        raise AnypodError("malformed", f"an event of kind {kind} needs a part")
-    if is_delta and details.replaces is not None:
-        raise AnypodError("malformed", "a delta cannot replace a part; the event that ends the part does")
-
-    if not is_binary and (b"\n" in data or b"\r" in data):
-        data = msgspec.json.format(data, indent=-1)  # a line break between tokens would end a line of an SSE frame
-    body = b'"id":"%b","kind":"%b","author":%b,"ts":%d%b' % (event_id.encode(), kind.encode(), author, ts_ms, _optional(details))
-    replaces = (details.replaces or "").encode()
-    digest = blake2b(b"%b\n%b\n%b\n%b\n%b" % (kind.encode(), author, _optional(details), replaces, data), digest_size=8).digest()
-    if is_binary:
-        return Draft(event_id, digest, body + b"}", False, data, details.turn, details.fence, details.part, details.replaces)
-    body = b'%b,"data":%b}' % (body, data)
-    return Draft(event_id, digest, body, is_delta, None, details.turn, details.fence, details.part, details.replaces)
+    form = Form(kind, author)
+    return form.binary(event_id, data, ts_ms, details) if is_binary else form.draft(event_id, data, ts_ms, details)
 
 
 def _check_details(details: Details) -> None:

@@ -43,7 +43,7 @@ class Merge:
         assert seq >= 0
         self.seq = seq
         self._known = seq  # the log was heard to reach this far, whether or not the frame is still held
-        self._held: dict[int, Frame] = {}  # all of them stand behind a hole: above seq + 1
+        self._held: dict[int, Frame] | None = None  # all of them stand behind a hole, above seq + 1; nearly always there is none
 
     @property
     def is_behind(self) -> bool:
@@ -72,16 +72,17 @@ class Merge:
 
         It covers everything up to `through`; what is missing inside it was folded, which is legal up to `folded`.
         """
+        held, self._held = self._held or {}, None
         for frame in frames:
             if frame.seq > self.seq:
-                self._held[frame.seq] = frame
+                held[frame.seq] = frame
 
-        covered = sorted(seq for seq in self._held if seq <= through)
+        covered = sorted(seq for seq in held if seq <= through)
         if (lost := self._first_lost(covered, through, folded)) is not None:
-            self._held.clear()
             return Lost(lost)
-        ready = [self._held.pop(seq) for seq in covered]
+        ready = [held.pop(seq) for seq in covered]
         self.seq = max(self.seq, through)
+        self._held = held or None
         self._deliver_held(ready)
         return self._step(ready)
 
@@ -102,14 +103,14 @@ class Merge:
             self._deliver_held(ready)
 
     def _deliver_held(self, ready: list[Frame]) -> None:
-        while frame := self._held.pop(self.seq + 1, None):
+        while self._held and (frame := self._held.pop(self.seq + 1, None)):
             ready.append(frame)
             self.seq = frame.seq
 
     def _hold(self, frame: Frame) -> None:
         self._known = max(self._known, frame.seq)
-        if len(self._held) >= HELD_FRAMES_MAX:
-            self._held.clear()
+        if self._held is None or len(self._held) >= HELD_FRAMES_MAX:
+            self._held = {}
         self._held[frame.seq] = frame
 
     def _step(self, ready: list[Frame]) -> Step:

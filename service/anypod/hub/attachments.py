@@ -17,11 +17,12 @@ from anypod.core.event import position
 from anypod.core.identity import SessionKey, is_name
 from anypod.core.notices import DeviceNotice, encode_notice
 from anypod.hub.ask import NO_CONTENTS, NO_EVENTS, Ask, Contents, after_of, folds, lost_with
-from anypod.hub.batch import Batch
+from anypod.hub.batch import Batch, Batches
 from anypod.hub.catch_up import end_of
 from anypod.hub.hub import Hub
 from anypod.hub.opening import Opening, encode_done, opening_frame, reset_frame
 from anypod.hub.presence import Presence
+from anypod.hub.roster import TURNS_PER_S, Roster
 from anypod.hub.session import LocalSession
 from anypod.hub.subscriber import Phase, Port, Subscriber
 from anypod.store import Creation, Missing, Page
@@ -38,15 +39,14 @@ class Attachments:
         self._rng = rng
         self._ids = count()
         self._ids_start = f"{rng.getrandbits(64):016x}"  # of this replica's life: no two replicas make the same id
-        self.everybody: dict[Subscriber, None] = {}
-        self.arrivals: list[Subscriber] = []  # whom the wheel has not met yet
+        self._batches = Batches()
+        self.everybody = Roster(max(1, round(hub.options.heartbeat_ms / 1000 * TURNS_PER_S)))
         self.opening: dict[Subscriber, float] = {}  # since when (clock seconds), oldest first: the wheel ends those who never open
         hub.metrics.watch("connections", lambda: len(self.everybody))
 
     def subscriber(self, port: Port, principal: Principal) -> Subscriber:
         made = Subscriber(port, principal, self.new_id(), self._hub.clock.now())
-        self.everybody[made] = None
-        self.arrivals.append(made)
+        self.everybody.add(made)
         self.opening[made] = made.heard_at
         return made
 
@@ -55,7 +55,7 @@ class Attachments:
 
     def detach(self, subscriber: Subscriber) -> None:
         """The transport is gone."""
-        self.everybody.pop(subscriber, None)
+        self.everybody.discard(subscriber)
         self.opening.pop(subscriber, None)
         self._presence.leave(subscriber)
         self._hub.detach(subscriber)
@@ -152,14 +152,16 @@ class Attachments:
         return True
 
     def _batch_from_tail(self, session: LocalSession, seq: int, cursor: str, ask: Ask) -> Batch:
-        live = session.live_state(self._hub.clock.wall_ms())
-        is_common = ask.ref is None and live == b"{}"  # what changes with time is not remembered
-        if is_common and (kept := session.tail.memo(seq, cursor)) is not None:
+        """Made once for all who resume from the same place, unless it repeats a `ref` or tells what changes with time."""
+        assert session.snapshot is not None
+        is_common = ask.ref is None and session.live_state(self._hub.clock.wall_ms()) == b"{}"
+        made_of = (session.key, cursor, session.cursor, session.snapshot.version, session.facts.folded)
+        if is_common and (kept := self._batches.get(made_of)) is not None:
             return kept
         missed = session.missed(seq)
         opening = self._opening(session, Opening(len(missed), seq, resumed_at=cursor, ref=ask.ref))
         batch = Batch([opening, *missed, encode_done(session)])
-        return session.tail.keep(seq, cursor, batch) if is_common else batch
+        return self._batches.keep(made_of, batch) if is_common else batch
 
     async def _open_created(self, subscriber: Subscriber, ask: Ask, session: LocalSession, lost: Reset | None) -> None:
         """A client that comes back to nothing is told so before it is told of the new session."""
@@ -214,10 +216,9 @@ class Attachments:
 
     async def _first_page(self, ask: Ask, after: After) -> tuple[Page, int]:
         """The first page from where the client asks, and the seq after which it begins."""
-        store = self._hub.store
         seq = after.seq if isinstance(after, Cursor) else 0 if after == "start" else None
         if after == "start" and ask.history is not None:
-            latest = await store.history(ask.key, None, limit=max(1, ask.history))
+            latest = await self._hub.store.history(ask.key, None, limit=max(1, ask.history))
             seq = position(latest.frames[0]).seq - 1 if latest.frames and ask.history else None
         page = await self._hub.catch_up.replays.read(ask.key, seq, fold=folds(ask))
         if isinstance(page, Missing):

@@ -1,11 +1,17 @@
 """Frames that leave together, encoded once for each transport.
 
-Owns the frames of one delivery and their encodings. Must not know what an encoding looks like: the port brings it.
+Owns the frames of one delivery, their encodings, and which deliveries are kept for whoever asks for the same. Must not know what
+an encoding looks like: the port brings it.
 """
 
-from collections.abc import Callable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Final
 
 from anypod.core.frames import Heartbeat, encode
+
+KEPT_MAX: Final = 128  # a storm hundreds wide, with sessions of two or three clients each
+KEPT_BYTES_MAX: Final = 1 << 16  # of one batch: a larger one is soon made again beside the time that its bytes take to leave
 
 Encoding = Callable[[Sequence[bytes]], bytes]
 
@@ -24,6 +30,24 @@ class Batch:
         if made is None:
             made = self._encoded[encode] = encode(self.frames)
         return made
+
+
+class Batches:
+    """The latest batches that may be asked for again. A key names all that a batch was made of, so that nothing here grows old."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Hashable, Batch] = OrderedDict()
+
+    def get(self, key: Hashable) -> Batch | None:
+        return self._kept.get(key)
+
+    def keep(self, key: Hashable, batch: Batch) -> Batch:
+        """The batch itself, kept if it is worth it."""
+        if sum(map(len, batch.frames)) <= KEPT_BYTES_MAX:
+            self._kept[key] = batch
+            if len(self._kept) > KEPT_MAX:
+                self._kept.popitem(last=False)
+        return batch
 
 
 def announced(events: Sequence[bytes], span: int, *, cursor: str, folded: int, wall_ms: int) -> Sequence[bytes]:

@@ -61,10 +61,17 @@ class CatchUp:
             return
         if subscriber.phase is Phase.BEHIND and subscriber.cursor:
             # What was sent before must be judged before it is forgotten: were it of a lost history, a place before it would
-            # prove well, and nobody would tell the client.
+            # prove well, and nobody would tell the client. What follows a cursor of its own is under way already.
+            if not isinstance(after, Cursor):
+                subscriber.wanted = after
             self.go_on(subscriber)
             return
         session.leave(subscriber)
+        self._move(subscriber, session, after)
+        self.go_on(subscriber)
+
+    def _move(self, subscriber: Subscriber, session: LocalSession, after: After) -> None:
+        subscriber.wanted = None
         subscriber.fold = False
         match after:
             case "start":
@@ -77,13 +84,15 @@ class CatchUp:
                 subscriber.stand_at(after.seq, str(after))
             case _:
                 assert_never(after)
-        self.go_on(subscriber)
 
     def _join(self, subscriber: Subscriber) -> bool:
         """Serve the rest from the tail and go live, if the tail proves the subscriber's place."""
         session = subscriber.session
         if session is None or not session.is_ready or not is_reached(session, subscriber):
             return False
+        if subscriber.wanted is not None:
+            self._move(subscriber, session, subscriber.wanted)
+            return self._join(subscriber)
         self._hub.metrics.tail_hits += 1
         missed = self._announced(session, session.missed(subscriber.seq), session.seq - subscriber.seq, session.facts)
         subscriber.stand_at(session.seq, session.cursor)
@@ -135,6 +144,9 @@ class CatchUp:
         verdict = judge_place(cursor, after, page.snapshot.facts)
         if verdict is not None:
             await self.reset(subscriber, verdict, page)
+            return True
+        if subscriber.wanted is not None:
+            self._move(subscriber, session, subscriber.wanted)
             return True
         subscriber.port.deliver(Batch(self._announced(session, page.frames, page.through - after, page.snapshot.facts)))
         self._hub.metrics.events_delivered += len(page.frames)

@@ -10,8 +10,8 @@ from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt, draft
 from anypod.core.identity import SessionKey, Subject
 from anypod.core.patch import patched
-from anypod.hub.publisher import Publisher
-from anypod.store import Append, Missing, Patch, Snapshot, Store
+from anypod.hub.publisher import Publication, Publisher
+from anypod.store import Missing, Patch, Snapshot, Store
 
 ATTEMPTS_MAX: Final = 8  # against others who change the same session at the same time
 STATE_BYTES_MAX: Final = 65_536  # each of state, live and metadata: they travel in every session.restored
@@ -46,7 +46,7 @@ class Editor:
         told = [draft(edit.event_id, "context_update", edit.as_data(), author=edit.author, ts_ms=edit.ts_ms)] if edit.event_id else []
         for _ in range(ATTEMPTS_MAX):
             snapshot = await self.snapshot(edit.key, edit.owner)
-            request = Append(edit.key, told, edit.owner, edit.expect, _patch(edit, snapshot))
+            request = Publication(edit.key, told, edit.owner, edit.expect, _patch(edit, snapshot))
             try:
                 receipts = await self._publisher.append(request)
             except AnypodError as error:

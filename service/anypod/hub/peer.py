@@ -4,53 +4,48 @@ Owns what each client frame brings about and the limits of one connection. Must 
 of frames, and a `Port` to answer by.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Awaitable
 from typing import Final
 
 from msgspec import UNSET
 
 from anypod.auth import Principal
 from anypod.core import frames
-from anypod.core.admission import Bucket
 from anypod.core.cursor import Cursor, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft
 from anypod.core.identity import SessionKey
 from anypod.hub.ask import NO_EVENTS, Ask
-from anypod.hub.attachments import Attachments
-from anypod.hub.editor import Edit, Editor
-from anypod.hub.hub import Hub
-from anypod.hub.presence import Presence
-from anypod.hub.publisher import Publisher
-from anypod.hub.requests import ask_of, draft_of, history_frame, published_frame, signal_notice
+from anypod.hub.desk import Desk
+from anypod.hub.editor import Edit
+from anypod.hub.publisher import Publication
+from anypod.hub.requests import Pen, ask_of, history_frame, published_frame, signal_notice
 from anypod.hub.subscriber import Phase, Port
-from anypod.store import Append, Results
+from anypod.store import Results
 
-FRAMES_PER_PUBLISH: Final = 2  # other frames that a client may send for each publish that it may
 EARLY_FRAMES_MAX: Final = 64  # sent before the attachment is open; more is `too_many_frames`
 GROUP_MAX: Final = 64  # publishes that go to the log in one piece
 ASKS_MAX: Final = 8  # answers that a client may be waiting for at once, beside publishes
 
-Verify = Callable[[str], Awaitable[Principal]]
-
-
-class Desk:
-    """What all peers of a replica share."""
-
-    def __init__(self, hub: Hub, attachments: Attachments, presence: Presence, publisher: Publisher, verify: Verify) -> None:
-        self.hub = hub
-        self.attachments = attachments
-        self.presence = presence
-        self.publisher = publisher
-        self.editor = Editor(hub.store, publisher)
-        self.verify = verify
-        limits = hub.options.limits
-        self.frames_per_s = limits.publish_per_s * (1 + FRAMES_PER_PUBLISH)
-
 
 class Peer:
-    __slots__ = ("_asks", "_bucket", "_desk", "_drafts", "_early", "_is_open", "_publishes", "_seen", "key", "port", "subscriber")
+    """`heard`, then `take` for each frame, then `flush`: what comes together goes to the log together."""
+
+    __slots__ = (
+        "_asks",
+        "_desk",
+        "_drafts",
+        "_early",
+        "_frames_full_at",
+        "_is_open",
+        "_pen",
+        "_publishes_full_at",
+        "_refs",
+        "_seen",
+        "key",
+        "port",
+        "subscriber",
+    )
 
     def __init__(self, desk: Desk, port: Port, principal: Principal, key: SessionKey) -> None:
         self._desk = desk
@@ -58,12 +53,12 @@ class Peer:
         self.key = key
         self.subscriber = desk.attachments.subscriber(port, principal)
         self.subscriber.has_client_beats = True
-        limits = desk.hub.options.limits
-        self._bucket = Bucket(desk.frames_per_s, 2 * desk.frames_per_s)
-        self._publishes = Bucket(limits.publish_per_s, 2 * limits.publish_per_s)
+        self._frames_full_at = self._publishes_full_at = 0.0  # see `Rate`
         self._early: list[tuple[bytes, bool]] | None = None  # None before session.init
-        self._drafts: dict[str, tuple[Draft, str | int | None]] = {}  # by id, which comes once in a piece
+        self._drafts: dict[str, Draft] | None = None  # by id, which comes once in a piece
+        self._refs: list[str | int | None] | None = None  # of these drafts
         self._is_open = False
+        self._pen: Pen | None = None  # made for the first publish: most clients only listen
         self._asks = 0
         self._seen = 0  # where the session stood at the client's last heartbeat
 
@@ -82,15 +77,18 @@ class Peer:
         self._desk.attachments.detach(self.subscriber)
 
     def receive(self, text: bytes, *, is_binary: bool = False) -> None:
-        """One frame of the client."""
+        """One frame of the client that came by itself."""
+        self.heard()
         self.take(text, is_binary=is_binary)
         self.flush()
 
+    def heard(self) -> None:
+        """Something has come; the moment counts for all of it."""
+        self.subscriber.heard_at = self._desk.hub.clock.now()
+
     def take(self, text: bytes, *, is_binary: bool = False) -> None:
-        """One of several frames that came together: publishes wait for `flush`, and go to the log in one piece."""
-        hub = self._desk.hub
-        hub.metrics.frames_in += 1
-        self.subscriber.heard_at = hub.clock.now()
+        """One of several frames that came together."""
+        self._desk.metrics.frames_in += 1
         if self._is_open:
             self._handle(text, is_binary)
         elif self._early is None:
@@ -102,11 +100,14 @@ class Peer:
 
     def admits_control(self) -> bool:
         """May a control frame of the transport be answered? It counts like any other."""
-        self.subscriber.heard_at = now = self._desk.hub.clock.now()
-        if self._bucket.take(now) > 0:
+        is_admitted = self._admits_frame()
+        if not is_admitted:
             self.refuse(AnypodError("too_many_frames"))
-            return False
-        return True
+        return is_admitted
+
+    def _admits_frame(self) -> bool:
+        wait_s, self._frames_full_at = self._desk.frames.take(self._frames_full_at, self.subscriber.heard_at)
+        return wait_s == 0
 
     def _first(self, text: bytes) -> None:
         try:
@@ -140,7 +141,7 @@ class Peer:
         try:
             if type(frame) is frames.Publish:
                 self._publish(frame, payload)
-            elif self._bucket.take(self.subscriber.heard_at) > 0:
+            elif not self._admits_frame():
                 self.refuse(AnypodError("too_many_frames"))
             else:
                 self._other(frame)
@@ -154,36 +155,45 @@ class Peer:
     # Publishing.
 
     def _publish(self, frame: frames.Publish, payload: bytes | None) -> None:
-        hub, subscriber = self._desk.hub, self.subscriber
-        if (wait_s := self._publishes.take(subscriber.heard_at)) > 0:
-            if self._bucket.take(subscriber.heard_at) > 0:  # it does not listen to the refusals either
-                self.refuse(AnypodError("too_many_frames"))
-                return
-            raise AnypodError("rate_limited", retry_after_ms=int(wait_s * 1000) + 1)
-        made = draft_of(subscriber.principal, frame, payload, ts_ms=hub.clock.wall_ms(), bytes_max=hub.options.limits.data_bytes)
+        desk, subscriber = self._desk, self.subscriber
+        wait_s, self._publishes_full_at = desk.publishes.take(self._publishes_full_at, subscriber.heard_at)
+        if wait_s > 0:
+            if self._admits_frame():
+                raise AnypodError("rate_limited", retry_after_ms=int(wait_s * 1000) + 1)
+            self.refuse(AnypodError("too_many_frames"))  # it does not listen to the refusals either
+            return
+        if self._pen is None:
+            self._pen = Pen(subscriber.principal, desk.hub.options.limits.data_bytes)
+        made = self._pen.draft(frame, payload, desk.hub.clock.wall_ms())
         if frame.expect is not None:
             self.flush()
-            request = Append(self.key, (made,), subscriber.principal.owner_required, frame.expect)
-            self._desk.publisher.publish(request, partial(self._published, request, [frame.ref]))
+            desk.publisher.publish(
+                Publication(self.key, (made,), subscriber.principal.owner_required, frame.expect, refs=(frame.ref,)), self._published
+            )
             return
-        if made.id in self._drafts or len(self._drafts) >= GROUP_MAX:
+        if self._drafts is not None and (made.id in self._drafts or len(self._drafts) >= GROUP_MAX):
             self.flush()
-        self._drafts[made.id] = (made, frame.ref)
+        if self._drafts is None or self._refs is None:
+            self._drafts, self._refs = {made.id: made}, [frame.ref]
+        else:
+            self._drafts[made.id] = made
+            self._refs.append(frame.ref)
 
     def flush(self) -> None:
         """Send the publishes that were taken to the log; each is judged by itself."""
-        if not self._drafts:
+        if self._drafts is None or self._refs is None:
             return
-        taken, self._drafts = self._drafts, {}
-        drafts = [made for made, _ in taken.values()]
-        request = Append(self.key, drafts, self.subscriber.principal.owner_required, is_atomic=len(drafts) == 1)
-        self._desk.publisher.publish(request, partial(self._published, request, [ref for _, ref in taken.values()]))
+        drafts, refs = [*self._drafts.values()], self._refs
+        self._drafts = self._refs = None
+        owner = self.subscriber.principal.owner_required
+        publication = Publication(self.key, drafts, owner, is_atomic=len(drafts) == 1, refs=refs)
+        self._desk.publisher.publish(publication, self._published)
 
-    def _published(self, request: Append, refs: Sequence[str | int | None], result: Results | AnypodError) -> None:
+    def _published(self, publication: Publication, result: Results | AnypodError) -> None:
         if self.subscriber.phase is Phase.GONE:
             return
-        results: Results = [result] * len(refs) if isinstance(result, AnypodError) else result
-        for made, ref, one in zip(request.drafts, refs, results, strict=True):
+        results: Results = [result] * len(publication.refs) if isinstance(result, AnypodError) else result
+        for made, ref, one in zip(publication.drafts, publication.refs, results, strict=True):
             if isinstance(one, AnypodError):
                 self._answer_error(one, ref or made.id)
             else:
@@ -286,4 +296,5 @@ class Peer:
         if not principal.is_same_as(self.subscriber.principal):
             raise AnypodError("not_allowed", "a fresh credential must be for the same principal")
         self.subscriber.principal = principal
+        self._pen = None
         self.port.send(frames.encode(frames.AuthOk(ref=frame.ref)))

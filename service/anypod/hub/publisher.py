@@ -5,19 +5,28 @@ checked before, sequence and duplicates by the log. The publisher hears its own 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
 from anypod.core.identity import SessionKey
 from anypod.hub.tasks import Tasks
-from anypod.store import Append, Done, Results, Store, reraise
+from anypod.store import Append, Results, Store, reraise
 from anypod.telemetry import Metrics
 
 CALENDAR_MAX = 50_000  # sessions waiting to be tidied; beyond that the next append to them tidies
 TIDY_MAX = 100  # sessions tidied at once, so that a quiet moment does not become a storm of its own
 TIDY_AFTER_S = 65.0  # when an answer's deltas may be folded: just beyond the classes' default
+
+Answer = Callable[["Publication", Results | AnypodError], None]
+
+
+class Publication(Append, eq=False):
+    """An append whose answer somebody waits for. `refs`: what the client calls each draft, where it does."""
+
+    answer: Answer = lambda publication, result: None
+    refs: Sequence[str | int | None] = ()
 
 
 class Publisher:
@@ -29,35 +38,32 @@ class Publisher:
         self._due: dict[SessionKey, float] = {}
         self.in_flight = 0
 
-    def publish(self, request: Append, done: Done) -> None:
-        """Append; `done` is called once, later, with the receipts or the error."""
-        began = self._clock.now()
+    def publish(self, publication: Publication, answer: Answer) -> None:
+        """Append; `answer` is called once, later, with the receipts or the error."""
+        publication.answer = answer
         self.in_flight += 1
+        self._store.append(publication, self._done)  # type: ignore[arg-type]
 
-        def finished(result: Results | AnypodError) -> None:
-            self.in_flight -= 1
-            if isinstance(result, AnypodError):
-                self._metrics.publishes_refused += 1
-            else:
-                self._metrics.events_appended += len(result)
-                self._metrics.append_seconds.observe(self._clock.now() - began)
-                self._note(request)
-            done(result)
-
-        self._store.append(request, finished)
-
-    async def append(self, request: Append) -> Sequence[Receipt]:
+    async def append(self, publication: Publication) -> Sequence[Receipt]:
         """As `publish`, waited for. Who stops waiting does not stop the append. Raises AnypodError."""
         answered: asyncio.Future[Results | AnypodError] = asyncio.get_running_loop().create_future()
-        self.publish(request, lambda result: None if answered.done() else answered.set_result(result))
+        self.publish(publication, lambda _, result: None if answered.done() else answered.set_result(result))
         return reraise(await answered)
 
-    def _note(self, request: Append) -> None:
-        for draft in request.drafts:
-            if draft.replaces is not None and len(self._due) < CALENDAR_MAX:
-                self._due.setdefault(request.key, self._clock.now() + TIDY_AFTER_S)
-        if request.owner is not None:
-            self._store.touch(request.key, request.owner)
+    def _done(self, publication: Publication, result: Results | AnypodError) -> None:
+        self.in_flight -= 1
+        if isinstance(result, AnypodError):
+            self._metrics.publishes_refused += 1
+        else:
+            now = self._clock.now()
+            self._metrics.events_appended += len(result)
+            self._metrics.append_seconds.observe(now - publication.since)
+            for item in publication.drafts:
+                if item.replaces is not None and len(self._due) < CALENDAR_MAX:
+                    self._due.setdefault(publication.key, now + TIDY_AFTER_S)
+            if publication.owner is not None:
+                self._store.touch(publication.key, publication.owner)
+        publication.answer(publication, result)
 
     def tidy_due(self) -> None:
         """Tidy the sessions whose time has come. To be called about once a second."""

@@ -11,7 +11,7 @@ from anypod.auth import Principal
 from anypod.core import frames
 from anypod.core.cursor import Cursor
 from anypod.core.errors import AnypodError
-from anypod.core.event import NO_DETAILS, Details, Draft, Receipt, as_json, draft, position
+from anypod.core.event import NO_DETAILS, Details, Draft, Form, Receipt, as_json, position
 from anypod.core.identity import SessionKey
 from anypod.core.notices import SignalNotice, encode_notice
 from anypod.hub.ask import Ask
@@ -20,6 +20,7 @@ from anypod.hub.hub import Hub
 SIGNAL_BYTES_MAX: Final = 8_192
 SIGNAL_NAME_CHARS_MAX: Final = 64
 HISTORY_LIMIT_MAX: Final = 200
+FORMS_MAX: Final = 16  # kinds that a pen remembers; clients that use more are rare, and pay for it
 
 
 def ask_of(key: SessionKey, frame: frames.Init) -> Ask:
@@ -39,29 +40,53 @@ def ask_of(key: SessionKey, frame: frames.Init) -> Ask:
     )
 
 
-def draft_of(principal: Principal, frame: frames.Publish, payload: bytes | None, *, ts_ms: int, bytes_max: int) -> Draft:
-    """The event that a publish frame asks for, checked against the credential. Raises AnypodError."""
-    has_turn = frame.turn is not None
-    if not principal.may_publish(frame.kind, has_turn=has_turn) or (frame.attempt is not None and not principal.may("turn")):
-        raise AnypodError("not_allowed", "the credential may not publish an event of this kind")
-    if payload is None and frame.data is UNSET:
-        raise AnypodError("malformed", "data is missing")
-    data = payload if payload is not None else bytes(frame.data)  # type: ignore[arg-type]
-    if len(data) > bytes_max:
-        raise AnypodError("too_large", f"data is at most {bytes_max} bytes")
-    details = NO_DETAILS
-    if has_turn or frame.part is not None or frame.replaces is not None:
-        details = Details(frame.turn, frame.fence, frame.attempt, frame.part, frame.replaces)
-    return draft(frame.id, frame.kind, data, author=principal.author, ts_ms=ts_ms, details=details, is_binary=payload is not None)
+class Pen:
+    """What one credential may write. What the events of a kind have in common is checked and encoded at the first one."""
+
+    __slots__ = ("_bytes_max", "_forms", "_principal")
+
+    def __init__(self, principal: Principal, bytes_max: int) -> None:
+        self._principal = principal
+        self._bytes_max = bytes_max
+        self._forms: dict[tuple[str, bool], Form] = {}
+
+    def draft(self, frame: frames.Publish, payload: bytes | None, ts_ms: int) -> Draft:
+        """The event that a publish frame asks for, checked against the credential. Raises AnypodError."""
+        kind, has_turn = frame.kind, frame.turn is not None
+        form = self._forms.get((kind, has_turn)) or self._form(kind, has_turn)
+        if frame.attempt is not None and not self._principal.may("turn"):
+            raise _not_allowed()
+        if payload is None and frame.data is UNSET:
+            raise AnypodError("malformed", "data is missing")
+        data = payload if payload is not None else bytes(frame.data)  # type: ignore[arg-type]
+        if len(data) > self._bytes_max:
+            raise AnypodError("too_large", f"data is at most {self._bytes_max} bytes")
+        details = NO_DETAILS
+        if has_turn or frame.part is not None or frame.replaces is not None:
+            details = Details(frame.turn, frame.fence, frame.attempt, frame.part, frame.replaces)
+        return form.draft(frame.id, data, ts_ms, details) if payload is None else form.binary(frame.id, data, ts_ms, details)
+
+    def _form(self, kind: str, has_turn: bool) -> Form:
+        if not self._principal.may_publish(kind, has_turn=has_turn):
+            raise _not_allowed()
+        if len(self._forms) >= FORMS_MAX:
+            self._forms.clear()
+        form = self._forms[kind, has_turn] = Form(kind, self._principal.author)
+        return form
+
+
+def _not_allowed() -> AnypodError:
+    return AnypodError("not_allowed", "the credential may not publish an event of this kind")
 
 
 def published_frame(receipt: Receipt, ref: str | int | None = None) -> bytes:
-    event_id, seq, cursor, is_duplicate = receipt
     if ref is not None:
-        return frames.encode(frames.Published(ref=ref, id=event_id, seq=seq, cursor=cursor, duplicate=is_duplicate))
+        return frames.encode(
+            frames.Published(ref=ref, id=receipt.id, seq=receipt.seq, cursor=receipt.cursor, duplicate=receipt.is_duplicate)
+        )
     # Neither an id nor a cursor holds anything that JSON would escape.
-    duplicate = "true" if is_duplicate else "false"
-    return f'{{"type":"published","id":"{event_id}","seq":{seq},"cursor":"{cursor}","duplicate":{duplicate}}}'.encode()
+    duplicate = "true" if receipt.is_duplicate else "false"
+    return f'{{"type":"published","id":"{receipt.id}","seq":{receipt.seq},"cursor":"{receipt.cursor}","duplicate":{duplicate}}}'.encode()
 
 
 def signal_notice(name: str, told: bytes, origin: frames.Origin, to: str | None) -> bytes:

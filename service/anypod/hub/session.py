@@ -61,10 +61,11 @@ class LocalSession:
         self._merge = Merge(0)
         self._flushed = 0  # the seq up to which everybody live was served
         self._cursor: str | None = ""  # None: that of the newest frame
-        self._history = b""
-        self._early: list[bytes] = []
-        self._pending: list[bytes] = []
-        self._pending_seqs: list[int] = []
+        self._history = b""  # of the cursor, once something is compared with it
+        # A session that is merely loaded hears nothing: these are made when it does.
+        self._early: list[bytes] | None = None
+        self._pending: list[bytes] | None = None
+        self._pending_seqs: list[int] | None = None
 
     @property
     def seq(self) -> int:
@@ -91,39 +92,42 @@ class LocalSession:
         """Stand where a range that was read after `after` ends; what the feed brought meanwhile is to be offered again."""
         facts = page.snapshot.facts
         self.snapshot = page.snapshot
-        if page.has_more or not facts.oldest - 1 <= after <= facts.head.seq:
-            self.tail = Tail(facts.head.seq, str(facts.head))
+        head = str(facts.head)
+        if after == facts.head.seq or page.has_more or not facts.oldest - 1 <= after < facts.head.seq:
+            self.tail = Tail(facts.head.seq, head)
         else:
             self.tail = Tail(after, own_cursor(facts, after), page.frames)
-        self._stand_at(facts.head.seq, str(facts.head))
+        self._stand_at(head)
         self._merge = Merge(facts.head.seq)
         self._flushed = facts.head.seq
-        self._pending.clear()
-        self._pending_seqs.clear()
+        self._pending = self._pending_seqs = None
         self.is_ready = True
-        early, self._early = self._early, []
+        early, self._early = self._early or [], None
         return early
 
-    def _stand_at(self, seq: int, cursor: str) -> None:
+    def _stand_at(self, cursor: str) -> None:
         self._cursor = cursor
-        self._history = history_of(cursor)
+        self._history = b""
 
     # What the feed and the log bring.
 
     def offer(self, frame: bytes) -> bool:
         """Take a frame of the feed. False: it shows that something was missed, and the log must be read after `seq`."""
         if not self.is_ready:
+            if self._early is None:
+                self._early = []
             if len(self._early) < EARLY_FRAMES_MAX:
                 self._early.append(frame)
             else:
                 self.resync_again = True
             return True
+        if not self._history:
+            self._history = history_of(self.cursor)
         seq = seq_in_history(frame, self._history)
         if seq is None:
             return False  # another life or term of the log: only a proven read may go on from here
         if self._merge.advance(seq):
-            self._pending.append(frame)
-            self._pending_seqs.append(seq)
+            self._await_flush(seq, frame)
             self._cursor = None
             return True
         step = self._merge.offer((Frame(seq, frame),))
@@ -142,24 +146,30 @@ class LocalSession:
             return False
         self._take(step)
         if self.seq == facts.head.seq:
-            self._stand_at(self.seq, str(facts.head))
+            self._stand_at(str(facts.head))
         self.learn(page.snapshot)
         return True
 
     def _take(self, step: Step) -> None:
         for frame in step.deliver:
-            self._pending.append(frame.payload)
-            self._pending_seqs.append(frame.seq)
+            self._await_flush(frame.seq, frame.payload)
         if step.deliver:
-            self._stand_at(step.deliver[-1].seq, position(step.deliver[-1].payload).cursor)
+            self._stand_at(position(step.deliver[-1].payload).cursor)
+
+    def _await_flush(self, seq: int, frame: bytes) -> None:
+        if self._pending is None or self._pending_seqs is None:
+            self._pending, self._pending_seqs = [frame], [seq]
+        else:
+            self._pending.append(frame)
+            self._pending_seqs.append(seq)
 
     def flush(self, wall_ms: int) -> int:
         """Give what has come to everybody live, in one batch; how many deliveries that were."""
-        if not self._pending:
+        frames, seqs = self._pending, self._pending_seqs
+        if frames is None or seqs is None:
             return 0
         span, self._flushed = self.seq - self._flushed, self.seq
-        frames, self._pending = self._pending, []
-        seqs, self._pending_seqs = self._pending_seqs, []
+        self._pending = self._pending_seqs = None
         self.tail.extend(seqs, frames)
         events = frames if span == len(frames) else announced(frames, span, cursor=self.cursor, folded=self.facts.folded, wall_ms=wall_ms)
         batch = Batch(events)
@@ -172,14 +182,12 @@ class LocalSession:
         """Remember what a read said beside events, unless it is older than what we know."""
         if self.snapshot is None or snapshot.version >= self.snapshot.version or snapshot.facts.head.epoch != self.facts.head.epoch:
             self.snapshot = snapshot
-            self.tail.forget_batches()
 
     def note_state(self, notice: StateNotice, wall_ms: int) -> None:
         """A state change told by whoever made it."""
         if self.snapshot is None or notice.version <= self.snapshot.version:
             return
         self.snapshot = _with_state(self.snapshot, notice, wall_ms)
-        self.tail.forget_batches()
 
     def live_state(self, wall_ms: int) -> bytes:
         assert self.snapshot is not None

@@ -10,6 +10,7 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, Protocol
 
 from anypod.auth import Principal
+from anypod.core.cursor import After
 from anypod.core.errors import AnypodError
 from anypod.hub.batch import Batch
 
@@ -51,6 +52,7 @@ class Subscriber:
 
     `ends_at`: when it is asked to come again. `paused_at`: when the port stopped taking more, None while it does.
     `heard_at`: when its client was last heard. All in clock seconds. `replay_ref`: what the end of its replay repeats.
+    `wanted`: where it asked to go while it was behind. `slot`: its place in the roster.
     """
 
     __slots__ = (
@@ -71,6 +73,8 @@ class Subscriber:
         "replay_ref",
         "seq",
         "session",
+        "slot",
+        "wanted",
     )
 
     def __init__(self, port: Port, principal: Principal, subscriber_id: str, now: float) -> None:
@@ -91,6 +95,8 @@ class Subscriber:
         self.paused_at: float | None = None
         self.is_replaying = False
         self.replay_ref: str | int | None = None
+        self.wanted: After | None = None
+        self.slot = 0
 
     def stand_at(self, seq: int, cursor: str) -> None:
         self.seq = seq

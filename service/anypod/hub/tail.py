@@ -1,6 +1,6 @@
 """The newest frames of one session, kept for whoever resumes soon.
 
-Owns which frames are kept, the proof of a cursor among them, and the batches made from them. Must not know subscribers or the store.
+Owns which frames are kept, and the proof of a cursor among them. Must not know subscribers or the store.
 """
 
 from bisect import bisect_right
@@ -8,49 +8,51 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from anypod.core.event import position
-from anypod.hub.batch import Batch
 
 TAIL_EVENTS_MAX = 512  # a burst of an answer's tokens; beyond that a replay reads the log
 TAIL_BYTES_MAX = 1 << 20  # of one session, so that a few busy ones do not own the cache
-MEMO_MAX = 16  # batches kept for clients that resume from the same place
 
 
 class Tail:
-    """Every event after `floor` up to the newest is here, but for folded deltas. `floor_cursor` is the cursor at `floor`, "" if unknown."""
+    """Every event after `floor` up to the newest is here, but for folded deltas. `floor_cursor` is the cursor at `floor`, "" if unknown.
 
-    __slots__ = ("_frames", "_memo", "_seqs", "bytes", "floor", "floor_cursor")
+    Of most sessions that are merely loaded nothing is kept, and then there are no lists either.
+    """
+
+    __slots__ = ("_frames", "_seqs", "bytes", "floor", "floor_cursor")
 
     def __init__(self, floor: int, floor_cursor: str, frames: Sequence[bytes] = ()) -> None:
         self.floor = floor
         self.floor_cursor = floor_cursor
         self.bytes = 0
-        self._seqs: list[int] = []
-        self._frames: list[bytes] = []
-        self._memo: dict[tuple[int, str], Batch] | None = None
+        self._seqs: list[int] | None = None
+        self._frames: list[bytes] | None = None
         self.extend(_seqs_of(frames), frames)
 
     def extend(self, seqs: Sequence[int], frames: Sequence[bytes]) -> None:
         """Take newer frames, and forget the oldest half when there are too many."""
-        self._seqs.extend(seqs)
-        self._frames.extend(frames)
+        if not frames:
+            return
+        if self._seqs is None or self._frames is None:
+            self._seqs, self._frames = list(seqs), list(frames)
+        else:
+            self._seqs.extend(seqs)
+            self._frames.extend(frames)
         self.bytes += sum(map(len, frames))
-        self._memo = None
         if len(self._seqs) > TAIL_EVENTS_MAX or self.bytes > TAIL_BYTES_MAX:
-            self._halve()
+            self._halve(self._seqs, self._frames)
 
-    def _halve(self) -> None:
-        cut = (len(self._seqs) + 1) // 2
-        self.floor, self.floor_cursor = position(self._frames[cut - 1])
-        self.bytes -= sum(map(len, self._frames[:cut]))
-        del self._seqs[:cut], self._frames[:cut]
+    def _halve(self, seqs: list[int], frames: list[bytes]) -> None:
+        cut = (len(seqs) + 1) // 2
+        self.floor, self.floor_cursor = position(frames[cut - 1])
+        self.bytes -= sum(map(len, frames[:cut]))
+        del seqs[:cut], frames[:cut]
 
     def clear(self) -> None:
         """Keep nothing but the place."""
         if self._frames:
             self.floor, self.floor_cursor = position(self._frames[-1])
-        self._seqs.clear()
-        self._frames.clear()
-        self._memo = None
+        self._seqs = self._frames = None
         self.bytes = 0
 
     @property
@@ -61,6 +63,8 @@ class Tail:
         """Is `cursor` the log's own at `seq`? False also when the tail does not reach back that far."""
         if seq == self.floor:
             return cursor == self.floor_cursor
+        if self._seqs is None or self._frames is None:
+            return False
         index = bisect_right(self._seqs, seq) - 1
         return index >= 0 and self._seqs[index] == seq and position(self._frames[index]).cursor == cursor
 
@@ -69,21 +73,9 @@ class Tail:
 
     def after(self, seq: int) -> Sequence[bytes]:
         assert self.reaches(seq)
+        if self._seqs is None or self._frames is None:
+            return ()
         return self._frames[bisect_right(self._seqs, seq) :]
-
-    def memo(self, seq: int, variant: str) -> Batch | None:
-        return self._memo.get((seq, variant)) if self._memo is not None else None
-
-    def keep(self, seq: int, variant: str, batch: Batch) -> Batch:
-        """Remember a batch until the next event."""
-        if self._memo is None or len(self._memo) >= MEMO_MAX:
-            self._memo = {}
-        self._memo[seq, variant] = batch
-        return batch
-
-    def forget_batches(self) -> None:
-        """What the batches say beside events has changed."""
-        self._memo = None
 
 
 def _seqs_of(frames: Sequence[bytes]) -> Sequence[int]:
@@ -106,6 +98,9 @@ class TailBudget:
 
     def note(self, tail: Tail) -> None:
         """A tail was used or has changed."""
+        if not tail.bytes:
+            self.drop(tail)  # it has nothing to give
+            return
         self.bytes += tail.bytes - self._sizes.get(tail, 0)
         self._sizes[tail] = tail.bytes
         self._sizes.move_to_end(tail)

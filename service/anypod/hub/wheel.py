@@ -5,6 +5,7 @@ credentials that run out, sessions that nobody needs any more. An idle connectio
 """
 
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 from anypod.core import frames
@@ -13,12 +14,13 @@ from anypod.hub.attachments import Attachments
 from anypod.hub.hub import Hub
 from anypod.hub.presence import RENEW_S, Presence
 from anypod.hub.publisher import Publisher
+from anypod.hub.roster import TURNS_PER_S
 from anypod.hub.session import LocalSession
 from anypod.hub.subscriber import Phase, Subscriber
 
 logger = logging.getLogger(__name__)
 
-TICK_S: Final = 0.1  # a slice of the connections each time, so that heartbeats are spread over their interval
+TICK_S: Final = 1 / TURNS_PER_S
 EXPIRY_NOTICE_MS: Final = 30_000  # how long before its end a client is told that its credential expires
 ABORT_AFTER_S: Final = 2.0  # between the close of a stalled reader and its abort
 
@@ -31,8 +33,7 @@ class Wheel:
         self._publisher = publisher
         self._sessions: list[LocalSession] = []
         self._slice = 0
-        self._slices = max(1, round(hub.options.heartbeat_ms / 1000 / TICK_S))
-        self._slots: list[list[Subscriber]] = [[] for _ in range(self._slices)]
+        self._slices = attachments.everybody.slots
         self._next_second = 0.0
         self._next_renewal = hub.clock.now() + RENEW_S
         self._aborts: dict[Subscriber, float] = {}
@@ -60,25 +61,22 @@ class Wheel:
         if self._slice == 0:
             self._sessions = list(self._hub.sessions.values())
         start, end = self._slice, self._slice + 1
-        # Who has come since the last tick sits in the slot behind us: its first heartbeat is due a whole turn from now.
-        arrivals, self._attachments.arrivals = self._attachments.arrivals, []
-        self._slots[start - 1] += arrivals
-        self._slots[start] = [subscriber for subscriber in self._slots[start] if subscriber.phase is not Phase.GONE]
-        self._beat(self._slots[start], now)
+        self._beat(self._attachments.everybody.turn(), now)
         self._look(self._sessions[_at(self._sessions, start, self._slices) : _at(self._sessions, end, self._slices)], now)
         self._slice = end % self._slices
         if now >= self._next_second:
             self._next_second = now + 1.0
             self._every_second(now)
 
-    def _beat(self, subscribers: list[Subscriber], now: float) -> None:
+    def _beat(self, subscribers: Sequence[Subscriber], now: float) -> None:
         """One frame a session and slice, whoever gets it."""
         wall_ms = self._hub.clock.wall_ms()
         silence_s = self._hub.options.silence_ms / 1000
+        notice_until_s = (wall_ms + EXPIRY_NOTICE_MS + self._hub.options.heartbeat_ms) / 1000
         made: dict[LocalSession, bytes] = {}
         for subscriber in subscribers:
             session = subscriber.session
-            if session is None:
+            if session is None or subscriber.phase is Phase.GONE:
                 continue
             if subscriber.has_client_beats and now - subscriber.heard_at > silence_s:
                 self._hub.dismiss(subscriber, AnypodError("heartbeat_missed", "nothing was heard for too long"))
@@ -86,7 +84,9 @@ class Wheel:
             if now > subscriber.ends_at:
                 subscriber.port.close(CLOSE_LEAVING, "max_stream_s")
                 continue
-            if self._is_credential_over(subscriber, wall_ms) or subscriber.paused_at is not None:
+            if subscriber.principal.expires_at <= notice_until_s and self._is_credential_over(subscriber, wall_ms):
+                continue
+            if subscriber.paused_at is not None:
                 continue
             frame = made.get(session)
             if frame is None:
@@ -94,12 +94,12 @@ class Wheel:
             subscriber.port.send(frame)
 
     def _is_credential_over(self, subscriber: Subscriber, wall_ms: int) -> bool:
+        """Whose credential ends before the next heartbeat and the notice is told so."""
         left_ms = int(subscriber.principal.expires_at * 1000) - wall_ms
         if left_ms <= 0:
             self._hub.dismiss(subscriber, AnypodError("not_authenticated", "the credential has expired"))
             return True
-        if left_ms <= EXPIRY_NOTICE_MS + self._hub.options.heartbeat_ms:
-            subscriber.port.send(frames.encode(frames.AuthExpiring(in_ms=left_ms)))
+        subscriber.port.send(frames.encode(frames.AuthExpiring(in_ms=left_ms)))
         return False
 
     def _look(self, sessions: list[LocalSession], now: float) -> None:

@@ -1,18 +1,27 @@
 """All that the memory server holds, and that a failover may take back.
 
-Owns the sessions by key, the tombstones of deleted ones and the index of each subject's. Must not know the clock: it is told
+Owns the sessions by key, the tombstones of deleted ones, the index of each subject's, and notes. Must not know the clock: it is told
 the time, and forgets what has expired by then.
 """
 
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, Subject, TenantId
 from anypod.memory_store.log import Log
 
 SWEEP_MIN: Final = 1_000  # sessions and tombstones; swept when their number has doubled since the last sweep
+NOTES_MAX: Final = 100_000  # at some 400 bytes; a further one is `storage_full`
 
 Owner = tuple[TenantId, Subject]
+
+
+class Note(NamedTuple):
+    """Holds until then."""
+
+    text: bytes
+    until_ms: int
 
 
 class Tombstone(NamedTuple):
@@ -29,12 +38,13 @@ class Contents:
     logs: dict[SessionKey, Log] = field(default_factory=dict)
     tombstones: dict[SessionKey, Tombstone] = field(default_factory=dict)
     index: dict[Owner, dict[SessionKey, int]] = field(default_factory=dict)
+    notes: dict[str, Note] = field(default_factory=dict)
     swept_to: int = SWEEP_MIN
 
     def copy(self) -> "Contents":
         logs = {key: log.copy() for key, log in self.logs.items()}
         index = {owner: dict(active) for owner, active in self.index.items()}
-        return Contents(logs, dict(self.tombstones), index, self.swept_to)
+        return Contents(logs, dict(self.tombstones), index, dict(self.notes), self.swept_to)
 
     def find(self, key: SessionKey, now_ms: int) -> Log | None:
         log = self.logs.get(key)
@@ -62,6 +72,22 @@ class Contents:
         log = self.logs.pop(key)
         self.tombstones[key] = Tombstone(log.owner, until_ms)
         self.index.get((key.tenant, log.owner), {}).pop(key, None)
+
+    def swap_note(self, name: str, text: bytes | None, *, ttl_ms: int, now_ms: int) -> bytes | None:
+        """Raises AnypodError `storage_full`."""
+        if text is not None:
+            self._make_room(now_ms)
+        held = self.notes.pop(name, None)
+        if text is not None:
+            self.notes[name] = Note(text, now_ms + ttl_ms)
+        return held.text if held is not None and held.until_ms > now_ms else None
+
+    def _make_room(self, now_ms: int) -> None:
+        """The oldest come first: one that holds for longer keeps those behind it, which is why there is a bound too."""
+        while self.notes and next(iter(self.notes.values())).until_ms <= now_ms:
+            del self.notes[next(iter(self.notes))]
+        if len(self.notes) >= NOTES_MAX:
+            raise AnypodError("storage_full")
 
     def _sweep(self, now_ms: int) -> None:
         """Whatever has expired and nobody asks for again would stay for ever."""

@@ -178,6 +178,9 @@ class MemoryServer:
         if (log := self._find(key)) is not None:
             log.members.pop(member, None)
 
+    def swap_note(self, name: str, note: bytes | None, *, ttl_ms: int) -> bytes | None:
+        return self._contents.swap_note(name, note, ttl_ms=ttl_ms, now_ms=self.clock.wall_ms())
+
     def _find(self, key: SessionKey) -> Log | None:
         return self._contents.find(key, self.clock.wall_ms())
 

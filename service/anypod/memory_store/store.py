@@ -22,15 +22,8 @@ WAITING_BYTES_MAX: Final = 64 << 20  # and their bytes
 T = TypeVar("T")
 
 
-class _Waiting(NamedTuple):
-    request: Append
-    done: Done
-    size: int
-    until: float
-
-
 class _Reply(NamedTuple):
-    waiting: _Waiting
+    request: Append
     result: Results | AnypodError
 
 
@@ -39,7 +32,7 @@ class MemoryStore:
         self._server = server
         self._wait_s = wait_s
         self._feed: Feed | None = None
-        self._requests: deque[_Waiting] = deque()
+        self._requests: deque[Append] = deque()
         self._replies: deque[_Reply] = deque()
         self._waiting_bytes = 0
         self._is_committing = False
@@ -84,17 +77,16 @@ class MemoryStore:
 
     # The log.
     def append(self, request: Append, done: Done) -> None:
-        size = sum(item.size for item in request.drafts)
-        waiting = _Waiting(request, done, size, self._server.clock.now() + self._wait_s)
-        self._waiting_bytes += size
+        request.begin(done, self._server.clock.now())
+        self._waiting_bytes += request.size
         if len(request.drafts) > DRAFTS_MAX:
-            self._reply(waiting, AnypodError("too_large", f"more than {DRAFTS_MAX} events at once"))
+            self._reply(request, AnypodError("too_large", f"more than {DRAFTS_MAX} events at once"))
         elif self._feed is None:
-            self._reply(waiting, unavailable())
+            self._reply(request, unavailable())
         elif len(self._requests) + len(self._replies) >= WAITING_MAX or self._waiting_bytes > WAITING_BYTES_MAX:
-            self._reply(waiting, AnypodError("overloaded", retry_after_ms=1_000))
+            self._reply(request, AnypodError("overloaded", retry_after_ms=1_000))
         else:
-            self._requests.append(waiting)
+            self._requests.append(request)
             self._schedule_commit()
 
     async def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
@@ -139,6 +131,10 @@ class MemoryStore:
     async def leave(self, key: SessionKey, member: str) -> None:
         await self._call(lambda: self._server.leave(key, member))
 
+    # Notes.
+    async def swap_note(self, name: str, note: bytes | None, *, ttl_ms: int) -> bytes | None:
+        return await self._call(lambda: self._server.swap_note(name, note, ttl_ms=ttl_ms))
+
     # What the server calls.
     def offer(self, key: SessionKey, payload: bytes) -> None:
         self._open_feed.offer(key, payload)
@@ -147,7 +143,7 @@ class MemoryStore:
         """The server is gone, or the feed's connection. Replies on their way are lost: their requests go out again, by id."""
         self._open_feed.cut()
         if not is_feed_only:
-            lost = [reply.waiting for reply in self._replies if not _is_own(reply)]
+            lost = [reply.request for reply in self._replies if not _is_own(reply)]
             self._requests.extendleft(reversed(lost))
             self._replies = deque(reply for reply in self._replies if _is_own(reply))
             self._schedule_expiry()
@@ -188,8 +184,8 @@ class MemoryStore:
             self._schedule_expiry()
             return
         while self._requests:
-            waiting = self._requests.popleft()
-            self._reply(waiting, self._outcome(waiting.request))
+            request = self._requests.popleft()
+            self._reply(request, self._outcome(request))
 
     def _outcome(self, request: Append) -> Results | AnypodError:
         try:
@@ -197,8 +193,8 @@ class MemoryStore:
         except AnypodError as error:
             return error if request.is_atomic else [error] * len(request.drafts)
 
-    def _reply(self, waiting: _Waiting, result: Results | AnypodError) -> None:
-        self._replies.append(_Reply(waiting, result))
+    def _reply(self, request: Append, result: Results | AnypodError) -> None:
+        self._replies.append(_Reply(request, result))
         if not self._is_answering:
             self._is_answering = True
             asyncio.get_running_loop().call_soon(self._answer)
@@ -207,12 +203,12 @@ class MemoryStore:
         self._is_answering = False
         replies, self._replies = self._replies, deque()
         for reply in replies:
-            self._waiting_bytes -= reply.waiting.size
-            reply.waiting.done(reply.result)
+            self._waiting_bytes -= reply.request.size
+            reply.request.done(reply.request, reply.result)
 
     def _schedule_expiry(self) -> None:
         if self._requests and self._expiry is None:
-            wait_s = max(0.0, self._requests[0].until - self._server.clock.now())
+            wait_s = max(0.0, self._requests[0].since + self._wait_s - self._server.clock.now())
             self._expiry = asyncio.get_running_loop().call_later(wait_s, self._expire)
 
     def _expire(self) -> None:
@@ -220,7 +216,7 @@ class MemoryStore:
         if self._server.is_running:
             return
         now = self._server.clock.now()
-        while self._requests and self._requests[0].until <= now:
+        while self._requests and self._requests[0].since + self._wait_s <= now:
             self._reply(self._requests.popleft(), unavailable())
         self._schedule_expiry()
 

@@ -21,11 +21,11 @@ VALKEY_MIN: Final = 8
 POLICY: Final = "noeviction"
 
 
-async def check(address: Address, options: RedisOptions, library: Library) -> None:
-    """Raises AnypodError `unavailable` with one line for whoever started this."""
+async def check(address: Address, options: RedisOptions, library: Library, *, is_node: bool = False) -> None:
+    """`is_node`: of a cluster. Raises AnypodError `unavailable` with one line for whoever started this."""
     redis = _client(address, options)
     try:
-        check_server(await redis.info("server"), await redis.info("replication"))
+        check_server(await redis.info("server"), await redis.info("replication"), is_node=is_node)
         _check_policy(await _policy(redis))
         await _load(redis, library)
     except AuthenticationError as exc:
@@ -38,13 +38,15 @@ async def check(address: Address, options: RedisOptions, library: Library) -> No
 
 def _client(address: Address, options: RedisOptions) -> Redis:
     return Redis(
-        host=address.host,
-        port=address.port,
+        host=address.endpoint.host,
+        port=address.endpoint.port,
         db=address.database,
-        username=address.username,
-        password=address.password,
-        ssl=address.tls is not None,
+        username=address.access.username,
+        password=address.access.password,
+        ssl=address.access.tls is not None,
         ssl_ca_certs=options.tls_ca_file,
+        ssl_certfile=options.tls_cert_file,
+        ssl_keyfile=options.tls_key_file,
         ssl_cert_reqs="required",
         ssl_check_hostname=True,
         socket_connect_timeout=options.connect_s,
@@ -58,14 +60,14 @@ def _client(address: Address, options: RedisOptions) -> Redis:
     )
 
 
-def check_server(server: Mapping[str, object], replication: Mapping[str, object]) -> None:
+def check_server(server: Mapping[str, object], replication: Mapping[str, object], *, is_node: bool = False) -> None:
     """Judge two sections of INFO. Raises AnypodError `unavailable`."""
     name, least = ("Valkey", VALKEY_MIN) if "valkey_version" in server else ("Redis", REDIS_MIN)
     version = str(server.get("valkey_version") or server.get("redis_version"))
     if int(version.partition(".")[0]) < least:
         raise _unusable(f"{name} {version} is too old; anypod needs Redis {REDIS_MIN} or Valkey {VALKEY_MIN} or newer")
-    if "cluster" in (server.get("redis_mode"), server.get("server_mode")):
-        raise _unusable("the server is a node of a Redis Cluster, which this version cannot use; name a single server")
+    if "cluster" in (server.get("redis_mode"), server.get("server_mode")) and not is_node:
+        raise _unusable("the server is a node of a Redis Cluster; begin the Redis URL with redis+cluster:// or rediss+cluster://")
     if replication.get("role") != "master":
         raise _unusable("the server is a replica and cannot be written; name its primary in the Redis URL")
 
@@ -92,7 +94,7 @@ async def _load(redis: Redis, library: Library) -> None:
 
 
 def _where(address: Address) -> str:
-    return f"Redis at {address.host}:{address.port}"
+    return f"Redis at {address.endpoint}"
 
 
 def _unusable(line: str) -> AnypodError:

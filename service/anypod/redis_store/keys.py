@@ -7,6 +7,7 @@ evenly over the nodes of a cluster.
 
 from binascii import crc_hqx
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import cache
 from hashlib import blake2b
 from itertools import count
@@ -15,20 +16,56 @@ from typing import Final, NamedTuple
 from anypod.core.identity import PARTITIONS, SessionKey, Subject, TenantId, partition
 
 SLOTS: Final = 16_384  # of a Redis Cluster
-NAMES_MAX: Final = 2_048  # sessions whose names are kept made: about 2 MiB; who publishes is among them
+NAMES_MAX: Final = 2_048  # sessions whose names are kept made: about 2 MiB if all are published to
 
 
-class SessionNames(NamedTuple):
-    """`packed_…`: arguments of the append calls, made once: meta, log, deltas (and live), then the channel."""
+class SessionNames:
+    """What the session's keys and its channel are called. Of a session that is only listened to little more than the stem is kept."""
 
-    meta: bytes
-    log: bytes
-    deltas: bytes
-    live: bytes
-    presence: bytes
-    channel: bytes
-    packed_one: bytes
-    packed_many: bytes
+    __slots__ = ("_packed_many", "_packed_one", "_stem")
+
+    def __init__(self, stem: bytes) -> None:
+        self._stem = stem
+        self._packed_one: bytes | None = None
+        self._packed_many: bytes | None = None
+
+    @property
+    def meta(self) -> bytes:
+        return self._stem + b"m"
+
+    @property
+    def log(self) -> bytes:
+        return self._stem + b"l"
+
+    @property
+    def deltas(self) -> bytes:
+        return self._stem + b"d"
+
+    @property
+    def live(self) -> bytes:
+        return self._stem + b"v"
+
+    @property
+    def presence(self) -> bytes:
+        return self._stem + b"p"
+
+    @property
+    def channel(self) -> bytes:
+        return self._stem + b"c"
+
+    @property
+    def packed_one(self) -> bytes:
+        """Arguments of an append of one event, made once: meta, log, deltas, then the channel."""
+        if self._packed_one is None:
+            self._packed_one = pack_args(self.meta, self.log, self.deltas, self.channel)
+        return self._packed_one
+
+    @property
+    def packed_many(self) -> bytes:
+        """Arguments of an append of several, made once: meta, log, deltas, live, then the channel."""
+        if self._packed_many is None:
+            self._packed_many = pack_args(self.meta, self.log, self.deltas, self.live, self.channel)
+        return self._packed_many
 
 
 class IndexNames(NamedTuple):
@@ -38,43 +75,54 @@ class IndexNames(NamedTuple):
     expiry: bytes
 
 
-@cache
 def tag(number: int) -> str:
     """The hash tag of a partition. Redis' slot is CRC-16/XMODEM of the tag, modulo SLOTS."""
-    band = SLOTS // PARTITIONS
-    return next(text for text in (f"{number}.{n}" for n in count()) if crc_hqx(text.encode(), 0) % SLOTS // band == number)
+    band, start = SLOTS // PARTITIONS, f"{number}."
+    checked = crc_hqx(start.encode(), 0)
+    return start + next(text for text in map(str, count()) if crc_hqx(text.encode(), checked) % SLOTS // band == number)
+
+
+@cache
+def tags() -> Sequence[str]:
+    """All of them, in some milliseconds: to be asked for before anybody waits for an answer."""
+    return tuple(map(tag, range(PARTITIONS)))
 
 
 class Keyspace:
     def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
+        self._starts = [f"{prefix}:{{{text}}}/" for text in tags()]
         self._names: OrderedDict[SessionKey, SessionNames] = OrderedDict()
 
     def session(self, key: SessionKey) -> SessionNames:
         names = self._names.get(key)
         if names is None:
-            names = self._names[key] = self._make(key)
+            names = self._names[key] = SessionNames(self._stem(key))
             if len(self._names) > NAMES_MAX:
                 self._names.popitem(last=False)
         return names
+
+    def meta(self, key: SessionKey) -> bytes:
+        """The one name, for who asks about every session in turn and would drive the kept ones out."""
+        return self._stem(key) + b"m"
 
     def index(self, tenant: TenantId, owner: Subject) -> IndexNames:
         """A subject may be any text: its digest stands for it. No session's name has an empty tenant."""
         digest = blake2b(owner.encode(), digest_size=16).hexdigest()
         number = blake2b(f"{tenant}/{digest}".encode(), digest_size=1).digest()[0]
-        stem = f"{self._prefix}:{{{tag(number)}}}//{tenant}/{digest}".encode()
+        stem = f"{self._starts[number]}/{tenant}/{digest}".encode()
         return IndexNames(stem + b"/a", stem + b"/x")
 
     def probe(self, name: str) -> bytes:
         """A channel that only the replica of this name hears."""
-        return f"{self._prefix}:{{{tag(0)}}}//probe/{name}".encode()
+        return f"{self._starts[0]}/probe/{name}".encode()
 
-    def _make(self, key: SessionKey) -> SessionNames:
-        stem = f"{self._prefix}:{{{tag(partition(key))}}}/{key.tenant}/{key.session}/".encode()
-        meta, log, deltas, live, presence, channel = (stem + letter for letter in (b"m", b"l", b"d", b"v", b"p", b"c"))
-        packed_one = pack_args(meta, log, deltas, channel)
-        packed_many = pack_args(meta, log, deltas, live, channel)
-        return SessionNames(meta, log, deltas, live, presence, channel, packed_one, packed_many)
+    def note(self, name: str) -> bytes:
+        """What stands beside all sessions, spread over the partitions by its name."""
+        number = blake2b(name.encode(), digest_size=1).digest()[0]
+        return f"{self._starts[number]}/note/{name}".encode()
+
+    def _stem(self, key: SessionKey) -> bytes:
+        return f"{self._starts[partition(key)]}{key.tenant}/{key.session}/".encode()
 
 
 def pack_args(*args: bytes) -> bytes:

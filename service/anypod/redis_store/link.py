@@ -10,9 +10,11 @@ from typing import Protocol
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
-from anypod.redis_store.address import Address, dial
+from anypod.redis_store.address import Address
 from anypod.redis_store.connection import Connection
+from anypod.redis_store.dial import check_primary, dial
 from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.place import Place
 from anypod.telemetry import Metrics
 
 STEADY_S = 1.0  # a connection that lived as long was not one of a row of failures
@@ -34,10 +36,10 @@ class User(Protocol):
 class Link:
     """`name` is for the log lines."""
 
-    def __init__(self, name: str, address: Address, options: RedisOptions, clock: Clock, rng: random.Random, *, metrics: Metrics) -> None:
+    def __init__(self, name: str, place: Place, options: RedisOptions, clock: Clock, rng: random.Random, *, metrics: Metrics) -> None:
         self._name = name
         self._metrics = metrics
-        self._address = address
+        self._place = place
         self._options = options
         self._clock = clock
         self._rng = rng
@@ -66,17 +68,28 @@ class Link:
                 user.on_down()
             lost.set()
 
-        connection = await dial(self._address, self._options, end)
+        address = await self._place.find()
+        connection = await dial(address, self._options, end)
         try:
+            await check_primary(connection)
             await user.prepare(connection)
             if not connection.is_lost:
                 is_up = True
                 user.on_up(connection)
-                await lost.wait()
+                await self._until_over(connection, lost, address)
                 logger.warning("redis %s: connection lost", self._name)
                 self._metrics.store_reconnects += 1
         finally:
             connection.abort()
+
+    async def _until_over(self, connection: Connection, lost: asyncio.Event, address: Address) -> None:
+        """A server that is elsewhere now is given up although the old one still answers."""
+        leaving = asyncio.create_task(self._place.left(address))
+        leaving.add_done_callback(lambda _: connection.abort())
+        try:
+            await lost.wait()
+        finally:
+            leaving.cancel()
 
     def _backoff_s(self, failures: int) -> float:
         longest_s = min(self._options.backoff_s_max, self._options.backoff_s_min * 2 ** min(failures, 16))

@@ -29,14 +29,14 @@ class _Channel:
     def __init__(self, key: SessionKey) -> None:
         self.key = key
         self.is_confirmed = False
-        self.waiters: list[asyncio.Future[None]] = []
+        self.waiters: list[asyncio.Future[None]] | None = None  # of a channel that has been confirmed once there is none
 
     def confirm(self) -> None:
         self.is_confirmed = True
-        for waiter in self.waiters:
+        waiters, self.waiters = self.waiters or (), None
+        for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
-        self.waiters.clear()
 
 
 class Listener:
@@ -67,12 +67,12 @@ class Listener:
         if channel.is_confirmed:
             return
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        channel.waiters.append(waiter)
+        channel.waiters = [*(channel.waiters or ()), waiter]
         try:
             async with asyncio.timeout(SUBSCRIBE_S):
                 await waiter
         except TimeoutError as exc:
-            if self._channels.get(name) is channel and all(other.done() for other in channel.waiters):
+            if self._channels.get(name) is channel and all(other.done() for other in channel.waiters or ()):
                 self.unsubscribe(key)
             raise unavailable() from exc
 

@@ -5,6 +5,7 @@ connections, nor what is retried.
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 from anypod.core.errors import AnypodError
@@ -20,8 +21,15 @@ ONE_ARGS: Final = 12  # FCALL, name, count, three keys, channel, owner, id, dige
 DELTA_ARGS: Final = 13  # the same and the part
 TURN_ARGS: Final = 15  # the same and turn and fence
 MANY_ARGS: Final = 12  # FCALL, name, count, four keys, channel, owner, mode, expected cursor, version of the patch
+OWNERS_MAX: Final = 4_096  # subjects whose field is kept packed: about half a MiB
+NO_SHAPE: Final = b"$0\r\n\r\n"  # nothing follows
 DUPLICATE: Final = ord("=")  # the labels of verdicts
 REFUSED: Final = ord("!")
+
+
+@lru_cache(OWNERS_MAX)
+def _packed_owner(owner: Subject | None) -> bytes:
+    return _bulk(owner_field(owner))
 
 
 def owner_field(owner: Subject | None) -> bytes:
@@ -42,17 +50,17 @@ class AppendCalls:
 
     def one(self, names: SessionNames, owner: Subject | None, item: Draft) -> bytes:
         """The call for one simple event."""
-        if not item.is_delta:
-            return self._simple(self._one, names, owner, item)
+        if item.is_plain:
+            return b"%b%b%b%b" % (self._one, names.packed_one, _packed_owner(owner), self._packed(item))
         assert item.part is not None
         part = _bulk(item.part.encode())
         if item.turn is None:
             return self._simple(self._delta, names, owner, item) + part
         return b"%b%b%b%b" % (self._simple(self._turn_delta, names, owner, item), part, _bulk(item.turn.encode()), _bulk(_fence(item)))
 
-    def whole(self, names: SessionNames, request: Append, patch_id: int) -> bytes:
+    def whole(self, names: SessionNames, request: Append) -> bytes:
         """The call for one request, all of it or nothing."""
-        args = [owner_field(request.owner), b"all", (request.expect or "").encode(), *_patch_args(request.patch, patch_id)]
+        args = [owner_field(request.owner), b"all", (request.expect or "").encode(), *_patch_args(request.patch, request.nonce)]
         return self._call(names, args, request.drafts)
 
     def each(self, names: SessionNames, owner: Subject | None, drafts: Sequence[Draft]) -> bytes:
@@ -60,13 +68,13 @@ class AppendCalls:
         return self._call(names, [owner_field(owner), b"each", b"", b""], drafts)
 
     def _simple(self, start: bytes, names: SessionNames, owner: Subject | None, item: Draft) -> bytes:
-        return b"%b%b%b$%d\r\n%b\r\n$%d\r\n%b\r\n$10\r\n%d\r\n$%d\r\n%b\r\n" % (
-            start,
-            names.packed_one,
-            b"$1\r\n-\r\n" if owner is None else _bulk(owner_field(owner)),
+        return b"%b%b%b%b" % (start, names.packed_one, _packed_owner(owner), self._packed(item))
+
+    def _packed(self, item: Draft) -> bytes:
+        """Id, digest, tag and body."""
+        return b"$%d\r\n%b\r\n$8\r\n%b\r\n$10\r\n%d\r\n$%d\r\n%b\r\n" % (
             len(item.id),
             item.id.encode(),
-            len(item.digest),
             item.digest,
             next(self._tags),
             len(item.body),
@@ -77,49 +85,41 @@ class AppendCalls:
         count = MANY_ARGS - 4 + len(args)
         parts = [self._many, names.packed_many, *map(_bulk, args)]
         for item in drafts:
+            count += 5
+            parts.append(self._packed(item))
+            if item.is_plain:
+                parts.append(NO_SHAPE)
+                continue
             shape, extras = _shape(item)
-            count += 5 + len(extras)
-            parts.append(
-                b"$%d\r\n%b\r\n$%d\r\n%b\r\n$10\r\n%d\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n"
-                % (
-                    len(item.id),
-                    item.id.encode(),
-                    len(item.digest),
-                    item.digest,
-                    next(self._tags),
-                    len(item.body),
-                    item.body,
-                    len(shape),
-                    shape,
-                )
-            )
-            parts.extend(map(_bulk, extras))
+            count += len(extras)
+            parts.extend(map(_bulk, (shape, *extras)))
         return b"*%d\r\n%b" % (count, b"".join(parts))
 
 
 def is_simple(item: Draft) -> bool:
     """Whether `one` can carry it."""
-    return item.is_delta or (item.turn is None and item.replaces is None and item.payload is None)
+    return item.is_plain or item.is_delta
 
 
 def results(drafts: Sequence[Draft], reply: Reply) -> Results | AnypodError:
     """What became of the drafts of one call, each, or of the call."""
     if isinstance(reply, bytes) and reply[0] != REFUSED:
-        return [_result(drafts[0], reply)]
+        return [result_of(drafts[0], reply)]
     try:
         reply = checked(reply)
     except AnypodError as error:
         return error
     assert isinstance(reply, list)
-    return [_result(item, verdict) for item, verdict in zip(drafts, reply, strict=True)]
+    return [result_of(item, verdict) for item, verdict in zip(drafts, reply, strict=True)]
 
 
-def _result(item: Draft, verdict: Reply) -> Receipt | AnypodError:
+def result_of(item: Draft, verdict: Reply) -> Receipt | AnypodError:
+    """What became of one draft."""
     assert isinstance(verdict, bytes)
     if verdict[0] == REFUSED:
         return refusal(verdict)
     cursor = verdict[1:].decode()
-    return Receipt(item.id, int(cursor.rsplit("-", 2)[1]), cursor, verdict[0] == DUPLICATE)
+    return Receipt(item.id, int(cursor.split("-", 3)[2]), cursor, verdict[0] == DUPLICATE)
 
 
 def _patch_args(patch: Patch | None, patch_id: int) -> list[bytes]:

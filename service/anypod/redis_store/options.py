@@ -3,16 +3,19 @@
 Owns the address and every limit of the connections to it. Must not know where the values come from.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
 class RedisOptions:
-    """`url`: redis:// or rediss:// with user, password, host, port and database. Times in seconds."""
+    """`url`: redis://, redis+sentinel:// or redis+cluster://, or rediss for TLS, see `address`. Times in seconds."""
 
-    url: str
+    url: str = field(repr=False)  # it may hold a password
     prefix: str = "anypod"  # of every key and channel
+    sentinel_password: str | None = field(default=None, repr=False)  # of the Sentinels, which have users of their own
     tls_ca_file: str | None = None  # None: the system's authorities
+    tls_cert_file: str | None = None  # what we show to a server that asks for a certificate
+    tls_key_file: str | None = None  # None: the key is in the same file
     connect_s: float = 2.0  # a connection that takes longer is tried again
     reply_s: float = 2.0  # silence for this long after a request: the connection is dead
     append_wait_s: float = 5.0  # an append waits this long for the server to come back: about one failover

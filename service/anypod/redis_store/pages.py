@@ -3,22 +3,20 @@
 Owns the layout of the replies of `create` and `read`, and the merging of the two streams. Must not know connections.
 """
 
-from collections.abc import Iterator, Sequence
-from heapq import merge
-from itertools import islice
-from typing import Final, NamedTuple
+from bisect import bisect_right
+from collections.abc import Sequence
+from functools import lru_cache
+from sys import intern
+from typing import Final, cast
 
 from anypod.core.cursor import Cursor, Facts, Term
+from anypod.core.event import position
 from anypod.core.identity import Subject
 from anypod.redis_store.connection import Reply
 from anypod.store import Missing, Page, SessionClass, Snapshot
 
 NO_STATE: Final = b"{}"
-
-
-class Entry(NamedTuple):
-    seq: int
-    frame: bytes
+TERMS_KEPT: Final = 256  # tables of terms that sessions share; of one life of the server there is one
 
 
 def class_numbers(item: SessionClass) -> bytes:
@@ -42,16 +40,18 @@ def missing(reply: Sequence[Reply]) -> Missing:
 
 
 def page(reply: Sequence[Reply], after: int | None, limit: int) -> Page:
-    """The reply of `read`: a label, the snapshot, the entry at `after`, entries of both streams, and how far they go if not to the end."""
+    """The reply of `read`: a label, the snapshot, the entry at `after`, frames of both streams, and how far they go if not to the end."""
     _, fields, entry, events, deltas, ending = reply
-    snapshot = _snapshot(fields, None if entry is None else int(_text(entry).partition("-")[2]))
+    snapshot = _snapshot(fields, None if entry is None else int(_bytes(entry).partition(b"-")[2]))
     head = snapshot.facts.head.seq
-    position = head if after is None else min(after, head)
-    entries = list(islice(merge(_entries(events), _entries(deltas)), limit + 1))
-    shown = [item for item in entries[:limit] if ending is None or item.seq <= _number(ending)]
-    is_cut = len(shown) < len(entries) or ending is not None
-    through = (shown[-1].seq if shown else position) if is_cut else head
-    return Page(snapshot, [item.frame for item in shown], through)
+    frames = _in_order(_frames(events), _frames(deltas))
+    shown = min(limit, len(frames))
+    if ending is not None:
+        shown = bisect_right(frames, _number(ending), hi=shown, key=_seq)
+    if shown == len(frames) and ending is None:
+        return Page(snapshot, frames, head)
+    before = head if after is None else min(after, head)
+    return Page(snapshot, frames[:shown], _seq(frames[shown - 1]) if shown else before)
 
 
 def bare_page(fields: Reply) -> Page:
@@ -60,43 +60,59 @@ def bare_page(fields: Reply) -> Page:
     return Page(snapshot, (), snapshot.facts.head.seq)
 
 
-def _entries(flat: Reply) -> Iterator[Entry]:
-    assert isinstance(flat, list)
-    for i in range(0, len(flat), 2):
-        frame = flat[i + 1]
-        assert isinstance(frame, bytes)
-        yield Entry(int(_text(flat[i]).partition("-")[0]), frame)
+def _in_order(events: list[bytes], deltas: list[bytes]) -> list[bytes]:
+    """The frames of both streams. Most ranges are of one, and then nothing is looked at."""
+    if not events or not deltas:
+        return events or deltas
+    return sorted(events + deltas, key=_seq)  # two ascending runs: one pass
+
+
+def _frames(reply: Reply) -> list[bytes]:
+    assert isinstance(reply, list)
+    return cast("list[bytes]", reply)
+
+
+def _seq(frame: bytes) -> int:
+    return position(frame).seq
 
 
 def _snapshot(fields: Reply, tag_at: int | None) -> Snapshot:
+    """Interned is what thousands of sessions have in common."""
     assert isinstance(fields, list)
     prefix, head, owner, class_name, closed, terms, version, state, metadata, folded, oldest, expires, live, live_ms, now = fields
     epoch, term = _text(prefix).split("-")
     seq, tag = _text(head).split("-")
     facts = Facts(
-        head=Cursor(epoch, term, int(seq), int(tag)),
+        head=Cursor(epoch, intern(term), int(seq), int(tag)),
         oldest=_number(oldest),
         folded=_number(folded),
-        terms=tuple(_term(item) for item in _text(terms).split(" ")),
+        terms=_terms(_bytes(terms)),
         tag_at=tag_at,
     )
     return Snapshot(
         facts=facts,
         owner=_subject(owner),
-        class_name=_text(class_name),
-        state=_bytes(state),
+        class_name=intern(_text(class_name)),
+        state=_object(state),
         live=NO_STATE if live is None else _bytes(live),
         live_until_ms=0 if live is None else _number(now) + _number(live_ms),
-        metadata=_bytes(metadata),
+        metadata=_object(metadata),
         version=_number(version),
         is_closed=closed is not None,
         expires_at_ms=_number(expires),
     )
 
 
-def _term(text: str) -> Term:
-    name, _, first_seq = text.partition(":")
-    return Term(name, int(first_seq))
+@lru_cache(TERMS_KEPT)
+def _terms(text: bytes) -> tuple[Term, ...]:
+    """Sessions that were made since the server started, which are most, have the same."""
+    parts = (item.partition(":") for item in text.decode().split(" "))
+    return tuple(Term(intern(name), int(first_seq)) for name, _, first_seq in parts)
+
+
+def _object(reply: Reply) -> bytes:
+    """Of most sessions it is empty, and then one for all."""
+    return NO_STATE if reply == NO_STATE else _bytes(reply)
 
 
 def _subject(reply: Reply) -> Subject:

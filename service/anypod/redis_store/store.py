@@ -13,7 +13,7 @@ from typing import Final
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError, unavailable
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
-from anypod.redis_store.address import Address
+from anypod.redis_store.address import Deployment
 from anypod.redis_store.caller import Caller
 from anypod.redis_store.connect import check
 from anypod.redis_store.connection import Reply, pack
@@ -26,6 +26,7 @@ from anypod.redis_store.options import RedisOptions
 from anypod.redis_store.pages import bare_page, class_numbers, missing, page
 from anypod.redis_store.probe import Probe
 from anypod.redis_store.tags import tags
+from anypod.redis_store.topology import Topology, topology_of
 from anypod.redis_store.writer import Writer
 from anypod.store import Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Sink
 from anypod.telemetry import Metrics
@@ -44,16 +45,23 @@ class RedisStore:
         self._library = Library()
         numbers = tags(rng)
         calls = AppendCalls(self._library, numbers)
-        self._writer = Writer(options, clock, self._keyspace, calls, patch_ids=numbers, metrics=self._metrics)
+        self._writer = Writer(options, clock, self._keyspace, calls, nonces=numbers, metrics=self._metrics)
         self._writes = Caller(self._library, options.reply_s, self._writer)
         self._reads = Caller(self._library, options.reply_s)
         self._feed: Listener | None = None
+        self._topology: Topology | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._touched: OrderedDict[SessionKey, float] = OrderedDict()
 
     async def open(self, sink: Sink) -> None:
-        address = Address.parse(self._options)
-        await check(address, self._options, self._library)
+        deployment = Deployment.parse(self._options)
+        self._topology = topology_of(deployment, self._options, self._clock)
+        place = self._topology.place(deployment.endpoints[0])
+        try:
+            await check(await place.find(), self._options, self._library)
+        except AnypodError:
+            await self.close()
+            raise
         channel = self._keyspace.probe(f"{self._rng.getrandbits(64):016x}")
         probe = Probe(
             self._options,
@@ -63,7 +71,7 @@ class RedisStore:
         )
         self._feed = Listener(self._keyspace, sink, probe=channel, on_probe=probe.on_probe)
         for name, user in (("writes", self._writes), ("reads", self._reads), ("feed", self._feed)):
-            link = Link(name, address, self._options, self._clock, self._rng, metrics=self._metrics)
+            link = Link(name, place, self._options, self._clock, self._rng, metrics=self._metrics)
             self._tasks.append(asyncio.create_task(link.run(user), name=f"redis {name}"))
         self._tasks.append(asyncio.create_task(probe.run(), name="redis probe"))
         try:
@@ -79,6 +87,8 @@ class RedisStore:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         self._feed = None
+        if self._topology is not None:
+            self._topology.close()
 
     @property
     def is_available(self) -> bool:
@@ -122,8 +132,8 @@ class RedisStore:
     async def heads(self, keys: Sequence[SessionKey]) -> Sequence[Head | None]:
         if not keys:
             return ()
-        metas = (self._keyspace.session(key).meta for key in keys)
-        return [_head(reply) for reply in await self._reads.ask_all([pack("HMGET", meta, "p", "s", "v") for meta in metas])]
+        commands = [_ask_head(self._keyspace.meta(key)) for key in keys]
+        return [_head(reply) for reply in await self._reads.ask_all(commands)]
 
     # Sessions.
     async def create(self, creation: Creation) -> tuple[Page, bool]:
@@ -216,10 +226,27 @@ class RedisStore:
     async def leave(self, key: SessionKey, member: str) -> None:
         await self._writes.ask(pack("HDEL", self._keyspace.session(key).presence, member), is_repeatable=True)
 
+    # Notes.
+    async def swap_note(self, name: str, note: bytes | None, *, ttl_ms: int) -> bytes | None:
+        key = self._keyspace.note(name)
+        command = pack("GETDEL", key) if note is None else pack("SET", key, note, "PX", ttl_ms, "GET")
+        # A repeated one may miss what the first attempt took, and so nobody gets it: never two.
+        held = await self._writes.ask(command, is_repeatable=True)
+        return held if isinstance(held, bytes) else None
+
+
+def _ask_head(meta: bytes) -> bytes:
+    """HMGET, packed by itself: every loaded session is asked about once in a heartbeat's interval."""
+    return b"*5\r\n$5\r\nHMGET\r\n$%d\r\n%b\r\n$1\r\np\r\n$1\r\ns\r\n$1\r\nv\r\n" % (len(meta), meta)
+
 
 def _head(reply: Reply) -> Head | None:
     prefix, entry, version = _list(reply)
-    return None if prefix is None else Head(f"{_text(prefix)}-{_text(entry)}", int(_text(version)))
+    if not isinstance(prefix, bytes):
+        return None
+    assert isinstance(entry, bytes)
+    assert isinstance(version, bytes)
+    return Head((b"%b-%b" % (prefix, entry)).decode(), int(version))
 
 
 def _frame(entry: Reply) -> bytes:

@@ -9,15 +9,16 @@ order: the ids make that harmless. What has no answer at its deadline is refused
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError, unavailable
+from anypod.core.event import Draft
 from anypod.core.identity import SessionKey
 from anypod.redis_store.connection import Connection, Reply
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.log import AppendCalls, is_simple, results
+from anypod.redis_store.log import AppendCalls, is_simple, result_of, results
 from anypod.redis_store.options import RedisOptions
 from anypod.redis_store.replies import is_passing
 from anypod.store import DRAFTS_MAX, Append, Done, Results
@@ -27,62 +28,7 @@ GROUP_MAX: Final = 64  # drafts in one call of several requests: half a millisec
 EXPIRY_S: Final = 0.25  # how late a deadline may be noticed
 OVERLOADED_RETRY_MS: Final = 1_000
 
-
-class _Pending:
-    """An append without an answer. `patch_id` tells a repeated patch from another one."""
-
-    __slots__ = ("done", "is_joinable", "is_over", "patch_id", "request", "size", "until")
-
-    def __init__(self, request: Append, done: Done, patch_id: int, until: float) -> None:
-        drafts = request.drafts
-        self.request = request
-        self.done = done
-        self.patch_id = patch_id
-        self.until = until
-        self.size = drafts[0].size if len(drafts) == 1 else sum(item.size for item in drafts)
-        # One draft is atomic by itself.
-        self.is_joinable = (len(drafts) == 1 or not request.is_atomic) and request.expect is None and request.patch is None
-        self.is_over = False
-
-
-class _Call:
-    """Appends that travel in one call. `ids` are collected once a second one wants to come along."""
-
-    __slots__ = ("drafts", "ids", "is_joinable", "pendings")
-
-    def __init__(self, pending: _Pending) -> None:
-        self.pendings = [pending]
-        self.drafts = list(pending.request.drafts)
-        self.is_joinable = pending.is_joinable
-        self.ids: set[str] | None = None
-
-    def join(self, pending: _Pending) -> bool:
-        """Whether another request travels along: one of the same owner, that expects nothing, with ids that are not here yet."""
-        request = pending.request
-        if not (self.is_joinable and pending.is_joinable) or request.owner != self.pendings[0].request.owner:
-            return False
-        if self.ids is None:
-            self.ids = {item.id for item in self.drafts}
-        if len(self.drafts) + len(request.drafts) > GROUP_MAX or any(item.id in self.ids for item in request.drafts):
-            return False
-        self.ids.update(item.id for item in request.drafts)
-        self.drafts += request.drafts
-        self.pendings.append(pending)
-        return True
-
-    def answers(self, reply: Reply) -> Iterable[tuple[_Pending, Results | AnypodError]]:
-        """The part of each request in the reply."""
-        found = results(self.drafts, reply)
-        if len(self.pendings) == 1:
-            return ((self.pendings[0], _told(self.pendings[0].request, found)),)
-        return self._parts(found)
-
-    def _parts(self, found: Results | AnypodError) -> Iterator[tuple[_Pending, Results | AnypodError]]:
-        start = 0
-        for pending in self.pendings:
-            end = start + len(pending.request.drafts)
-            yield pending, _told(pending.request, found if isinstance(found, AnypodError) else found[start:end])
-            start = end
+_Call = list[Append]  # requests that travel together; more than one only when each of their drafts is judged by itself
 
 
 class Writer:
@@ -93,7 +39,7 @@ class Writer:
         keyspace: Keyspace,
         calls: AppendCalls,
         *,
-        patch_ids: Iterator[int],
+        nonces: Iterator[int],
         metrics: Metrics,
     ) -> None:
         self._metrics = metrics
@@ -101,9 +47,9 @@ class Writer:
         self._clock = clock
         self._keyspace = keyspace
         self._calls = calls
-        self._patch_ids = patch_ids
+        self._nonces = nonces
         self._connection: Connection | None = None
-        self._queue: deque[_Pending] = deque()
+        self._queue: deque[Append] = deque()
         self._sent: deque[_Call] = deque()
         self._count = 0
         self._bytes = 0
@@ -111,23 +57,23 @@ class Writer:
         self._expiry: asyncio.TimerHandle | None = None
 
     def append(self, request: Append, done: Done) -> None:
-        loop = asyncio.get_running_loop()
-        patch_id = 0 if request.patch is None else next(self._patch_ids)
-        pending = _Pending(request, done, patch_id, self._clock.now() + self._options.append_wait_s)
+        request.begin(done, self._clock.now())
         if len(request.drafts) > DRAFTS_MAX:
-            loop.call_soon(done, AnypodError("too_large", f"more than {DRAFTS_MAX} events at once"))
+            asyncio.get_running_loop().call_soon(done, request, AnypodError("too_large", f"more than {DRAFTS_MAX} events at once"))
             return
-        if self._count >= self._options.appends_max or self._bytes + pending.size > self._options.append_bytes_max:
-            loop.call_soon(done, AnypodError("overloaded", retry_after_ms=OVERLOADED_RETRY_MS))
+        if self._count >= self._options.appends_max or self._bytes + request.size > self._options.append_bytes_max:
+            asyncio.get_running_loop().call_soon(done, request, AnypodError("overloaded", retry_after_ms=OVERLOADED_RETRY_MS))
             return
+        if request.patch is not None:
+            request.nonce = next(self._nonces)
         self._count += 1
-        self._bytes += pending.size
-        self._queue.append(pending)
+        self._bytes += request.size
+        self._queue.append(request)
         if not self._is_scheduled:
             self._is_scheduled = True
-            loop.call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self._flush)
         if self._expiry is None:
-            self._expiry = loop.call_later(EXPIRY_S, self._expire)
+            self._expiry = asyncio.get_running_loop().call_later(EXPIRY_S, self._expire)
 
     def on_up(self, connection: Connection) -> None:
         self._connection = connection
@@ -136,7 +82,7 @@ class Writer:
     def on_down(self) -> None:
         """Whatever was sent goes back to the head of the queue."""
         self._connection = None
-        unanswered = [pending for call in self._sent for pending in call.pendings if not pending.is_over]
+        unanswered = [request for call in self._sent for request in call if not request.is_over]
         self._sent.clear()
         self._metrics.append_retries += len(unanswered)
         self._queue.extendleft(reversed(unanswered))
@@ -156,53 +102,72 @@ class Writer:
         connection, queue = self._connection, self._queue
         if connection is None or not queue:
             return
-        calls = _grouped(pending for pending in queue if not pending.is_over)
+        calls = _grouped(queue)
         queue.clear()
         self._sent.extend(calls)
-        connection.send(b"".join(map(self._pack, calls)), self._on_reply, len(calls))
+        connection.send(b"".join([self._packed(call) for call in calls]), self._on_reply, len(calls))
 
-    def _pack(self, call: _Call) -> bytes:
-        request = call.pendings[0].request
+    def _packed(self, call: _Call) -> bytes:
+        request = call[0]
         names = self._keyspace.session(request.key)
-        if not call.is_joinable:
-            return self._calls.whole(names, request, call.pendings[0].patch_id)
-        if len(call.drafts) == 1 and is_simple(call.drafts[0]):
-            return self._calls.one(names, request.owner, call.drafts[0])
-        return self._calls.each(names, request.owner, call.drafts)
+        if not _is_joinable(request):
+            return self._calls.whole(names, request)
+        drafts = _drafts_of(call)
+        if len(drafts) == 1 and is_simple(drafts[0]):
+            return self._calls.one(names, request.owner, drafts[0])
+        return self._calls.each(names, request.owner, drafts)
 
     def _on_reply(self, reply: Reply) -> None:
         if self._connection is None:
             return  # of a lost connection: its calls are in the queue again
-        if is_passing(reply):
+        if type(reply) is bytes:
+            call = self._sent.popleft()
+            request = call[0]
+            if len(request.drafts) == 1 and len(call) == 1:
+                self._finish(request, _told(request, [result_of(request.drafts[0], reply)]))
+                return
+        elif is_passing(reply):
             self._connection.abort()  # the next one finds out whether the server serves, and loads the library
             return
-        for pending, result in self._sent.popleft().answers(reply):
-            self._finish(pending, result)
+        else:
+            call = self._sent.popleft()
+        self._answer(call, results(_drafts_of(call), reply))
 
-    def _finish(self, pending: _Pending, result: Results | AnypodError) -> None:
-        if pending.is_over:
+    def _answer(self, call: _Call, found: Results | AnypodError) -> None:
+        """To each request its part."""
+        if len(call) == 1:
+            self._finish(call[0], _told(call[0], found))
             return
-        pending.is_over = True
+        start = 0
+        for request in call:
+            end = start + len(request.drafts)
+            self._finish(request, _told(request, found if isinstance(found, AnypodError) else found[start:end]))
+            start = end
+
+    def _finish(self, request: Append, result: Results | AnypodError) -> None:
+        if request.is_over:
+            return
+        request.is_over = True
         self._count -= 1
-        self._bytes -= pending.size
-        pending.done(result)
+        self._bytes -= request.size
+        request.done(request, result)
 
     def _expire(self) -> None:
         """Refuse what has waited too long: the oldest come first, in the calls and in the queue."""
         self._expiry = None
-        now = self._clock.now()
-        for pending in self._oldest_first():
-            if pending.until > now:
+        latest = self._clock.now() - self._options.append_wait_s
+        for request in self._oldest_first():
+            if request.since > latest:
                 break
-            self._finish(pending, unavailable())
+            self._finish(request, unavailable())
         while self._queue and self._queue[0].is_over:
             self._queue.popleft()
         if self._count:
             self._expiry = asyncio.get_running_loop().call_later(EXPIRY_S, self._expire)
 
-    def _oldest_first(self) -> Iterator[_Pending]:
+    def _oldest_first(self) -> Iterator[Append]:
         for call in list(self._sent):
-            yield from call.pendings
+            yield from call
         yield from list(self._queue)
 
 
@@ -215,13 +180,56 @@ def _told(request: Append, found: Results | AnypodError) -> Results | AnypodErro
     return found
 
 
-def _grouped(pendings: Iterable[_Pending]) -> list[_Call]:
+def _drafts_of(call: _Call) -> Sequence[Draft]:
+    return call[0].drafts if len(call) == 1 else [item for request in call for item in request.drafts]
+
+
+def _is_joinable(request: Append) -> bool:
+    """Whether each of its drafts may be judged by itself. One draft is atomic alone."""
+    return (not request.is_atomic or len(request.drafts) == 1) and request.expect is None and request.patch is None
+
+
+class _Group:
+    """A call to which more requests of its session may be added. `ids` are collected once a second one comes."""
+
+    __slots__ = ("call", "count", "ids")
+
+    def __init__(self, call: _Call) -> None:
+        self.call = call
+        self.count = len(call[0].drafts)
+        self.ids = {item.id for item in call[0].drafts}
+
+    def takes(self, request: Append) -> bool:
+        """One of the same owner, that expects nothing, with ids that are not here yet."""
+        if not _is_joinable(request) or request.owner != self.call[0].owner:
+            return False
+        if self.count + len(request.drafts) > GROUP_MAX or any(item.id in self.ids for item in request.drafts):
+            return False
+        self.count += len(request.drafts)
+        self.ids.update(item.id for item in request.drafts)
+        self.call.append(request)
+        return True
+
+
+def _grouped(requests: Iterable[Append]) -> list[_Call]:
     """As few calls as there can be. Those of one session keep the order of its appends."""
-    calls, latest = list[_Call](), dict[SessionKey, _Call]()
-    for pending in pendings:
-        key = pending.request.key
+    calls, latest, groups = list[_Call](), dict[SessionKey, _Call](), dict[SessionKey, _Group]()
+    for request in requests:
+        if request.is_over:
+            continue
+        key = request.key
         call = latest.get(key)
-        if call is None or not call.join(pending):
-            call = latest[key] = _Call(pending)
+        if call is None or not _joins(request, call, groups):
+            latest[key] = call = [request]
+            groups.pop(key, None)
             calls.append(call)
     return calls
+
+
+def _joins(request: Append, call: _Call, groups: dict[SessionKey, _Group]) -> bool:
+    if not _is_joinable(call[0]):
+        return False
+    group = groups.get(request.key)
+    if group is None:
+        group = groups[request.key] = _Group(call)
+    return group.takes(request)

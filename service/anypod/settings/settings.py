@@ -20,6 +20,7 @@ from anypod.settings.formats import KeySetSource, is_loopback, parse_items, pars
 DEV_SECRET: Final = "anypod-development-secret-known-to-everybody"  # noqa: S105 - public on purpose, see `dev`
 SECRET_BYTES_MIN: Final = 32  # RFC 7518, 3.2: as long as the hash
 FRAME_OVERHEAD_BYTES: Final = 8_192  # what stands around an event's data in a frame, generously
+REDIS_SCHEMES: Final = tuple(f"{scheme}{shape}://" for scheme in ("redis", "rediss") for shape in ("", "+sentinel", "+cluster"))
 EXIT_S: Final = 2.0  # from the end of a drain to the end of the process: closing the store and the last sockets
 
 Algorithm = Literal["HS256", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
@@ -168,8 +169,8 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, url: str) -> str:
-        if not url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("it should begin with redis://, rediss:// or unix://")
+        if not url.startswith(REDIS_SCHEMES):
+            raise ValueError("it should begin with redis://, redis+sentinel:// or redis+cluster://, or rediss in place of redis for TLS")
         return url
 
     @field_validator("jwt_secret")

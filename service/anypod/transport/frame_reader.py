@@ -7,7 +7,9 @@ Bytes may be cut anywhere. A violation ends the reading: nothing after it is loo
 import codecs
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 try:
     from websockets.speedups import apply_mask
@@ -24,7 +26,10 @@ class Opcode(IntEnum):
     PONG = 10
 
 
-class Message(NamedTuple):
+TEXT: Final = int(Opcode.TEXT)  # compared for every message, and a plain int is twice as quick
+
+
+class Message(Struct, frozen=True, gc=False):
     """`opcode`: TEXT, BINARY, CLOSE, PING or PONG; a fragmented message comes whole. Text is valid UTF-8.
 
     CONTINUATION, without payload, stands for a fragment that did not end its message: it costs as much as any frame.
@@ -51,7 +56,10 @@ BAD_DATA: Final = 1007
 TOO_LARGE: Final = 4413
 CONTROL_BYTES_MAX: Final = 125
 _CLOSE_CODES: Final = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
-_SHORT_HEADERS: Final = tuple(bytes((0x81, length)) for length in range(126))
+_SHORT: Final = 4_096  # bytes of a text whose header stands in the table
+_SHORT_HEADERS: Final = tuple(
+    bytes((0x81, length)) if length < 126 else b"\x81\x7e" + length.to_bytes(2, "big") for length in range(_SHORT)
+)
 
 
 class FrameReader:
@@ -73,23 +81,31 @@ class FrameReader:
         if self.error is not None:
             return []
         if self._buffer:
-            buffer = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
-            buffer += data
-            self._buffer = buffer
-            if len(buffer) < self._need:
+            data = self._joined(data)
+            if len(data) < self._need:
                 return []
-            data = bytes(buffer)
-            self._buffer = b""
         messages: list[Message] = []
         try:
-            self._read(data, messages)
+            at = self._read_texts(data, messages) if self._fragments is None else 0
+            if at < len(data):
+                self._read_frames(data, at, messages)
         except FrameError as error:
             self.error = FrameError(error.code, error.reason)  # with its traceback, either would keep the other
         return messages
 
-    def _read(self, data: bytes, messages: list[Message]) -> None:
+    def _joined(self, data: bytes) -> bytes:
+        """What was left over and what has come since; nothing while it is too little."""
+        buffer = self._buffer if isinstance(self._buffer, bytearray) else bytearray(self._buffer)
+        buffer += data
+        if len(buffer) < self._need:
+            self._buffer = buffer
+            return b""
+        self._buffer = b""
+        return bytes(buffer)
+
+    def _read_frames(self, data: bytes, at: int, messages: list[Message]) -> None:
+        """Frames of any kind, and the beginning of the next one."""
         end = len(data)
-        at = self._read_texts(data, messages) if self._fragments is None else 0
         while (frame_end := self._frame_end(data, at, end)) > 0:
             messages.append(self._frame(data, at, frame_end))
             at = frame_end
@@ -109,8 +125,9 @@ class FrameReader:
             if stop > end or length > bytes_max or length == 127:
                 break
             payload = apply_mask(data[mask_at + 4 : stop], data[mask_at : mask_at + 4])
-            _check_text(payload)
-            messages.append(Message(Opcode.TEXT, payload))
+            if not payload.isascii():
+                _check_text(payload)
+            messages.append(Message(TEXT, payload))
             at = stop
         return at
 
@@ -159,7 +176,7 @@ class FrameReader:
         first = data[at]
         if first == 0x81:  # a whole text: nearly all there is
             _check_text(payload)
-            return Message(Opcode.TEXT, payload)
+            return Message(TEXT, payload)
         opcode = first & 0x0F
         if opcode >= Opcode.CLOSE:
             return Message(opcode, payload)
@@ -188,11 +205,10 @@ class FrameReader:
 
 
 def _check_text(payload: bytes) -> None:
-    if not payload.isascii():
-        try:
-            payload.decode()
-        except UnicodeDecodeError as exc:
-            raise FrameError(BAD_DATA, "text is UTF-8") from exc
+    try:
+        payload.decode()
+    except UnicodeDecodeError as exc:
+        raise FrameError(BAD_DATA, "text is UTF-8") from exc
 
 
 def close_code_of(payload: bytes) -> int:
@@ -209,11 +225,9 @@ def close_code_of(payload: bytes) -> int:
 def framed(payload: bytes) -> bytes:
     """A whole text or, for frames that begin with a zero byte, binary message of a server."""
     length = len(payload)
-    if payload[:1] != b"\0":
-        if length < 126:
-            return _SHORT_HEADERS[length] + payload
-        return (b"\x81\x7e" + length.to_bytes(2, "big") if length < 65_536 else b"\x81\x7f" + length.to_bytes(8, "big")) + payload
-    return header_of(Opcode.BINARY, length) + payload
+    if payload.startswith(b"\0"):
+        return header_of(Opcode.BINARY, length) + payload
+    return (_SHORT_HEADERS[length] if length < _SHORT else header_of(Opcode.TEXT, length)) + payload
 
 
 def join_framed(frames: Sequence[bytes]) -> bytes:

@@ -12,7 +12,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.event import FRAME_START, is_binary
 from anypod.hub.ask import Ask
 from anypod.hub.batch import Batch
-from anypod.hub.peer import Desk
+from anypod.hub.desk import Desk
 
 WAIT_S_MAX: Final = 60.0
 

@@ -15,7 +15,7 @@ from anypod.core import frames
 from anypod.core.errors import CODES, Code
 from anypod.core.event import FRAME_START, as_json, is_binary, position
 from anypod.hub.ask import Ask
-from anypod.hub.peer import Desk
+from anypod.hub.desk import Desk
 from anypod.transport.queued import Goodbye, QueuedPort
 
 RETRY_MS: Final = 2_000  # how long a browser waits before it connects again, about

@@ -13,7 +13,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from anypod.core.errors import CLOSE_GONE, CODES, AnypodError, close_reason
 from anypod.core.event import is_binary
 from anypod.core.frames import SUBPROTOCOL
-from anypod.hub.peer import Desk, Peer
+from anypod.hub.desk import Desk
+from anypod.hub.peer import Peer
 from anypod.transport.access import Door
 from anypod.transport.query import ask_of_query, has_ask, session_key
 from anypod.transport.queued import Goodbye, QueuedPort

@@ -11,8 +11,10 @@ from typing import Any, Final, Protocol
 
 from anypod.core.errors import AnypodError, close_reason
 from anypod.hub.batch import Batch
-from anypod.hub.peer import Desk, Peer
+from anypod.hub.desk import Desk
+from anypod.hub.peer import Peer
 from anypod.transport.frame_reader import (
+    TEXT,
     TOO_LARGE,
     FrameError,
     FrameReader,
@@ -26,7 +28,6 @@ from anypod.transport.frame_reader import (
 )
 from anypod.transport.patience import ARRIVAL_S_MAX, REQUEST_S_MAX, Patience
 
-_TEXT: Final = int(Opcode.TEXT)  # compared for every message, and a plain int is twice as quick
 GOODBYE_S_MAX: Final = 2.0  # for the client's answer to our close frame; then the connection is given up
 
 
@@ -42,8 +43,8 @@ class Wires:
         self.rng = rng
         self.buffer_bytes_max = buffer_bytes_max  # beyond it a transport takes no more deliveries until it is half empty
         self.stream_s_max = stream_s_max
-        self.arrivals = Patience(desk.hub.clock, ARRIVAL_S_MAX)
-        self.requests = Patience(desk.hub.clock, REQUEST_S_MAX)
+        self.arrivals = Patience(desk.hub.clock, ARRIVAL_S_MAX, metrics=desk.hub.metrics)
+        self.requests = Patience(desk.hub.clock, REQUEST_S_MAX, metrics=desk.hub.metrics)
         self._loop = asyncio.get_running_loop()
         self._dirty: list[Flushes] = []
 
@@ -81,9 +82,11 @@ class Wire(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         peer = self.peer
+        if peer is not None:
+            peer.heard()
         for message in self._reader.feed(data):
-            if message[0] == _TEXT and peer is not None and not self._is_closing:
-                peer.take(message[1])
+            if message.opcode == TEXT and peer is not None and not self._is_closing:
+                peer.take(message.payload)
             else:
                 self._on_message(message)
         if peer is not None:
@@ -92,7 +95,7 @@ class Wire(asyncio.Protocol):
             self._fail(self._reader.error)
 
     def _on_message(self, message: Message) -> None:
-        opcode, payload = message
+        opcode, payload = message.opcode, message.payload
         if opcode == Opcode.CLOSE:
             self._on_close(payload)
         elif self._is_closing or self.peer is None:
@@ -162,14 +165,18 @@ class Wire(asyncio.Protocol):
         self._answers.append(framed(frame))
 
     def flush(self) -> None:
-        if self._answers:
-            self._write(b"")
+        answers = self._answers
+        if answers and not self._transport.is_closing():
+            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
+        answers.clear()
 
     def _write(self, data: bytes) -> None:
         """Everything in order: answers that wait go first."""
-        if self._answers:
-            answers, self._answers = self._answers, []
-            data = b"".join((*answers, data))
+        answers = self._answers
+        if answers:
+            answers.append(data)
+            data = b"".join(answers)
+            answers.clear()
         if not self._transport.is_closing():
             self._transport.write(data)
 

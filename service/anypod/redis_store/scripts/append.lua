@@ -49,8 +49,11 @@ end
 
 local function load(meta, fields)
   local m = { spans = {} }
-  for i, value in ipairs(redis.call('HMGET', meta, unpack(fields))) do
-    m[fields[i]] = value
+  local values = redis.call('HMGET', meta, unpack(fields))
+  for i = 1, #fields do
+    if values[i] then -- the ids of new events are not there, and nothing is set for them
+      m[fields[i]] = values[i]
+    end
   end
   m.seq = m.s and tonumber(string.match(m.s, '^%d+'))
   return m
@@ -68,7 +71,7 @@ end
 
 -- The verdicts so far, and the refusal of the call if there is one.
 local function judge(keys, request, drafts, m, now)
-  local verdicts, count, conflict = judge_ids(keys[1], drafts, m)
+  local verdicts, count, conflict = judge_ids(keys[1], request, drafts, m)
   if count > 0 and count == #drafts then
     return verdicts -- before `closed`: who lost the first reply must not be told that a logged event was refused
   end
@@ -147,8 +150,8 @@ local function append(keys, args)
   if is_patch then
     frames[#frames + 1] = patch(keys, request, now)
   end
-  for _, frame in ipairs(frames) do
-    redis.call('SPUBLISH', channel, frame)
+  for i = 1, #frames do
+    redis.call('SPUBLISH', channel, frames[i])
   end
   if now >= tonumber(m.x) or is_new then
     set_expiry(keys[1], keys[2], keys[3], class_of(redis.call('HGET', keys[1], 'K')).ttl_ms, now)

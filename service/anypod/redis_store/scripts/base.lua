@@ -10,7 +10,7 @@
 --   v  version   S  state   M  metadata   n  the last patch's id   f  folded   l  oldest
 --   w  parts, open " @turn/part=first" and ended " first:ended_ms" D  set when `d` exists
 --   i  the first seq whose id may be forgotten next                F  how many fences there are
---   .id     digest and entry id of an event          #seq         when an id came, and the id
+--   .id     digest and entry id of an event          #seq         when ids came, and those of one call, from this seq on
 --   !turn   the turn's live fence                    @turn/part   first and last seq of an open part's deltas
 --   _  a value long enough that the hash is a table
 

@@ -7,10 +7,12 @@ local FULL = '!quota_exceeded the session holds as many events as it may'
 local FULL_PARTS = '!quota_exceeded the session has too many open parts'
 local CONFLICT = '!conflict the same id was published before with another body'
 
--- Verdicts on ids that are known, from the log or from an earlier draft; how many the log has; the refusal, if one conflicts.
-local function judge_ids(meta, drafts, m)
+-- Verdicts on ids that are known, from the log or from an earlier draft of one request; how many the log has; the refusal, if
+-- one conflicts.
+local function judge_ids(meta, request, drafts, m)
   local verdicts, count, refusal, places = {}, 0, nil, {}
-  for i, draft in ipairs(drafts) do
+  for i = 1, #drafts do
+    local draft = drafts[i]
     local first, place = m[draft.field], places[draft.id]
     if first then
       local space = string.find(first, ' ', 1, true)
@@ -19,7 +21,7 @@ local function judge_ids(meta, drafts, m)
       count = is_same and count + 1 or count
     elseif place then
       verdicts[i] = drafts[place].digest == draft.digest and place or CONFLICT
-    else
+    elseif request.is_one then
       places[draft.id] = i
     end
     refusal = refusal or verdicts[i] == CONFLICT and CONFLICT or nil
@@ -29,7 +31,8 @@ end
 
 local function judge_fences(drafts, verdicts, m)
   local refusal = nil
-  for i, draft in ipairs(drafts) do
+  for i = 1, #drafts do
+    local draft = drafts[i]
     if not verdicts[i] and draft.turn and m[draft.turn] ~= draft.fence then
       verdicts[i], refusal = '!fenced', '!fenced'
     end
@@ -41,7 +44,8 @@ end
 local function judge_rooms(keys, drafts, verdicts, now)
   local class = class_of(redis.call('HGET', keys[1], 'K'))
   local room, taken, is_tidied, refusal = { rooms(keys[2], keys[3], class) }, { 0, 0 }, false, nil
-  for i, draft in ipairs(drafts) do
+  for i = 1, #drafts do
+    local draft = drafts[i]
     if not verdicts[i] then
       local kind = draft.part and 2 or 1
       if taken[kind] >= room[kind] and not is_tidied then
@@ -60,7 +64,8 @@ end
 
 local function judge_parts(drafts, verdicts, m)
   local opened, count, refusal = {}, nil, nil
-  for i, draft in ipairs(drafts) do
+  for i = 1, #drafts do
+    local draft = drafts[i]
     local part = draft.part
     if part and not verdicts[i] and not m[part] and not opened[part] then
       count = (count or select(2, string.gsub(m.w, '@', '@'))) + 1

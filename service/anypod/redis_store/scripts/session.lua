@@ -8,8 +8,12 @@ local RANGE_BYTES = 1048576 -- of each stream in one page: what the server copie
 local SNAPSHOT = { 'p', 's', 'o', 'k', 'c', 't', 'v', 'S', 'M', 'f', 'l', 'X' }
 
 -- What `pages.py` reads in this order: SNAPSHOT with the terms as the next event will find them, live, how long it holds, now.
+-- Nil when there is no session.
 local function snapshot(meta, live, now)
   local m = redis.call('HMGET', meta, unpack(SNAPSHOT))
+  if not m[1] then
+    return nil
+  end
   m[6] = terms_at(m[6], tonumber(string.match(m[2], '^%d+')), incarnation(now))
   m[13] = redis.call('GET', live)
   m[14] = m[13] and redis.call('PTTL', live) or 0
@@ -54,25 +58,26 @@ local function open_bound(meta, head)
   return bound
 end
 
--- A stream's entries from `from` to the head, a flat list of ids and frames. If the bytes ended it: up to which seq it goes.
+-- A stream's frames from `from` to the head; their seqs stand in them. If the bytes ended it: up to which seq it goes.
 local function range(key, from, head, limit)
-  local entries, bytes = {}, 0
+  local frames, bytes = {}, 0
   while limit > 0 do
     local count = math.min(limit, RANGE_STEP)
     local step = redis.call('XRANGE', key, from, head, 'COUNT', count)
-    for _, entry in ipairs(step) do
-      entries[#entries + 1], entries[#entries + 2] = entry[1], entry[2][2]
-      bytes = bytes + #entry[2][2]
+    for i = 1, #step do
+      local frame = step[i][2][2]
+      frames[#frames + 1] = frame
+      bytes = bytes + #frame
     end
     if #step < count then
-      return entries, false
+      return frames, false
     end
     from, limit = '(' .. step[count][1], limit - count
     if bytes > RANGE_BYTES then
-      return entries, tonumber(string.match(step[count][1], '^%d+'))
+      return frames, tonumber(string.match(step[count][1], '^%d+'))
     end
   end
-  return entries, false
+  return frames, false
 end
 
 -- The entry id at `seq` in either stream.
@@ -82,15 +87,14 @@ local function entry_at(log, deltas, seq)
 end
 
 -- KEYS: m, l, d, v. ARGV: after ("": the head), limit, "fold" or "". What `pages.py` reads: the snapshot, the entry at `after`,
--- the entries of both streams, and up to which seq they go if the bytes ended them.
+-- the frames of both streams, and up to which seq they go if the bytes ended them.
 register('read', function(keys, args)
   local meta, log, deltas = keys[1], keys[2], keys[3]
   local after, limit, is_folded = args[1], tonumber(args[2]), args[3] == 'fold'
-  local now = now_ms()
-  if redis.call('HEXISTS', meta, 'p') == 0 then
+  local m = snapshot(meta, keys[4], now_ms())
+  if not m then
     return missing(meta)
   end
-  local m = snapshot(meta, keys[4], now)
   local head = tonumber(string.match(m[2], '^%d+'))
   after = after == '' and head or tonumber(after)
   local from = after + 1

@@ -7,10 +7,28 @@ local IDS_A_CALL = 1024 -- and in a round that was asked for
 local TRIM_A_STEP = 256 -- entries read at once to find where to trim
 local TABLE_SIZES = { 65, 513, 4097 } -- bytes of the value that makes a hash a table, whatever the server's setting up to 4 KiB
 
+-- The fields of the first `count` ids, added to `gone`; the ids behind them.
+local function take_ids(ids, count, gone)
+  local rest = ''
+  for id in string.gmatch(ids, '%S+') do
+    if count > 0 then
+      gone[#gone + 1] = '.' .. id
+    else
+      rest = rest .. ' ' .. id
+    end
+    count = count - 1
+  end
+  return rest
+end
+
 local function forget_ids(meta, class, next_seq, head, now, most)
   local last = math.min(next_seq + most - 1, head - IDS_MIN)
   if last < next_seq then
     return next_seq
+  end
+  local oldest = redis.call('HGET', meta, '#' .. next_seq)
+  if oldest and now - string.match(oldest, '^%d+') < class.dedup_ms then
+    return next_seq -- nearly always: asked about alone, because none that came later is older
   end
   local fields = {}
   for seq = next_seq, last do
@@ -19,12 +37,17 @@ local function forget_ids(meta, class, next_seq, head, now, most)
   local gone = {}
   for i, item in ipairs(redis.call('HMGET', meta, unpack(fields))) do
     if item then
-      local ms, id = string.match(item, '^(%d+) (.+)$')
+      local ms, ids = string.match(item, '^(%d+)(.+)$')
       if now - ms < class.dedup_ms then
         break
       end
       gone[#gone + 1] = fields[i]
-      gone[#gone + 1] = '.' .. id
+      local rest = take_ids(ids, head - IDS_MIN - next_seq + 1, gone)
+      if rest ~= '' then
+        next_seq = head - IDS_MIN + 1
+        redis.call('HSET', meta, '#' .. next_seq, ms .. rest)
+        break
+      end
     end
     next_seq = next_seq + 1
   end

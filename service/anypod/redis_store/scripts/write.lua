@@ -88,11 +88,11 @@ end
 -- Append all drafts that have no verdict. The streams come first, with ids that must be larger than the last: if a stream
 -- refuses, no metadata speaks of the event. Returns the frames, the head, and whether the deltas are a new key.
 local function write(keys, drafts, verdicts, m, now)
-  local seq, list, frames, is_new = m.seq, {}, {}, false
-  local came = now .. ' '
+  local seq, list, frames, ids, is_new = m.seq, {}, {}, {}, false
   local prefix = prefix_at(keys[1], m, seq, now, list)
   local entry = m.s
-  for i, draft in ipairs(drafts) do
+  for i = 1, #drafts do
+    local draft = drafts[i]
     if not verdicts[i] then
       seq = seq + 1
       local number = seq .. '' -- a number is made text once
@@ -106,14 +106,13 @@ local function write(keys, drafts, verdicts, m, now)
       end
       local frame = complete(draft, number, cursor, first, last)
       redis.call('XADD', draft.part and keys[3] or keys[2], entry, 'f', frame)
-      local n = #list
-      list[n + 1], list[n + 2] = draft.field, entry .. ' ' .. draft.digest
-      list[n + 3], list[n + 4] = '#' .. number, came .. draft.id
-      frames[#frames + 1], verdicts[i] = frame, '+' .. cursor
+      list[#list + 1], list[#list + 2] = draft.field, entry .. ' ' .. draft.digest
+      frames[#frames + 1], ids[#ids + 1], verdicts[i] = frame, draft.id, '+' .. cursor
     elseif type(verdicts[i]) == 'number' then
       verdicts[i] = '=' .. string.sub(verdicts[verdicts[i]], 2)
     end
   end
+  list[#list + 1], list[#list + 2] = '#' .. (m.seq + 1), now .. ' ' .. table.concat(ids, ' ')
   local gone = touched_parts(m, list)
   redis.call('HSET', keys[1], 's', entry, is_new and 'D' or 's', is_new and 1 or entry, unpack(list))
   if #gone > 0 then

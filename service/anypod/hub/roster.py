@@ -1,0 +1,50 @@
+"""Everybody who is attached, or about to be, spread over the heartbeat's interval.
+
+Owns who is there and whose turn it is. Must not know what a turn is for. Who leaves is held by nothing here from then on.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Final
+
+from anypod.hub.subscriber import Subscriber
+
+TURNS_PER_S: Final = 10  # a slice of the connections each time, so that heartbeats are spread over their interval
+
+
+class Roster:
+    """`slots`: turns in a round, an interval. Dicts, because they keep the order of arrival and forget one of thousands at once."""
+
+    __slots__ = ("_next", "_slots")
+
+    def __init__(self, slots: int) -> None:
+        assert slots > 0
+        self._slots: list[dict[Subscriber, None]] = [{} for _ in range(slots)]
+        self._next = 0
+
+    def __len__(self) -> int:
+        return sum(map(len, self._slots))
+
+    def __iter__(self) -> Iterator[Subscriber]:
+        return chain.from_iterable(self._slots)
+
+    def __contains__(self, subscriber: Subscriber) -> bool:
+        return subscriber in self._slots[subscriber.slot]
+
+    @property
+    def slots(self) -> int:
+        return len(self._slots)
+
+    def add(self, subscriber: Subscriber) -> None:
+        """Into the slot behind us: its first turn comes a whole round from now."""
+        subscriber.slot = (self._next - 1) % len(self._slots)
+        self._slots[subscriber.slot][subscriber] = None
+
+    def discard(self, subscriber: Subscriber) -> None:
+        self._slots[subscriber.slot].pop(subscriber, None)
+
+    def turn(self) -> Sequence[Subscriber]:
+        """Whose turn it is."""
+        slot = self._slots[self._next]
+        self._next = (self._next + 1) % len(self._slots)
+        return list(slot)

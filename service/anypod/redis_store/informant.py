@@ -1,0 +1,64 @@
+"""A server that is asked where others are.
+
+Owns a connection that is kept for the questions, and how long is waited for several informants. Must not know the questions.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
+from typing import Final, TypeVar
+
+from anypod.core.errors import AnypodError
+from anypod.redis_store.address import Address
+from anypod.redis_store.connection import Connection, Reply
+from anypod.redis_store.dial import dial
+from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.replies import checked
+
+ANSWER_S: Final = 1.0  # an informant that takes longer is not heard in this round
+
+Answer = TypeVar("Answer")
+
+
+class Informant:
+    def __init__(self, address: Address, options: RedisOptions) -> None:
+        self.endpoint: Final = address.endpoint
+        self._address = address
+        self._options = options
+        self._connection: Connection | None = None
+
+    async def ask(self, *commands: bytes) -> list[Reply]:
+        """Raises OSError, TimeoutError or AnypodError."""
+        if self._connection is None or self._connection.is_lost:
+            self._connection = await dial(self._address, self._options, _ignore_loss)
+        return [checked(reply) for reply in await self._connection.ask_all(commands)]
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.abort()
+
+
+async def answers(questions: Sequence[Coroutine[None, None, Answer]], *, enough: int) -> list[Answer]:
+    """Those that come in time; whoever takes longer is not waited for once there are enough."""
+    found = list[Answer]()
+    asked = [asyncio.create_task(question) for question in questions]
+    try:
+        with suppress(TimeoutError):  # whoever has answered by then is heard
+            await asyncio.wait_for(_collect(asked, found, enough), ANSWER_S)
+    finally:
+        for task in asked:
+            task.cancel()
+        await asyncio.gather(*asked, return_exceptions=True)
+    return found
+
+
+async def _collect(asked: Sequence[asyncio.Task[Answer]], found: list[Answer], enough: int) -> None:
+    for answer in asyncio.as_completed(asked):
+        with suppress(OSError, AnypodError):
+            found.append(await answer)
+        if len(found) >= enough:
+            return
+
+
+def _ignore_loss() -> None:
+    """The next question makes another connection."""

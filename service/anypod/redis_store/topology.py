@@ -1,0 +1,66 @@
+"""Which servers there are, and which serves what.
+
+Owns what a router follows, and the answer for a server that serves everything. Must not know connections.
+"""
+
+import asyncio
+from typing import Protocol
+
+from anypod.clock import Clock
+from anypod.core.identity import PARTITIONS
+from anypod.redis_store.address import Deployment, Endpoint
+from anypod.redis_store.cluster import Cluster
+from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.place import Fixed, Place
+from anypod.redis_store.sentinel import Sentinels
+from anypod.redis_store.slots import OnChange, Owners
+
+
+class Topology(Protocol):
+    async def owners(self) -> Owners:
+        """As they are now. Raises AnypodError `unavailable` when nobody knows."""
+
+    def place(self, endpoint: Endpoint) -> Place:
+        """Of one of them."""
+
+    def renew(self) -> None:
+        """Somebody was sent elsewhere: look soon."""
+
+    async def follow(self, on_change: OnChange) -> None:
+        """Tell of every change, until cancelled."""
+
+    def close(self) -> None: ...
+
+
+def topology_of(deployment: Deployment, options: RedisOptions, clock: Clock) -> Topology:
+    first = deployment.endpoints[0]
+    match deployment.shape:
+        case "single":
+            return Alone(first, Fixed(deployment.address(first)))
+        case "sentinel":
+            return Alone(first, Sentinels(deployment, options, clock))
+        case "cluster":
+            return Cluster(deployment, options, clock)
+
+
+class Alone:
+    """One server, wherever it is, for everything. `endpoint`: what it is known by."""
+
+    def __init__(self, endpoint: Endpoint, place: Place) -> None:
+        self._endpoint = endpoint
+        self._place = place
+
+    async def owners(self) -> Owners:
+        return (self._endpoint,) * PARTITIONS
+
+    def place(self, endpoint: Endpoint) -> Place:
+        return self._place
+
+    def renew(self) -> None:
+        """There is nowhere else."""
+
+    async def follow(self, on_change: OnChange) -> None:
+        await asyncio.get_running_loop().create_future()  # never
+
+    def close(self) -> None:
+        self._place.close()
