@@ -17,6 +17,8 @@ from loadtests.bench.store import Redis
 from anypod.cli.dev.ports import LOOPBACK
 
 PUBLISH_PER_S: Final = 1_000_000  # the limit of a connection is not what a row is about
+ARRIVALS: Final = ("accepts_per_s", "resumes_per_s", "fresh_attaches_per_s", "tenant_attaches_per_s", "subject_attaches_per_s")
+ARRIVALS_PER_S: Final = 1_000_000  # rows measure what a replica can do, not what it is set to let in
 EVENTS_MAX: Final = 50_000_000  # nor is the quota of a session, which the fan-out fills in a second
 
 
@@ -61,6 +63,7 @@ def anypod(name: str, store: Redis, folder: Path, core: int, **settings: str) ->
         "replica": name,
         "redis_url": f"redis://{LOOPBACK}:{store.port}/0",
         "publish_per_s": str(PUBLISH_PER_S),
+        **dict.fromkeys(ARRIVALS, str(ARRIVALS_PER_S)),
         "events_per_session_max": str(EVENTS_MAX),
         "log_format": "text",
         **settings,

@@ -20,7 +20,7 @@ from anypod.hub.attachments import Attachments
 from anypod.hub.desk import Desk
 from anypod.hub.drain import Drain
 from anypod.hub.hub import Hub
-from anypod.hub.options import HubOptions
+from anypod.hub.options import Arrivals, HubOptions
 from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publisher
 from anypod.hub.wheel import Wheel
@@ -105,6 +105,13 @@ def hub_options(settings: Settings) -> HubOptions:
         sessions_per_subject_max=settings.sessions_per_subject_max,
         tail_bytes_max=settings.tail_bytes_max,
         unwritable_s_max=settings.unwritable_s_max,
+        arrivals=Arrivals(
+            accepts_per_s=settings.accepts_per_s,
+            resumes_per_s=settings.resumes_per_s,
+            fresh_per_s=settings.fresh_attaches_per_s,
+            tenant_per_s=settings.tenant_attaches_per_s,
+            subject_per_s=settings.subject_attaches_per_s,
+        ),
         limits=Limits(frame_bytes=settings.frame_bytes_max, publish_per_s=settings.publish_per_s, data_bytes=settings.data_bytes_max),
     )
 

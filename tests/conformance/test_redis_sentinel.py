@@ -58,7 +58,7 @@ async def test_nobody_writes_to_an_old_primary_that_comes_back_and_thinks_that_i
 async def test_a_primary_that_hangs_is_left_although_its_connections_stay_open(tmp_path: Path) -> None:
     with watched("redis", tmp_path) as servers:
         first = servers.primary()
-        async with opened(servers.url, append_wait_s=30.0, reply_s=20.0, connect_s=20.0) as store:
+        async with opened(servers.url, append_wait_s=10.0, reply_s=60.0) as store:
             key = await create(store)
             await append(store, key, event("before"))
             assert first.command("WAIT", 1, 1_000) == 1

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anypod.core.admission import Bucket, Buckets, Rate
+from anypod.core.admission import Bucket, Buckets, Budget, Pace, Rate
 
 
 def test_a_full_bucket_gives_its_burst_at_once_and_then_says_how_long_to_wait() -> None:
@@ -83,3 +83,49 @@ def test_the_bucket_unused_for_longest_is_forgotten_when_there_are_too_many_keys
     assert len(buckets) == 2
     assert buckets.take("alice", 100.0) > 0, "used a moment ago"
     assert buckets.take("bob", 100.0) == 0, "forgotten, and so full again"
+
+
+def test_a_budget_gives_its_burst_at_once_then_one_permit_after_the_other_and_then_none() -> None:
+    budget = Budget(rate_per_s=10)
+    waits = [budget.wait_s(100.0, 1.0, 1.5) for _ in range(30)]
+    assert waits[:6] == [0.0] * 6  # half a second's, and the one that is due
+    assert waits[6:21] == [pytest.approx(0.1 * index) for index in range(1, 16)]
+    assert waits[21:] == [None] * 9
+
+
+def test_who_is_sent_away_is_told_a_moment_behind_all_that_were_told_one_before() -> None:
+    budget = Budget(rate_per_s=10)
+    hints = [budget.hint_s(100.0, 1.0, 1.5) for _ in range(3)]
+    assert hints == [pytest.approx(1.6), pytest.approx(1.7), pytest.approx(1.8)]
+    assert budget.hint_s(200.0, 1.0, 1.5) == pytest.approx(1.6)
+
+
+def test_half_a_pace_gives_half_the_permits() -> None:
+    whole, half = Budget(rate_per_s=100), Budget(rate_per_s=100)
+    given = [sum(budget.wait_s(100.0, share, 1.5) is not None for _ in range(1_000)) for budget, share in ((whole, 1.0), (half, 0.5))]
+    assert given[0] == pytest.approx(2 * given[1], abs=2)
+
+
+@given(arrivals=st.lists(st.floats(0, 0.2), min_size=1, max_size=300))
+def test_no_second_sees_more_permits_begin_than_its_rate_and_one_burst(arrivals: list[float]) -> None:
+    budget, now, begins = Budget(rate_per_s=20), 100.0, list[float]()
+    for pause in arrivals:
+        now += pause
+        if (wait_s := budget.wait_s(now, 1.0, 1.5)) is not None:
+            begins.append(now + wait_s)
+    begins.sort()
+    assert all(later - first > 1.0 - 1e-6 for first, later in zip(begins, begins[32:], strict=False))
+
+
+def test_the_pace_falls_at_once_under_pressure_and_comes_back_little_by_little() -> None:
+    pace = Pace()
+    pace.note(is_pressed=True)
+    pressed = pace.share
+    pace.note(is_pressed=False)
+    assert pressed < pace.share < 1.0
+    for _ in range(100):
+        pace.note(is_pressed=True)
+    assert pace.share > 0
+    for _ in range(100):
+        pace.note(is_pressed=False)
+    assert pace.share == 1.0

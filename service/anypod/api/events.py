@@ -230,7 +230,7 @@ async def _create_missing(context: Context, principal: Principal, ask: Ask) -> N
     if lost is not None:
         context.desk.hub.metrics.resets[lost.reason] += 1
         raise AnypodError("cursor_gone", reset=frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
-    await context.desk.attachments.create(principal, ask.key)
+    await context.desk.attachments.creations.create(principal, ask.key)
 
 
 def _stream_ask(request: Request, key: SessionKey, query: PageQuery) -> Ask:
@@ -252,7 +252,7 @@ async def _stream(context: Context, streams: StreamOptions, principal: Principal
         if not error.row.is_retryable:
             raise
         # An error status would stop a browser's EventSource for good: the stream begins, and asks it to come again.
-        ending = sse.farewell(error.row.close or 0, error.message, context.rng)
+        ending = sse.farewell(error.row.close or 0, error.message, context.rng, error.retry_after_ms)
         return Response(ending, headers=dict(sse.HEADERS), media_type="text/event-stream")
     return StreamingResponse(_chunks(stream), headers=dict(sse.HEADERS), media_type="text/event-stream")
 

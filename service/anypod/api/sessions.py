@@ -94,7 +94,7 @@ class SessionRoutes:
             raise AnypodError("malformed" if not is_name(session_id) else "not_allowed", "this session id may not be used")
         state, live, metadata = objects(body.state, body.live, body.metadata)
         key = SessionKey(principal.tenant, session_id)  # type: ignore[arg-type]
-        page, is_new = await self._context.desk.attachments.create(principal, key, Contents(body.class_, state, live, metadata))
+        page, is_new = await self._context.desk.attachments.creations.create(principal, key, Contents(body.class_, state, live, metadata))
         return _answer(_view(self._context, key, page.snapshot), 201 if is_new else 200, page)
 
     async def listing(self, request: Request, cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> Response:

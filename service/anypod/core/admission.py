@@ -1,12 +1,16 @@
 """How often something may happen: permits from a bucket.
 
-Owns the formula. Must not know the time, chance, or what the permits are for: frames, bytes and pings of a connection,
-publishes and creations of a subject.
+Owns the formulas. Must not know the time, chance, or what the permits are for: frames and publishes of a connection, arrivals
+at a replica.
 """
 
 from collections import OrderedDict
 from typing import Final
 
+BURST_S: Final = 0.5  # permits that a quiet budget has gathered
+SHARE_MIN: Final = 0.05  # nobody is kept out for ever
+SHARE_CUT: Final = 0.8
+SHARE_STEP: Final = 0.02
 _ROUNDING_S: Final = 1e-6  # who waits exactly as long as told is not refused over the last bits of a float
 
 
@@ -75,3 +79,45 @@ class Buckets:
         if len(self._full_at) > self._keys_max:
             self._full_at.popitem(last=False)
         return wait_s
+
+
+class Budget:
+    """Permits that may be given for a moment to come, and a time for those who get none.
+
+    It is kept as two moments: when the next permit is due, up to BURST_S in the past after a quiet time, and when the last one of
+    those who were sent away is to come again (the generic cell rate algorithm, ITU-T I.371).
+    """
+
+    __slots__ = ("_due_at", "_interval_s", "_promised_at")
+
+    def __init__(self, rate_per_s: float) -> None:
+        assert rate_per_s > 0
+        self._interval_s = 1 / rate_per_s
+        self._due_at = self._promised_at = float("-inf")
+
+    def wait_s(self, now: float, share: float, wait_s_max: float) -> float | None:
+        """Take a permit: 0 or the seconds until it holds; None, and none is taken, when that is too long. `share`: of the rate, 0 to 1."""
+        due_at = max(self._due_at, now - BURST_S)
+        wait_s = due_at - now
+        if wait_s > wait_s_max + _ROUNDING_S:
+            return None
+        self._due_at = due_at + self._interval_s / share
+        return wait_s if wait_s > _ROUNDING_S else 0.0
+
+    def hint_s(self, now: float, share: float, wait_s_max: float) -> float:
+        """When somebody who got none may come again: behind those who wait, and those who were told a time before."""
+        self._promised_at = max(self._promised_at, now + wait_s_max) + self._interval_s / share
+        return self._promised_at - now
+
+
+class Pace:
+    """Which share of its budgets a replica spends: less at once when it is pressed, more again little by little."""
+
+    __slots__ = ("share",)
+
+    def __init__(self) -> None:
+        self.share = 1.0
+
+    def note(self, *, is_pressed: bool) -> None:
+        """To be told several times a second."""
+        self.share = max(SHARE_MIN, self.share * SHARE_CUT) if is_pressed else min(1.0, self.share + SHARE_STEP)

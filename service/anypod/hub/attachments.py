@@ -10,26 +10,26 @@ from random import Random
 from typing import Literal
 
 from anypod.auth import Principal
-from anypod.core import frames
 from anypod.core.cursor import After, Cursor, Reset, judge, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.event import position
-from anypod.core.identity import SessionKey, is_name
+from anypod.core.identity import is_name
 from anypod.core.notices import DeviceNotice, encode_notice
-from anypod.hub.ask import NO_CONTENTS, NO_EVENTS, Ask, Contents, after_of, folds, lost_with
+from anypod.hub.ask import NO_EVENTS, Ask, after_of, folds, lost_with
 from anypod.hub.batch import Batch, Batches
 from anypod.hub.catch_up import end_of
+from anypod.hub.creations import Creations
 from anypod.hub.hub import Hub
 from anypod.hub.opening import Opening, encode_done, opening_frame, reset_frame
 from anypod.hub.presence import Presence
 from anypod.hub.roster import TURNS_PER_S, Roster
 from anypod.hub.session import LocalSession
 from anypod.hub.subscriber import Phase, Port, Subscriber
-from anypod.store import Creation, Missing, Page
+from anypod.hub.waiting_room import WaitingRoom
+from anypod.store import Missing, Page
+from anypod.telemetry import Arrival
 
-EPOCH_CHARS = 10  # 51 random bits: two lives of one session id never share an epoch
 HISTORY_MAX = 1_000  # durable events that an attaching client may ask for
-_EPOCH_ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
 class Attachments:
@@ -40,6 +40,8 @@ class Attachments:
         self._ids = count()
         self._ids_start = f"{rng.getrandbits(64):016x}"  # of this replica's life: no two replicas make the same id
         self._batches = Batches()
+        self.creations = Creations(hub, rng)
+        self.waiting = WaitingRoom(hub.options.arrivals, hub.clock, rng, metrics=hub.metrics, tasks=hub.tasks)
         self.everybody = Roster(max(1, round(hub.options.heartbeat_ms / 1000 * TURNS_PER_S)))
         self.opening: dict[Subscriber, float] = {}  # since when (clock seconds), oldest first: the wheel ends those who never open
         hub.metrics.watch("connections", lambda: len(self.everybody))
@@ -61,31 +63,44 @@ class Attachments:
         self._hub.detach(subscriber)
 
     def attach(self, subscriber: Subscriber, ask: Ask, opened: Callable[[], None]) -> None:
-        """Open without waiting: at once where the tail serves it, otherwise in a task that ends with a close code on failure.
+        """Open when there is a permit: at once where the tail serves it, otherwise in a task that ends with a close code on failure.
 
         `opened` is called when the client may do more than wait.
         """
         try:
             self._check(subscriber.principal, ask)
-            if self._open_from_tail(subscriber, ask):
-                opened()
-                return
+            self.waiting.let_in(_arrival(ask), subscriber.principal, lambda: self._attach(subscriber, ask, opened))
+        except AnypodError as error:
+            self._hub.dismiss(subscriber, error)
+
+    def _attach(self, subscriber: Subscriber, ask: Ask, opened: Callable[[], None]) -> None:
+        if subscriber.phase is Phase.GONE:
+            return  # it did not wait
+        try:
+            is_open = self._open_from_tail(subscriber, ask)
         except AnypodError as error:
             self._hub.dismiss(subscriber, error)
             return
-        self._hub.tasks.start(self._open_or_close(subscriber, ask, opened), "attach")
+        if is_open:
+            opened()
+        else:
+            self._hub.tasks.start(self._open_or_close(subscriber, ask, opened), "attach")
 
     async def _open_or_close(self, subscriber: Subscriber, ask: Ask, opened: Callable[[], None]) -> None:
         try:
-            await self.open(subscriber, ask)
+            await self._open(subscriber, ask)
         except AnypodError as error:
             self._hub.dismiss(subscriber, error)
         else:
             opened()
 
     async def open(self, subscriber: Subscriber, ask: Ask) -> None:
-        """Open and return when the first frames have been handed to the port. Raises AnypodError."""
+        """Open when there is a permit, and return when the first frames have been handed to the port. Raises AnypodError."""
         self._check(subscriber.principal, ask)
+        await self.waiting.enter(_arrival(ask), subscriber.principal)
+        await self._open(subscriber, ask)
+
+    async def _open(self, subscriber: Subscriber, ask: Ask) -> None:
         if NO_EVENTS in ask.features:
             await self._open_deaf(subscriber, ask)
             return
@@ -96,7 +111,7 @@ class Attachments:
         was_created = isinstance(session, Missing)
         if isinstance(session, Missing):
             lost = lost_with(ask, session, subscriber.principal.subject)
-            await self._create_missing(subscriber, ask, lost)
+            await self.creations.create_missing(subscriber, ask, lost)
             session = await self._hub.load(ask.key, 0)
             if isinstance(session, Missing):
                 raise AnypodError("unavailable", retry_after_ms=100)
@@ -200,7 +215,7 @@ class Attachments:
         page = await self._hub.store.read(ask.key, None, limit=0)
         was_created = isinstance(page, Missing)
         if isinstance(page, Missing):
-            await self._create_missing(subscriber, ask, None)
+            await self.creations.create_missing(subscriber, ask, None)
             page = await self._hub.store.read(ask.key, None, limit=0)
             if isinstance(page, Missing):
                 raise AnypodError("unavailable", retry_after_ms=100)
@@ -265,36 +280,6 @@ class Attachments:
         if "presence" in subscriber.features:
             self._presence.join(subscriber)
 
-    # Missing sessions.
 
-    async def _create_missing(self, subscriber: Subscriber, ask: Ask, lost: Reset | None) -> None:
-        principal = subscriber.principal
-        may_reach = principal.reaches(ask.key.session, None)
-        if not (ask.may_create and may_reach and principal.may("publish")):
-            if lost is not None and may_reach:
-                subscriber.port.send(frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
-            raise AnypodError("no_such_session")
-        try:
-            await self.create(principal, ask.key, Contents(class_name=ask.class_name))
-        except AnypodError as error:
-            if error.code != "no_such_session":
-                raise
-            # Another subject was quicker; whether this one reaches its session too is asked of whoever attaches.
-
-    async def create(self, principal: Principal, key: SessionKey, contents: Contents = NO_CONTENTS) -> tuple[Page, bool]:
-        """A new session of the principal's, or its own of that name (False). Raises AnypodError."""
-        options = self._hub.options
-        class_name = contents.class_name or options.class_default
-        if class_name not in options.classes:
-            raise AnypodError("malformed", f"class must be one of {', '.join(sorted(options.classes))}")
-        creation = Creation(
-            key=key,
-            owner=principal.subject,
-            session_class=options.classes[class_name],
-            epoch="".join(self._rng.choices(_EPOCH_ALPHABET, k=EPOCH_CHARS)),
-            sessions_max=options.sessions_per_subject_max,
-            state=contents.state,
-            live=contents.live,
-            metadata=contents.metadata,
-        )
-        return await self._hub.store.create(creation)
+def _arrival(ask: Ask) -> Arrival:
+    return "fresh" if ask.after is None and not ask.resume else "resume"

@@ -11,6 +11,18 @@ from anypod.store import SessionClass
 
 
 @dataclass(frozen=True, slots=True)
+class Arrivals:
+    """How many may come in a second: connections; attachments that go on from a place, and those that begin; and of these how
+    many of one tenant and of one subject."""
+
+    accepts_per_s: float = 4_000
+    resumes_per_s: float = 2_000
+    fresh_per_s: float = 1_000
+    tenant_per_s: float = 2_000
+    subject_per_s: float = 200
+
+
+@dataclass(frozen=True, slots=True)
 class HubOptions:
     replica: str
     classes: Mapping[str, SessionClass]
@@ -22,4 +34,5 @@ class HubOptions:
     linger_s: float = 30.0  # a session that nobody is attached to stays loaded so long, for whoever comes back
     init_s_max: float = 10.0  # session.init comes within this time
     limits: Limits = field(default_factory=lambda: Limits(frame_bytes=73_728, publish_per_s=100, data_bytes=65_536))
+    arrivals: Arrivals = Arrivals()
     class_default: str = "chat"

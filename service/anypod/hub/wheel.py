@@ -44,6 +44,7 @@ class Wheel:
         due = clock.now() + TICK_S
         while True:
             await clock.sleep(max(0.0, due - clock.now()))
+            self._attachments.waiting.note_lag(clock.now() - due)
             late = int((clock.now() - due) / TICK_S)
             for _ in range(min(late + 1, self._slices)):  # a loop that was busy does not make the intervals longer
                 self._tick_safely()

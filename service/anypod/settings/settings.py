@@ -89,6 +89,12 @@ class Settings(BaseSettings):
     data_bytes_max: int = Field(default=65_536, ge=1_024, le=16 << 20, description="The data of one event.")
     publish_per_s: Count = Field(default=100, description="Publishes of one connection; twice as many at once.")
 
+    accepts_per_s: Count = Field(default=4_000, description="New connections that a replica lets in.")
+    resumes_per_s: Count = Field(default=2_000, description="Attachments that go on from a place; a storm waits, or is told when to come.")
+    fresh_attaches_per_s: Count = Field(default=1_000, description="Attachments that begin.")
+    tenant_attaches_per_s: Count = Field(default=2_000, description="Attachments of one tenant, to a replica.")
+    subject_attaches_per_s: Count = Field(default=200, description="Attachments of one subject, to a replica.")
+
     outbox_bytes_max: Count = Field(
         default=OUTBOX_BYTES_MAX, description="What waits for one subscriber before it has to read on from the log."
     )

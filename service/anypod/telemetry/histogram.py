@@ -24,6 +24,10 @@ class Histogram:
         self.counts[bisect_left(self.bounds, seconds)] += 1
         self.sum += seconds
 
+    def above(self, bound: float) -> int:
+        """How many took longer than one of the bounds."""
+        return sum(self.counts[self.bounds.index(bound) + 1 :])
+
     def cumulative(self) -> Iterator[tuple[str, float]]:
         total = 0
         for bound, count in zip((*map(str, self.bounds), "+Inf"), self.counts, strict=True):

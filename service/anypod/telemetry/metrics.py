@@ -14,12 +14,14 @@ from anypod.core.errors import CODES
 from anypod.telemetry.histogram import Histogram
 from anypod.telemetry.row import MetricRow, Value
 
+Arrival = Literal["accept", "resume", "fresh"]
 Attach = Literal["created", "restored", "reset"]
 GivenUp = Literal["slow", "crowded"]
 
 PREFIX: Final = "anypod_"
 
 GAUGES: Final = {
+    "admission_pace": "Share of its budgets of arrivals that this replica spends: below 1 its loop is late, or the store slow.",
     "connections": "Subscribers attached to this replica, over all transports.",
     "sessions": "Sessions with at least one subscriber on this replica.",
     "tail_bytes": "Bytes of recent events kept for replays.",
@@ -46,6 +48,13 @@ class Metrics:
     )
     resets: dict[str, int] = field(
         default_factory=_zeros(get_args(Reason)), metadata=_meaning("Cursors that could not be honoured, by reason.", label="reason")
+    )
+    arrivals_waited: dict[str, int] = field(
+        default_factory=_zeros(get_args(Arrival)), metadata=_meaning("Arrivals that waited for a permit, by what for.", label="kind")
+    )
+    arrivals_refused: dict[str, int] = field(
+        default_factory=_zeros(get_args(Arrival)),
+        metadata=_meaning("Arrivals told to come again later, because the permits of the next moments were given.", label="kind"),
     )
     replays: int = field(default=0, metadata=_meaning("Replays served to subscribers."))
     replay_events: int = field(default=0, metadata=_meaning("Events sent by replays."))

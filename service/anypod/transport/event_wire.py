@@ -127,11 +127,12 @@ def refusal(error: AnypodError, rng: Random) -> bytes:
     """A whole response to who asked for a stream: one that ends at once, if the client is to come again."""
     if not error.row.is_retryable:
         return _problem(error)
-    return _HEAD + chunk(sse.retry(rng)) + _farewell(error.row.close or 0, error.message, rng)
+    after_ms = error.retry_after_ms
+    return _HEAD + chunk(sse.retry(rng, after_ms)) + _farewell(error.row.close or 0, error.message, rng, after_ms)
 
 
-def _farewell(code: int, reason: str, rng: Random) -> bytes:
-    ending = sse.farewell(code, reason, rng)
+def _farewell(code: int, reason: str, rng: Random, after_ms: int | None = None) -> bytes:
+    ending = sse.farewell(code, reason, rng, after_ms)
     return (chunk(ending) if ending else b"") + _LAST_CHUNK  # an empty chunk would be the last one
 
 

@@ -85,9 +85,27 @@ class Sniffer(asyncio.Protocol):
         self._state.total_requests += 1
         try:
             response = upgrade_response(head) if is_upgrade else b""
-            principal = self._door.known(head.headers, head.subprotocols)
+            wait_s = self._wires.desk.attachments.waiting.wait_s("accept")
         except HeadError as error:
             self._end(error.response)
+        except AnypodError as error:
+            self._refuse(head, response, error)
+        else:
+            if wait_s > 0:
+                self._transport.pause_reading()
+                self._wires.desk.attachments.waiting.later(wait_s, lambda: self._go_on(head, response, rest))
+            else:
+                self._identify(head, response, rest)
+
+    def _go_on(self, head: Head, response: bytes, rest: bytes) -> None:
+        """It has waited for its permit."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            self._identify(head, response, rest)
+
+    def _identify(self, head: Head, response: bytes, rest: bytes) -> None:
+        try:
+            principal = self._door.known(head.headers, head.subprotocols)
         except AnypodError as error:
             self._refuse(head, response, error)
         else:

@@ -42,9 +42,9 @@ def encode_frame(frame: bytes) -> bytes:
     return b"event: %b\ndata: %b\n\n" % (name, frame)
 
 
-def retry(rng: Random) -> bytes:
-    """The wait before a browser comes again, different for each."""
-    return b"retry: %d\n\n" % rng.randrange(RETRY_MS // 2, RETRY_MS * 3 // 2)
+def retry(rng: Random, after_ms: int | None = None) -> bytes:
+    """The wait before a browser comes again, different for each; `after_ms`: the one that it was told."""
+    return b"retry: %d\n\n" % (after_ms or rng.randrange(RETRY_MS // 2, RETRY_MS * 3 // 2))
 
 
 def wait_ms(line: bytes) -> int:
@@ -96,7 +96,7 @@ class Stream:
             return Goodbye(0, "max_stream_s")
 
 
-def farewell(code: int, reason: str, rng: Random) -> bytes:
+def farewell(code: int, reason: str, rng: Random, after_ms: int | None = None) -> bytes:
     """The end of a stream whose attachment ended with this close code.
 
     1. The log has ended, as session.closed has said: nothing more.
@@ -105,7 +105,7 @@ def farewell(code: int, reason: str, rng: Random) -> bytes:
     """
     if code == CLOSE_DONE:
         return b""
-    wait = retry(rng)
+    wait = retry(rng, after_ms)
     final = _FINAL.get(code)
     if final is not None:
         return encode_frame(frames.encode(frames.Error(code=final, message=reason))) + wait

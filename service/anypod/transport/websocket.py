@@ -37,6 +37,7 @@ class WebSocketRoute:
         offered = websocket.scope.get("subprotocols") or []
         await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
+            await self._desk.attachments.waiting.enter("accept")
             principal = await self._door.principal(websocket.headers, offered)
             key = session_key(principal.tenant, websocket.path_params["session_id"])
             ask = ask_of_query(key, websocket.query_params) if has_ask(websocket.query_params) else None

@@ -153,16 +153,19 @@ local function append(keys, args)
   for i = 1, #frames do
     redis.call('SPUBLISH', channel, frames[i])
   end
-  if now >= tonumber(m.x) or is_new then
+  local is_expiry_due = now >= tonumber(m.x) or is_new
+  if is_expiry_due then
     set_expiry(keys[1], keys[2], keys[3], class_of(redis.call('HGET', keys[1], 'K')).ttl_ms, now)
   end
-  if math.floor(seq / TIDY_EVENTS) > math.floor(m.seq / TIDY_EVENTS) then
-    tidy(keys[1], keys[2], keys[3], now, IDS_A_ROUND)
-  elseif seq > tonumber(m.q) then
+  if tidy_between(keys, m.seq, seq, now) then
+    return verdicts
+  end
+  if seq > tonumber(m.q) then
     local class = class_of(redis.call('HGET', keys[1], 'K'))
     redis.call('HSET', keys[1], 'q', next_check(keys[2], keys[3], class, seq))
+    set_guard(keys[1])
+  elseif is_expiry_due or m.has_new_term then
+    set_guard(keys[1])
   end
   return verdicts
 end
-
-register('append', append)

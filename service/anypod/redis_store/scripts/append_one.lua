@@ -1,55 +1,136 @@
--- The fast paths: one event in four calls, plain or a delta of an open part. Anything out of the ordinary goes the long way,
--- within the same call.
+-- The fast paths: plain events, or one delta of an open part, in as few calls as there can be. Anything out of the ordinary
+-- goes the long way, within the same call.
 
--- Everything that both ask about: nil when the long way is to be gone. `q` is 0 before the first event and for a closed log,
--- and small enough for quotas and housekeeping otherwise.
-local function next_seq(m, owner, now)
-  local prefix = m[1]
-  if not prefix or m[6] or m[3] == '0' or (owner ~= '-' and owner ~= m[5]) then
+local ITEM = 5 -- arguments of a plain draft, of which the last is its shape
+local GUARDS_MAX = 4096 -- kept taken apart: about 2 MiB; beyond it all are forgotten
+
+local guards, guards_count = {}, 0
+
+-- The values of `g`, which few appends change: taken apart once, because that costs as much as reading them one by one.
+local function guard_of(text)
+  local guard = guards[text]
+  if not guard then
+    if guards_count == GUARDS_MAX then
+      guards, guards_count = {}, 0
+    end
+    local check, moves, prefix, owner = string.match(text, '^(%S+) (%S+) (%S+) (.+)$')
+    guard = { check = check + 0, moves = moves + 0, prefix = prefix, incarnation = string.sub(prefix, -6), owner = owner }
+    guards[text], guards_count = guard, guards_count + 1
+  end
+  return guard
+end
+
+-- The head, the time and the prefix of cursors: nothing when the long way is to be gone.
+local function opening(entry, text, owner, count)
+  if not text then
     return nil
   end
-  local seq = string.sub(m[2], 1, -12) + 1 -- a tag has ten digits
-  if seq > tonumber(m[3]) or now >= tonumber(m[4]) or string.sub(prefix, -6) ~= incarnation(now) then
+  local guard, head, now = guard_of(text), string.sub(entry, 1, -12) + 0, now_ms() -- a tag has ten digits
+  if head + count > guard.check or now >= guard.moves or (owner ~= guard.owner and owner ~= '-') then
     return nil
   end
-  return seq .. '' -- a number is made text once
+  if guard.incarnation == incarnation(now) then
+    return head, now, guard.prefix
+  end
 end
 
 -- KEYS: m, l, d. ARGV: channel, owner ("-": any), id, digest, tag, body. "+cursor", or what `append` answers.
 register('append_one', function(keys, args)
-  local meta, id, digest, tag, body = keys[1], args[3], args[4], args[5], args[6]
-  local field, now = '.' .. id, now_ms()
-  local m = redis.call('HMGET', meta, 'p', 's', 'q', 'x', 'o', field)
-  local seq = next_seq(m, args[2], now)
-  if not seq then
-    return append(keys, { args[1], args[2], 'all', '', '', id, digest, tag, body, '' })
+  local call, meta, id, body = redis.call, keys[1], args[3], args[6]
+  local field = '.' .. id
+  local m = call('HMGET', meta, 's', 'g', field)
+  local head, now, prefix
+  if not m[3] then
+    head, now, prefix = opening(m[1], m[2], args[2], 1)
   end
-  local entry = seq .. '-' .. tag
-  local cursor = m[1] .. '-' .. entry
+  if not head then
+    return append(keys, { args[1], args[2], 'all', '', '', id, args[4], args[5], body, '' })
+  end
+  local seq = string.format('%d', head + 1)
+  local entry = seq .. '-' .. args[5]
+  local cursor = prefix .. '-' .. entry
   local frame = FRAME .. seq .. ',"cursor":"' .. cursor .. '",' .. body
-  redis.call('XADD', keys[2], entry, 'f', frame)
-  redis.call('HSET', meta, 's', entry, field, entry .. ' ' .. digest, '#' .. seq, now .. ' ' .. id)
-  redis.call('SPUBLISH', args[1], frame)
+  call('XADD', keys[2], entry, 'f', frame)
+  call('HSET', meta, 's', entry, field, entry .. ' ' .. args[4], '#' .. seq, now .. ' ' .. id)
+  call('SPUBLISH', args[1], frame)
+  tidy_between(keys, head, head + 1, now)
   return '+' .. cursor
 end)
 
 -- KEYS: m, l, d. ARGV: the same, then part, and turn and fence if there is a turn.
 register('append_delta', function(keys, args)
-  local meta, id, digest, tag, body, part, turn, fence = keys[1], args[3], args[4], args[5], args[6], args[7], args[8], args[9]
-  local field, now = '.' .. id, now_ms()
-  local span_field = '@' .. (turn or '') .. '/' .. part
-  local m = redis.call('HMGET', meta, 'p', 's', 'q', 'x', 'o', field, span_field, '!' .. (turn or ''))
-  local seq = m[7] and (not turn or m[8] == fence) and next_seq(m, args[2], now)
-  if not seq then
-    local drafts = turn and { 'td', turn, fence, part } or { 'd', part }
-    return append(keys, { args[1], args[2], 'all', '', '', id, digest, tag, body, unpack(drafts) })
+  local call, meta, id, body, part, turn, fence = redis.call, keys[1], args[3], args[6], args[7], args[8], args[9]
+  local field, span_field = '.' .. id, '@' .. (turn or '') .. '/' .. part
+  local m = call('HMGET', meta, 's', 'g', field, span_field, '!' .. (turn or ''))
+  local head, now, prefix
+  if not m[3] and m[4] and (not turn or m[5] == fence) then
+    head, now, prefix = opening(m[1], m[2], args[2], 1)
   end
-  local entry = seq .. '-' .. tag
-  local cursor = m[1] .. '-' .. entry
+  if not head then
+    local shape = turn and { 'td', turn, fence, part } or { 'd', part }
+    return append(keys, { args[1], args[2], 'all', '', '', id, args[4], args[5], body, unpack(shape) })
+  end
+  local seq = string.format('%d', head + 1)
+  local entry = seq .. '-' .. args[5]
+  local cursor = prefix .. '-' .. entry
   local frame = FRAME .. seq .. ',"cursor":"' .. cursor .. '",' .. body
-  redis.call('XADD', keys[3], entry, 'f', frame)
-  local span = string.match(m[7], '^%d+ ') .. seq
-  redis.call('HSET', meta, 's', entry, field, entry .. ' ' .. digest, '#' .. seq, now .. ' ' .. id, span_field, span)
-  redis.call('SPUBLISH', args[1], frame)
+  call('XADD', keys[3], entry, 'f', frame)
+  local span = string.match(m[4], '^%d+ ') .. seq
+  call('HSET', meta, 's', entry, field, entry .. ' ' .. args[4], '#' .. seq, now .. ' ' .. id, span_field, span)
+  call('SPUBLISH', args[1], frame)
+  tidy_between(keys, head, head + 1, now)
   return '+' .. cursor
+end)
+
+-- What to ask for, the ids last, and their count; nothing when a draft is not plain.
+local function plain_fields(args)
+  local fields, count = { 's', 'g' }, 0
+  for at = 6, #args, ITEM do
+    if args[at + ITEM - 1] ~= '' then
+      return nil
+    end
+    count = count + 1
+    fields[count + 2] = '.' .. args[at]
+  end
+  return fields, count
+end
+
+-- Plain events of several requests, none of which the log has: what `append` answers, nothing when the long way is to be gone.
+local function append_plain(keys, args)
+  local fields, count = plain_fields(args)
+  if not fields then
+    return nil
+  end
+  local call, m = redis.call, redis.call('HMGET', keys[1], unpack(fields))
+  for i = 3, count + 2 do
+    if m[i] then
+      return nil
+    end
+  end
+  local head, now, prefix = opening(m[1], m[2], args[2], count)
+  if not head then
+    return nil
+  end
+  local log, at, between, entry = keys[2], 6, ',"cursor":"' .. prefix .. '-', nil
+  local set, ids, frames, verdicts = {}, {}, {}, {}
+  for i = 1, count do
+    local seq = string.format('%d', head + i)
+    entry = seq .. '-' .. args[at + 2]
+    local frame = FRAME .. seq .. between .. entry .. '",' .. args[at + 3]
+    call('XADD', log, entry, 'f', frame)
+    set[2 * i - 1], set[2 * i] = fields[i + 2], entry .. ' ' .. args[at + 1]
+    ids[i], frames[i], verdicts[i] = args[at], frame, '+' .. prefix .. '-' .. entry
+    at = at + ITEM
+  end
+  call('HSET', keys[1], 's', entry, '#' .. head + 1, now .. ' ' .. table.concat(ids, ' '), unpack(set))
+  for i = 1, count do
+    call('SPUBLISH', args[1], frames[i])
+  end
+  tidy_between(keys, head, head + count, now)
+  return verdicts
+end
+
+-- KEYS and ARGV as told at `append`.
+register('append', function(keys, args)
+  return args[3] == 'each' and append_plain(keys, args) or append(keys, args)
 end)

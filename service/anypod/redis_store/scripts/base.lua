@@ -3,7 +3,7 @@
 -- A session's keys: `m` one hash with everything small, `l` the durable stream, `d` the deltas, `v` the live state, `p` presence.
 -- Fields of `m`:
 --   p  epoch and current term, the beginning of every cursor      s  the head's entry id, seq-tag
---   q  up to this seq an append needs none of tidy's checks        x  from this time on an append moves the expiry
+--   q  up to this seq an append needs no check of quotas           x  from this time on an append moves the expiry
 --   X  when the keys expire                                        t  terms, "name:first_seq …"
 --   o  owner                                                       k, K  the class, its name and its numbers
 --   c  set when closed                                             z  set when deleted: the last owner
@@ -12,6 +12,7 @@
 --   i  the first seq whose id may be forgotten next                F  how many fences there are
 --   .id     digest and entry id of an event          #seq         when ids came, and those of one call, from this seq on
 --   !turn   the turn's live fence                    @turn/part   first and last seq of an open part's deltas
+--   g  "q x p o", all that a fast path needs of them; not there before the first event nor in a closed log
 --   _  a value long enough that the hash is a table
 
 local REPLID_MS = 50 -- an incarnation is asked for once in this time: INFO costs more than the rest of an append
@@ -95,4 +96,14 @@ local function set_expiry(meta, log, deltas, ttl_ms, now)
   redis.call('PEXPIREAT', meta, expires)
   redis.call('PEXPIREAT', log, expires)
   redis.call('PEXPIREAT', deltas, expires)
+end
+
+-- After q, x or p changed. A `g` that is behind only leads the long way, but none may outlive the end of the log.
+local function set_guard(meta)
+  local m = redis.call('HMGET', meta, 'q', 'x', 'p', 'o')
+  if m[1] == '0' then
+    redis.call('HDEL', meta, 'g')
+  else
+    redis.call('HSET', meta, 'g', table.concat(m, ' '))
+  end
 end

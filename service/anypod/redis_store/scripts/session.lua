@@ -123,6 +123,7 @@ register('end', function(keys, args)
   local cursor = m[1] .. '-' .. m[2]
   if not m[4] then
     redis.call('HSET', meta, 'c', 1, 'q', 0)
+    set_guard(meta)
     redis.call('SPUBLISH', channel, '{"type":"n.closed","cursor":"' .. cursor .. '"}')
   end
   return '+' .. cursor

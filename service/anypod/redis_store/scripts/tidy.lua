@@ -134,13 +134,12 @@ local function make_table(meta)
   end
 end
 
--- Up to which seq an append needs none of the checks and none of the rounds: for the first event and in a closed log always.
+-- Up to which seq an append needs none of the checks, which is past the head but for the first event and in a closed log.
 local function next_check(log, deltas, class, head)
   if head == 0 then
     return 0
   end
-  local events, held = rooms(log, deltas, class)
-  return math.min((math.floor(head / TIDY_EVENTS) + 1) * TIDY_EVENTS - 1, head + events, head + held)
+  return head + math.min(rooms(log, deltas, class))
 end
 
 local function tidy(meta, log, deltas, now, ids_most)
@@ -165,9 +164,19 @@ local function tidy(meta, log, deltas, now, ids_most)
   set[#set + 1] = 'q'
   set[#set + 1] = m[5] and 0 or next_check(log, deltas, class, head)
   redis.call('HSET', meta, unpack(set))
+  set_guard(meta)
   if not m[6] and head >= TIDY_EVENTS then
     make_table(meta)
   end
+end
+
+-- Whether there was a round, because one is due between the two heads.
+local function tidy_between(keys, before, head, now)
+  if before % TIDY_EVENTS + head - before < TIDY_EVENTS then
+    return false
+  end
+  tidy(keys[1], keys[2], keys[3], now, IDS_A_ROUND)
+  return true
 end
 
 -- KEYS: m, l, d.

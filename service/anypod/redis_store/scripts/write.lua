@@ -81,6 +81,7 @@ local function prefix_at(meta, m, seq, now, list)
   end
   local terms, name = terms_at(redis.call('HGET', meta, 't'), seq, current)
   local prefix = string.match(m.p, '^%w+') .. '-' .. name
+  m.has_new_term = true
   list[1], list[2], list[3], list[4] = 't', terms, 'p', prefix
   return prefix
 end
@@ -95,7 +96,7 @@ local function write(keys, drafts, verdicts, m, now)
     local draft = drafts[i]
     if not verdicts[i] then
       seq = seq + 1
-      local number = seq .. '' -- a number is made text once
+      local number = string.format('%d', seq) -- once, and not by `..`, which takes half as long again
       entry = number .. '-' .. draft.tag
       local cursor, first, last = prefix .. '-' .. entry, nil, nil
       if draft.part then

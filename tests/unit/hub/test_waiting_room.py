@@ -1,0 +1,104 @@
+"""Arrivals in a storm: who comes in, who waits, who is told when to come again."""
+
+import asyncio
+
+from tests.unit.hub.kit import KEY, RememberingPort, TestReplica, publish, replicas, until
+
+from anypod.hub.ask import Ask
+from anypod.hub.options import Arrivals
+from anypod.hub.waiting_room import HINT_S_MAX, LAG_S_MAX, SLOW_APPEND_S
+
+FEW = Arrivals(resumes_per_s=10, fresh_per_s=10)
+AT_ONCE = 6  # half a second's permits, and the one that is due
+WAITING = 15  # those of the next second and a half
+
+
+async def storm(here: TestReplica, count: int) -> list[RememberingPort]:
+    """That many come back at the same moment."""
+    await here.attached()
+    ports = []
+    for index in range(count):
+        peer, port = here.peer(f"guest-{index}")
+        peer.begin(Ask(KEY, after="tail"))
+        ports.append(port)
+    await asyncio.sleep(0)
+    return ports
+
+
+async def test_a_storm_comes_in_one_after_the_other_and_the_rest_is_told_when_to_come_again() -> None:
+    async with replicas(arrivals=FEW) as (_, clock, (here,)):
+        ports = await storm(here, AT_ONCE + WAITING + 10)
+        assert sum(bool(port.of("session.restored")) for port in ports) == AT_ONCE
+        clock.move(1.01)
+        await until(lambda: sum(bool(port.of("session.restored")) for port in ports) == AT_ONCE + WAITING - 5)
+        clock.move(0.5)
+        await until(lambda: sum(bool(port.of("session.restored")) for port in ports) == AT_ONCE + WAITING)
+        refusals = [port.refused for port in ports if port.refused is not None]
+        assert len(refusals) == 10
+        assert {(error.code, error.row.close) for error in refusals} == {("overloaded", 1013)}
+        hints = [error.retry_after_ms or 0 for error in refusals]
+        assert len(set(hints)) == 10, "each is told another moment"
+        assert 1_000 < min(hints) < max(hints) < HINT_S_MAX * 1_100
+        assert here.metrics.arrivals_waited["resume"] == WAITING
+        assert here.metrics.arrivals_refused["resume"] == 10
+
+
+async def test_who_is_told_a_time_and_comes_then_is_let_in() -> None:
+    async with replicas(arrivals=FEW) as (_, clock, (here,)):
+        ports = await storm(here, AT_ONCE + WAITING + 1)
+        (refused,) = [port.refused for port in ports if port.refused is not None]
+        clock.move((refused.retry_after_ms or 0) / 1_000)
+        peer, port = here.peer("guest-again")
+        peer.begin(Ask(KEY, after="tail"))
+        await asyncio.sleep(0)
+        clock.move(0.2)  # the hint is a little different for each: those before it may not all be in
+        await until(lambda: bool(port.of("session.restored")))
+
+
+async def test_who_leaves_while_waiting_is_not_attached() -> None:
+    async with replicas(arrivals=FEW) as (_, clock, (here,)):
+        await storm(here, AT_ONCE)
+        peer, port = here.peer("impatient")
+        peer.begin(Ask(KEY, after="tail"))
+        peer.gone()
+        clock.move(2)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert not port.frames
+        assert peer.subscriber not in here.hub.sessions[KEY].members
+
+
+async def test_one_subject_does_not_use_up_what_all_have() -> None:
+    async with replicas(arrivals=Arrivals(subject_per_s=2)) as (_, _, (here,)):
+        await here.attached()
+        greedy = []
+        for _ in range(10):
+            peer, port = here.peer("bob")
+            peer.begin(Ask(KEY, after="tail"))
+            greedy.append(port)
+        peer, modest = here.peer("cid")
+        peer.begin(Ask(KEY, after="tail"))
+        assert sum(port.refused is not None for port in greedy) == 6  # two seconds' worth came in
+        assert modest.of("session.restored")
+
+
+async def test_fewer_come_in_while_the_loop_is_late_or_the_store_is_slow() -> None:
+    async with replicas() as (_, _, (here,)):
+        waiting = here.attachments.waiting
+        waiting.note_lag(2 * LAG_S_MAX)
+        after_lag = here.metrics.gauges["admission_pace"]()
+        assert after_lag < 1
+        here.metrics.append_seconds.observe(10 * SLOW_APPEND_S)
+        waiting.note_lag(0.0)
+        after_slow = here.metrics.gauges["admission_pace"]()
+        assert after_slow < after_lag
+        waiting.note_lag(0.0)
+        assert here.metrics.gauges["admission_pace"]() > after_slow
+
+
+async def test_publishers_are_served_while_arrivals_wait() -> None:
+    async with replicas(arrivals=FEW) as (_, _, (here,)):
+        peer, port = await here.attached()
+        await storm(here, 100)
+        peer.receive(publish("a"))
+        await until(lambda: bool(port.of("published")))
