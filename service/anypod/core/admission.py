@@ -7,7 +7,7 @@ at a replica.
 from collections import OrderedDict
 from typing import Final
 
-BURST_S: Final = 0.5  # permits that a quiet budget has gathered
+BURST_S: Final = 0.02  # permits that a quiet budget has gathered: work for a loop that nobody notices
 SHARE_MIN: Final = 0.05  # nobody is kept out for ever
 SHARE_CUT: Final = 0.8
 SHARE_STEP: Final = 0.02

@@ -8,14 +8,14 @@ from anypod.hub.ask import Ask
 from anypod.hub.options import Arrivals
 from anypod.hub.waiting_room import HINT_S_MAX, LAG_S_MAX, SLOW_APPEND_S
 
-FEW = Arrivals(resumes_per_s=10, fresh_per_s=10)
-AT_ONCE = 6  # half a second's permits, and the one that is due
+FEW = Arrivals(resumes_per_s=10)
+AT_ONCE = 1
 WAITING = 15  # those of the next second and a half
 
 
 async def storm(here: TestReplica, count: int) -> list[RememberingPort]:
     """That many come back at the same moment."""
-    await here.attached()
+    await here.attached()  # a fresh one: another budget
     ports = []
     for index in range(count):
         peer, port = here.peer(f"guest-{index}")
