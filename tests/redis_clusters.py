@@ -148,6 +148,8 @@ def cluster(kind: Kind, folder: Path, *, primaries: int = 3, replicas: int = 0) 
     """A cluster that serves all slots, for as long as the block runs. The first `replicas` primaries have one each."""
     with ExitStack() as stack:
         nodes = [_started(stack, ClusterNode(binary_of(kind), _made(folder / f"node-{n}"))) for n in range(primaries + replicas)]
+        for n, node in enumerate(nodes):  # without, they would go on to settle who is the newer one for seconds
+            node.command("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
         for node in nodes[1:]:
             nodes[0].command("CLUSTER", "MEET", node.host, node.port, node.bus_port)
         for n, node in enumerate(nodes[:primaries]):

@@ -9,6 +9,7 @@ from random import Random
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from fastapi import FastAPI
+from pydantic import SecretStr
 
 from anypod import __version__
 from anypod.api.app import create_admin_app, create_app
@@ -122,13 +123,21 @@ def store_of(settings: Settings, clock: Clock, rng: Random, metrics: Metrics) ->
             return MemoryStore(MemoryServer(clock, rng))
         case "redis":
             options = RedisOptions(
-                url=_with_password(settings.redis_url, settings.redis_password.get_secret_value() if settings.redis_password else None),
+                url=_with_password(settings.redis_url, _revealed(settings.redis_password)),
                 prefix=settings.key_prefix,
+                sentinel_password=_revealed(settings.redis_sentinel_password),
+                tls_ca_file=settings.redis_tls_ca_file,
+                tls_cert_file=settings.redis_tls_cert_file,
+                tls_key_file=settings.redis_tls_key_file,
                 append_wait_s=settings.append_deadline_s,
                 appends_max=settings.append_queue_max,
                 append_bytes_max=settings.append_queue_bytes_max,
             )
             return RedisStore(options, clock, rng, metrics)
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return secret.get_secret_value() if secret is not None else None
 
 
 def _with_password(url: str, password: str | None) -> str:

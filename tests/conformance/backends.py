@@ -5,6 +5,7 @@ import random
 from abc import ABC, abstractmethod
 
 from tests.conformance.kit import Ear, append, event
+from tests.redis_clusters import Cluster
 from tests.servers import RedisServer
 
 from anypod.clock import SystemClock, system_random
@@ -86,13 +87,16 @@ class MemoryBackend(Backend):
 
 
 class RedisBackend(Backend):
-    def __init__(self, server: RedisServer, prefix: str = "anypod") -> None:
+    """`url`: where it is found, unless by itself."""
+
+    def __init__(self, server: RedisServer, prefix: str = "anypod", *, url: str | None = None) -> None:
         super().__init__()
         self.server = server
+        self.url = url or server.url
         self.prefix = prefix
 
     def _make(self, wait_s: float) -> Store:
-        options = RedisOptions(self.server.url, self.prefix, append_wait_s=wait_s)
+        options = RedisOptions(self.url, self.prefix, append_wait_s=wait_s)
         return RedisStore(options, SystemClock(), system_random())
 
     def cut_feeds(self) -> None:
@@ -117,6 +121,18 @@ class RedisBackend(Backend):
             file.truncate(kept + 7)  # in the middle of a command
         await asyncio.to_thread(self.server.start)
         return lost
+
+
+class ClusterBackend(RedisBackend):
+    """Only its feeds are ever cut: tests share it."""
+
+    def __init__(self, nodes: Cluster) -> None:
+        super().__init__(nodes.primaries[0], url=nodes.url)
+        self._nodes = nodes
+
+    def cut_feeds(self) -> None:
+        for node in self._nodes.primaries:
+            node.command("CLIENT", "KILL", "TYPE", "pubsub")
 
 
 async def _doomed(store: Store, key: SessionKey, count: int) -> list[str]:

@@ -1,11 +1,12 @@
-"""One suite for every store: each test that takes `store` or `backend` runs against memory, Valkey and Redis."""
+"""One suite for every store: each test that takes `store` or `backend` runs against memory, Valkey, Redis, Sentinels and a Cluster."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.conformance.backends import Backend, MemoryBackend, RedisBackend
+from tests.conformance.backends import Backend, ClusterBackend, MemoryBackend, RedisBackend
 from tests.conformance.kit import Ear
+from tests.redis_clusters import Cluster, Watched, cluster, watched
 from tests.servers import RedisServer, running
 
 from anypod.store import Store
@@ -13,12 +14,39 @@ from anypod.store import Store
 KINDS = ["memory", "valkey", "redis"]
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(params=[*KINDS, "sentinel", "cluster"])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
-    """A server shared with other tests: names are a test's own, nothing may stop it."""
-    backend = MemoryBackend() if request.param == "memory" else RedisBackend(request.getfixturevalue(f"{request.param}_server"))
+    """Servers shared with other tests: names are a test's own, nothing may stop them."""
+    backend = _shared(request)
     yield backend
     await backend.close()
+
+
+def _shared(request: pytest.FixtureRequest) -> Backend:
+    match request.param:
+        case "memory":
+            return MemoryBackend()
+        case "sentinel":
+            servers: Watched = request.getfixturevalue("watched_servers")
+            return RedisBackend(servers.primary(), url=servers.url)
+        case "cluster":
+            return ClusterBackend(request.getfixturevalue("cluster_nodes"))
+        case kind:
+            return RedisBackend(request.getfixturevalue(f"{kind}_server"))
+
+
+@pytest.fixture(scope="session")
+def watched_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A primary with a replica, behind Sentinels."""
+    with watched("redis", tmp_path_factory.mktemp("sentinel")) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def cluster_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three primaries."""
+    with cluster("redis", tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
 
 
 @pytest.fixture(params=KINDS)

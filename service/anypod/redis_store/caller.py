@@ -10,8 +10,8 @@ import hiredis
 
 from anypod.core.errors import unavailable
 from anypod.redis_store.connection import LOST, Connection, Reply, pack
-from anypod.redis_store.library import Function, Library
-from anypod.redis_store.replies import checked, is_passing
+from anypod.redis_store.library import Library
+from anypod.redis_store.replies import SlotMovedError, checked, is_moving, is_passing
 
 ATTEMPTS: Final = 2  # the second one on a new connection, with the library loaded
 
@@ -65,15 +65,13 @@ class Caller:
                 raise unavailable() from exc
         return self._connection
 
-    async def call(self, function: Function, keys: tuple[bytes, ...], *args: bytes | int, is_repeatable: bool = False) -> Reply:
-        """Call a function. Raises AnypodError."""
-        return await self.ask(pack("FCALL", self._library.name(function), len(keys), *keys, *args), is_repeatable=is_repeatable)
-
     async def ask(self, data: bytes, *, is_repeatable: bool = False) -> Reply:
-        """One command. A lost reply is asked for again only when nothing can come of asking twice."""
+        """One command. A lost reply is asked for again only when nothing can come of asking twice. Raises AnypodError or SlotMovedError."""
         for _ in range(ATTEMPTS):
             connection = await self.wait_up()
             reply = await connection.ask(data)
+            if is_moving(reply):
+                raise SlotMovedError
             if not is_passing(reply) or (reply is LOST and not is_repeatable):
                 return checked(reply)
             connection.abort()
@@ -87,11 +85,13 @@ class Caller:
         return True
 
     async def ask_all(self, commands: list[bytes]) -> list[Reply]:
-        """Commands that may be repeated, in one write. Raises AnypodError for the first error among the replies."""
+        """Commands that may be repeated, in one write. Raises AnypodError for the first error among the replies, or SlotMovedError."""
         connection = await self.wait_up()
         replies = await connection.ask_all(commands)
         if any(reply is LOST for reply in replies):
             raise unavailable()
+        if any(map(is_moving, replies)):
+            raise SlotMovedError
         return [checked(reply) for reply in replies]
 
 

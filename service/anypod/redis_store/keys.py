@@ -112,9 +112,9 @@ class Keyspace:
         stem = f"{self._starts[number]}/{tenant}/{digest}".encode()
         return IndexNames(stem + b"/a", stem + b"/x")
 
-    def probe(self, name: str) -> bytes:
-        """A channel that only the replica of this name hears."""
-        return f"{self._starts[0]}/probe/{name}".encode()
+    def probe(self, name: str, number: int) -> bytes:
+        """A channel that only whoever knows the name hears, of a partition that its server has."""
+        return f"{self._starts[number]}/probe/{name}".encode()
 
     def note(self, name: str) -> bytes:
         """What stands beside all sessions, spread over the partitions by its name."""

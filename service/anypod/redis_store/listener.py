@@ -20,14 +20,20 @@ from anypod.store import Sink
 
 SUBSCRIBE_S: Final = 5.0  # a subscription not confirmed for this long is given up as `unavailable`: about one failover
 
+HOLD_S: Final = 0.05  # from the server's word that a slot has left it to the next question: by then the new map is there
+
 logger = logging.getLogger(__name__)
 
 
-class _Channel:
-    __slots__ = ("is_confirmed", "key", "waiters")
+class Channel:
+    """`home`: the listener that has it now."""
 
-    def __init__(self, key: SessionKey) -> None:
+    __slots__ = ("home", "is_confirmed", "key", "name", "waiters")
+
+    def __init__(self, name: bytes, key: SessionKey, home: "Listener") -> None:
+        self.name = name
         self.key = key
+        self.home = home
         self.is_confirmed = False
         self.waiters: list[asyncio.Future[None]] | None = None  # of a channel that has been confirmed once there is none
 
@@ -40,16 +46,26 @@ class _Channel:
 
 
 class Listener:
-    """`on_probe` hears what comes on the probe's channel."""
+    """`on_probe` hears what comes on the probe's channel, which each new connection asks for; `on_moved`: a slot has left the server."""
 
-    def __init__(self, keyspace: Keyspace, sink: Sink, *, probe: bytes, on_probe: Callable[[bytes], None]) -> None:
+    def __init__(
+        self,
+        keyspace: Keyspace,
+        sink: Sink,
+        *,
+        probe: Callable[[], bytes],
+        on_probe: Callable[[bytes], None],
+        on_moved: Callable[[], None],
+    ) -> None:
         self._keyspace = keyspace
         self._sink = sink
-        self._probe = probe
+        self.probe: bytes | None = None
+        self._next_probe = probe
         self._on_probe = on_probe
+        self._on_moved = on_moved
         self._connection: Connection | None = None
         self._is_up = asyncio.Event()
-        self._channels: dict[bytes, _Channel] = {}
+        self._channels: dict[bytes, Channel] = {}
         self._due: Counter[bytes] = Counter()  # confirmations of SSUBSCRIBE that must come on this connection
         self._due_ends: Counter[bytes] = Counter()  # and of SUNSUBSCRIBE
         self._returning: set[bytes] = set()  # subscribed again, not confirmed yet: a barrier follows
@@ -62,7 +78,7 @@ class Listener:
         name = self._keyspace.session(key).channel
         channel = self._channels.get(name)
         if channel is None:
-            channel = self._channels[name] = _Channel(key)
+            channel = self._channels[name] = Channel(name, key, self)
             self._ask(b"SSUBSCRIBE", name)
         if channel.is_confirmed:
             return
@@ -72,17 +88,37 @@ class Listener:
             async with asyncio.timeout(SUBSCRIBE_S):
                 await waiter
         except TimeoutError as exc:
-            if self._channels.get(name) is channel and all(other.done() for other in channel.waiters or ()):
-                self.unsubscribe(key)
+            if all(other.done() for other in channel.waiters or ()):
+                channel.home.drop(channel)
             raise unavailable() from exc
 
     def unsubscribe(self, key: SessionKey) -> None:
-        name = self._keyspace.session(key).channel
-        channel = self._channels.pop(name, None)
+        channel = self._channels.get(self._keyspace.session(key).channel)
         if channel is not None:
             channel.confirm()  # whoever still waits has been overtaken by this call
-            self._returning.discard(name)
-            self._ask(b"SUNSUBSCRIBE", name)
+            self.drop(channel)
+
+    def drop(self, channel: Channel) -> None:
+        """Unless another has taken its place."""
+        if self._channels.get(channel.name) is channel:
+            del self._channels[channel.name]
+            self._returning.discard(channel.name)
+            self._ask(b"SUNSUBSCRIBE", channel.name)
+
+    def give_up(self, is_stray: Callable[[SessionKey], bool]) -> list[Channel]:
+        """Hand over what another server has now. This one ends the subscriptions by itself, and would refuse to be asked."""
+        strays = [channel for channel in self._channels.values() if is_stray(channel.key)]
+        for channel in strays:
+            del self._channels[channel.name]
+            self._returning.discard(channel.name)
+        return strays
+
+    def take_over(self, channel: Channel) -> None:
+        """A barrier follows: between two servers anything may be missed."""
+        channel.home, channel.is_confirmed = self, False
+        self._channels[channel.name] = channel
+        self._returning.add(channel.name)
+        self._ask(b"SSUBSCRIBE", channel.name)
 
     async def wait_up(self, wait_s: float) -> None:
         """Raises AnypodError `unavailable` when there is no connection in time."""
@@ -106,7 +142,8 @@ class Listener:
         self._returning = set(self._channels)
         self._back.clear()
         connection.listen(self._on_push)
-        for name in (self._probe, *self._channels):
+        self.probe = self._next_probe()
+        for name in (self.probe, *self._channels):
             self._ask(b"SSUBSCRIBE", name)
 
     def on_down(self) -> None:
@@ -148,7 +185,7 @@ class Listener:
                 channel = channels.get(name)
                 if channel is not None and isinstance(content, bytes):
                     batch.append((channel.key, content))
-                elif name == self._probe and isinstance(content, bytes):
+                elif name == self.probe and isinstance(content, bytes):
                     self._on_probe(content)
             elif kind == b"ssubscribe":
                 self._on_confirmed(name)
@@ -177,9 +214,15 @@ class Listener:
         elif name in self._channels:
             self._channels[name].is_confirmed = False  # the slot has moved: ask again, and tell when it holds
             self._returning.add(name)
-            self._ask(b"SSUBSCRIBE", name)
+            asyncio.get_running_loop().call_later(HOLD_S, self._ask_again, self._channels[name])
+            self._on_moved()
         if not self._due_ends[name]:
             del self._due_ends[name]
+
+    def _ask_again(self, channel: Channel) -> None:
+        """Unless another server has it by now. If this one still refuses, the next connection finds out where the slot is."""
+        if self._channels.get(channel.name) is channel and not channel.is_confirmed:
+            self._ask(b"SSUBSCRIBE", channel.name)
 
     def _deliver(self) -> None:
         """To the sink: what came, and once everything that was interrupted is back, that it was."""

@@ -30,6 +30,19 @@ _PASSING: Final = (
 )
 
 
+# A node of a cluster does not serve the slot, or not for the moment. Nothing was carried out.
+_MOVING: Final = ("MOVED ", "ASK ", "TRYAGAIN")
+
+
+class SlotMovedError(Exception):
+    """The same request may be repeated, here after a pause, or at the node that serves the slot by then."""
+
+
+def is_moving(reply: Reply) -> bool:
+    """Whether a node of a cluster has sent the request elsewhere."""
+    return isinstance(reply, hiredis.ReplyError) and str(reply).startswith(_MOVING)
+
+
 def is_passing(reply: Reply) -> bool:
     """Whether the same request may succeed on another connection."""
     return isinstance(reply, hiredis.ReplyError) and str(reply).startswith(_PASSING)

@@ -1,33 +1,27 @@
-"""One replica's door to the sessions on a Redis server.
+"""One replica's door to the sessions in Redis.
 
-Owns the three connections (appends and other writes, reads, the feed) and what each method of the store asks of which.
+Owns what each method of the store asks, and of which node: of one session's keys one, of a subject's index perhaps another.
 Must not know how a call is answered: the scripts decide, `log` and `pages` read their replies.
 """
 
-import asyncio
 import random
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
 from anypod.clock import Clock
-from anypod.core.errors import AnypodError, unavailable
+from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
-from anypod.redis_store.address import Deployment
-from anypod.redis_store.caller import Caller
-from anypod.redis_store.connect import check
 from anypod.redis_store.connection import Reply, pack
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.library import Library
-from anypod.redis_store.link import Link
-from anypod.redis_store.listener import Listener
-from anypod.redis_store.log import AppendCalls, owner_field
+from anypod.redis_store.log import owner_field
+from anypod.redis_store.node import Tools
 from anypod.redis_store.options import RedisOptions
 from anypod.redis_store.pages import bare_page, class_numbers, missing, page
-from anypod.redis_store.probe import Probe
+from anypod.redis_store.router import Router
+from anypod.redis_store.switchboard import Switchboard
 from anypod.redis_store.tags import tags
-from anypod.redis_store.topology import Topology, topology_of
-from anypod.redis_store.writer import Writer
 from anypod.store import Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Sink
 from anypod.telemetry import Metrics
 
@@ -37,79 +31,39 @@ TOUCHED_MAX: Final = 10_000  # sessions whose last touch is remembered, about 2 
 
 class RedisStore:
     def __init__(self, options: RedisOptions, clock: Clock, rng: random.Random, metrics: Metrics | None = None) -> None:
-        self._metrics = metrics or Metrics()
-        self._options = options
         self._clock = clock
-        self._rng = rng
         self._keyspace = Keyspace(options.prefix)
         self._library = Library()
-        numbers = tags(rng)
-        calls = AppendCalls(self._library, numbers)
-        self._writer = Writer(options, clock, self._keyspace, calls, nonces=numbers, metrics=self._metrics)
-        self._writes = Caller(self._library, options.reply_s, self._writer)
-        self._reads = Caller(self._library, options.reply_s)
-        self._feed: Listener | None = None
-        self._topology: Topology | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._router = router = Router(Tools(options, clock, rng, self._keyspace, self._library, tags(rng), metrics or Metrics()))
+        self._writes = Switchboard(options, clock, self._library, pick=lambda name: router.node(name).writes, on_moved=router.renew)
+        self._reads = Switchboard(options, clock, self._library, pick=lambda name: router.node(name).reads, on_moved=router.renew)
         self._touched: OrderedDict[SessionKey, float] = OrderedDict()
 
     async def open(self, sink: Sink) -> None:
-        deployment = Deployment.parse(self._options)
-        self._topology = topology_of(deployment, self._options, self._clock)
-        place = self._topology.place(deployment.endpoints[0])
-        try:
-            await check(await place.find(), self._options, self._library)
-        except AnypodError:
-            await self.close()
-            raise
-        channel = self._keyspace.probe(f"{self._rng.getrandbits(64):016x}")
-        probe = Probe(
-            self._options,
-            self._clock,
-            send=lambda payload: self._writes.tell(pack("SPUBLISH", channel, payload)),
-            give_up=lambda: self._feed.abort() if self._feed is not None else None,
-        )
-        self._feed = Listener(self._keyspace, sink, probe=channel, on_probe=probe.on_probe)
-        for name, user in (("writes", self._writes), ("reads", self._reads), ("feed", self._feed)):
-            link = Link(name, place, self._options, self._clock, self._rng, metrics=self._metrics)
-            self._tasks.append(asyncio.create_task(link.run(user), name=f"redis {name}"))
-        self._tasks.append(asyncio.create_task(probe.run(), name="redis probe"))
-        try:
-            await asyncio.gather(self._writes.wait_up(), self._reads.wait_up(), self._feed.wait_up(self._options.reply_s))
-        except AnypodError:
-            await self.close()
-            raise
+        await self._router.open(sink)
 
     async def close(self) -> None:
-        self._writer.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
-        self._feed = None
-        if self._topology is not None:
-            self._topology.close()
+        await self._router.close()
 
     @property
     def is_available(self) -> bool:
-        return self._writes.is_up and self._reads.is_up
+        """Of a cluster one node is enough: its sessions are served, and the others' wait for theirs."""
+        return any(node.is_up for node in self._router.nodes)
 
     # The feed.
     async def subscribe(self, key: SessionKey) -> None:
-        if self._feed is None:
-            raise unavailable()
-        await self._feed.subscribe(key)
+        await self._router.of(key).feed.subscribe(key)
 
     def unsubscribe(self, key: SessionKey) -> None:
-        if self._feed is not None:
-            self._feed.unsubscribe(key)
+        self._router.of(key).feed.unsubscribe(key)
 
     def notify(self, key: SessionKey, notice: bytes) -> None:
-        self._writes.tell(pack("SPUBLISH", self._keyspace.session(key).channel, notice))
+        channel = self._keyspace.session(key).channel
+        self._writes.tell(channel, pack("SPUBLISH", channel, notice))
 
     # The log.
     def append(self, request: Append, done: Done) -> None:
-        self._writer.append(request, done)
+        self._router.of(request.key).writer.append(request, done)
 
     async def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
         names = self._keyspace.session(key)
@@ -121,9 +75,8 @@ class RedisStore:
     async def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage:
         names = self._keyspace.session(key)
         end = b"+" if before is None else b"%d" % (before - 1)
-        found, entries = await self._reads.ask_all(
-            [pack("HEXISTS", names.meta, "p"), pack("XREVRANGE", names.log, end, "-", "COUNT", limit + 1)]
-        )
+        commands = [pack("HEXISTS", names.meta, "p"), pack("XREVRANGE", names.log, end, "-", "COUNT", limit + 1)]
+        found, entries = await self._reads.ask_all((names.meta, names.log), commands)
         if not found:
             raise AnypodError("no_such_session")
         frames = [_frame(entry) for entry in _list(entries)]
@@ -132,8 +85,8 @@ class RedisStore:
     async def heads(self, keys: Sequence[SessionKey]) -> Sequence[Head | None]:
         if not keys:
             return ()
-        commands = [_ask_head(self._keyspace.meta(key)) for key in keys]
-        return [_head(reply) for reply in await self._reads.ask_all(commands)]
+        metas = [self._keyspace.meta(key) for key in keys]
+        return [_head(reply) for reply in await self._reads.ask_all(metas, list(map(_ask_head, metas)))]
 
     # Sessions.
     async def create(self, creation: Creation) -> tuple[Page, bool]:
@@ -201,7 +154,7 @@ class RedisStore:
         if len(self._touched) > TOUCHED_MAX:
             self._touched.popitem(last=False)
         index = self._keyspace.index(key.tenant, owner)
-        self._writes.tell(pack("FCALL", self._library.name("touch"), 2, *index, key.session))
+        self._writes.tell(index.active, pack("FCALL", self._library.name("touch"), 2, *index, key.session))
 
     async def raise_fence(self, key: SessionKey, turn: str) -> int:
         reply = await self._writes.call("raise_fence", (self._keyspace.session(key).meta,), turn.encode(), is_repeatable=True)
@@ -224,14 +177,15 @@ class RedisStore:
         return [held for held in reply[1:] if isinstance(held, bytes)]
 
     async def leave(self, key: SessionKey, member: str) -> None:
-        await self._writes.ask(pack("HDEL", self._keyspace.session(key).presence, member), is_repeatable=True)
+        presence = self._keyspace.session(key).presence
+        await self._writes.ask(presence, pack("HDEL", presence, member), is_repeatable=True)
 
     # Notes.
     async def swap_note(self, name: str, note: bytes | None, *, ttl_ms: int) -> bytes | None:
         key = self._keyspace.note(name)
         command = pack("GETDEL", key) if note is None else pack("SET", key, note, "PX", ttl_ms, "GET")
         # A repeated one may miss what the first attempt took, and so nobody gets it: never two.
-        held = await self._writes.ask(command, is_repeatable=True)
+        held = await self._writes.ask(key, command, is_repeatable=True)
         return held if isinstance(held, bytes) else None
 
 

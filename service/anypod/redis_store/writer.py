@@ -9,7 +9,7 @@ order: the ids make that harmless. What has no answer at its deadline is refused
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from anypod.clock import Clock
@@ -20,12 +20,13 @@ from anypod.redis_store.connection import Connection, Reply
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.log import AppendCalls, is_simple, result_of, results
 from anypod.redis_store.options import RedisOptions
-from anypod.redis_store.replies import is_passing
+from anypod.redis_store.replies import is_moving, is_passing
 from anypod.store import DRAFTS_MAX, Append, Done, Results
 from anypod.telemetry import Metrics
 
 GROUP_MAX: Final = 64  # drafts in one call of several requests: half a millisecond in which the server does nothing else
 EXPIRY_S: Final = 0.25  # how late a deadline may be noticed
+HOLD_S: Final = 0.05  # between two attempts at a slot that is moving: it may be there for seconds, or have gone
 OVERLOADED_RETRY_MS: Final = 1_000
 
 _Call = list[Append]  # requests that travel together; more than one only when each of their drafts is judged by itself
@@ -41,8 +42,10 @@ class Writer:
         *,
         nonces: Iterator[int],
         metrics: Metrics,
+        on_moved: Callable[[], None],
     ) -> None:
         self._metrics = metrics
+        self._on_moved = on_moved
         self._options = options
         self._clock = clock
         self._keyspace = keyspace
@@ -51,6 +54,8 @@ class Writer:
         self._connection: Connection | None = None
         self._queue: deque[Append] = deque()
         self._sent: deque[_Call] = deque()
+        self._releasing: asyncio.TimerHandle | None = None
+        self._held: list[Append] = []  # of slots that are moving: asked for again after HOLD_S, here or elsewhere
         self._count = 0
         self._bytes = 0
         self._is_scheduled = False
@@ -66,6 +71,10 @@ class Writer:
             return
         if request.patch is not None:
             request.nonce = next(self._nonces)
+        self.take_over(request)
+
+    def take_over(self, request: Append) -> None:
+        """What another writer gave up comes in here as well."""
         self._count += 1
         self._bytes += request.size
         self._queue.append(request)
@@ -87,14 +96,31 @@ class Writer:
         self._metrics.append_retries += len(unanswered)
         self._queue.extendleft(reversed(unanswered))
 
+    def give_up(self, is_stray: Callable[[SessionKey], bool]) -> list[Append]:
+        """Hand over, in order, what belongs to another server now."""
+        if self._connection is not None and any(is_stray(request.key) for call in self._sent for request in call):
+            self._connection.abort()  # what is under way comes along: its answer might send it behind what follows it
+        waiting = [request for request in (*self._held, *self._queue) if not request.is_over]
+        strays = [request for request in waiting if is_stray(request.key)]
+        self._held.clear()
+        self._queue = deque(request for request in waiting if not is_stray(request.key))
+        self._count -= len(strays)
+        self._bytes -= sum(request.size for request in strays)
+        return strays
+
     def close(self) -> None:
         """Refuse everything that has no answer."""
         self.on_down()
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
-        while self._queue:
-            self._finish(self._queue.popleft(), unavailable())
+        if self._releasing is not None:
+            self._releasing.cancel()
+            self._releasing = None
+        for request in (*self._held, *self._queue):
+            self._finish(request, unavailable())
+        self._held.clear()
+        self._queue.clear()
 
     def _flush(self) -> None:
         """All appends of one tick in one write."""
@@ -102,8 +128,9 @@ class Writer:
         connection, queue = self._connection, self._queue
         if connection is None or not queue:
             return
-        calls = _grouped(queue)
-        queue.clear()
+        held = {request.key for request in self._held}
+        calls = _grouped(request for request in queue if request.key not in held) if held else _grouped(queue)
+        self._queue = deque(request for request in queue if request.key in held) if held else deque()
         self._sent.extend(calls)
         connection.send(b"".join([self._packed(call) for call in calls]), self._on_reply, len(calls))
 
@@ -126,12 +153,33 @@ class Writer:
             if len(request.drafts) == 1 and len(call) == 1:
                 self._finish(request, _told(request, [result_of(request.drafts[0], reply)]))
                 return
+        elif is_moving(reply):
+            self._hold(self._sent.popleft())
+            return
         elif is_passing(reply):
             self._connection.abort()  # the next one finds out whether the server serves, and loads the library
             return
         else:
             call = self._sent.popleft()
         self._answer(call, results(_drafts_of(call), reply))
+
+    def _hold(self, call: _Call) -> None:
+        """The slot is moving or has moved: ask again a little later, and nothing of its sessions before."""
+        self._held += call
+        if self._releasing is None:
+            self._releasing = asyncio.get_running_loop().call_later(HOLD_S, self._release)
+        self._on_moved()
+
+    def _release(self) -> None:
+        """Once nothing of theirs is under way: it would be held too, and come back behind what it was sent before."""
+        held = {request.key for request in self._held}
+        if any(call[0].key in held for call in self._sent):
+            self._releasing = asyncio.get_running_loop().call_later(HOLD_S, self._release)
+            return
+        self._releasing = None
+        self._queue.extendleft(reversed(self._held))
+        self._held.clear()
+        self._flush()
 
     def _answer(self, call: _Call, found: Results | AnypodError) -> None:
         """To each request its part."""
@@ -166,6 +214,7 @@ class Writer:
             self._expiry = asyncio.get_running_loop().call_later(EXPIRY_S, self._expire)
 
     def _oldest_first(self) -> Iterator[Append]:
+        yield from list(self._held)
         for call in list(self._sent):
             yield from call
         yield from list(self._queue)

@@ -18,7 +18,7 @@ from anypod.settings.settings import Settings
 
 PREFIX: Final = "ANYPOD_"
 FILE_END: Final = "_FILE"
-FROM_FILES: Final = frozenset({"redis_url", "redis_password", "jwt_secret"})  # those that may hold a secret
+FROM_FILES: Final = frozenset({"redis_url", "redis_password", "redis_sentinel_password", "jwt_secret"})  # those that may hold a secret
 SECRET_FILE_BYTES_MAX: Final = 65_536  # whoever names a disk by mistake is told so, not served it
 SHOWN_CHARS_MAX: Final = 80  # of a wrong value: enough to recognise it
 

@@ -44,8 +44,18 @@ class Settings(BaseSettings):
     store: Literal["redis", "memory"] = Field(
         default="redis", description="Where sessions live. memory: in this process alone, and lost with it."
     )
-    redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False, description="The Redis or Valkey server; rediss:// for TLS.")
+    redis_url: str = Field(
+        default="redis://127.0.0.1:6379/0",
+        repr=False,
+        description="The Redis or Valkey: redis://host, redis+sentinel://host,host/primary or redis+cluster://host,host; rediss for TLS.",
+    )
     redis_password: SecretStr | None = Field(default=None, description="Its password, where the URL holds none.")
+    redis_sentinel_password: SecretStr | None = Field(default=None, description="The password of the Sentinels themselves.")
+    redis_tls_ca_file: str | None = Field(
+        default=None, description="The authorities that Redis' certificate may come from; unset: the system's."
+    )
+    redis_tls_cert_file: str | None = Field(default=None, description="The certificate that is shown to Redis, where it asks for one.")
+    redis_tls_key_file: str | None = Field(default=None, description="Its key, unless it is in the same file.")
     key_prefix: str = Field(default="anypod", pattern=r"^[A-Za-z0-9_.-]{1,32}$", description="The beginning of every key in the store.")
 
     host: str = Field(default="0.0.0.0", description="The address that sessions are served on.")  # noqa: S104 - a container is reached from outside

@@ -1,0 +1,84 @@
+"""One server and all that is asked of it.
+
+Owns its three connections (appends and other writes, reads, the feed) and the probe of the feed. Must not know which sessions
+it serves.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from anypod.clock import Clock
+from anypod.redis_store.caller import Caller
+from anypod.redis_store.connection import pack
+from anypod.redis_store.keys import Keyspace
+from anypod.redis_store.library import Library
+from anypod.redis_store.link import Link
+from anypod.redis_store.listener import Listener
+from anypod.redis_store.log import AppendCalls
+from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.place import Place
+from anypod.redis_store.probe import Probe
+from anypod.redis_store.writer import Writer
+from anypod.store import Sink
+from anypod.telemetry import Metrics
+
+
+class Tools(NamedTuple):
+    """What all nodes of a replica work with. `numbers`: random ones, of ten digits."""
+
+    options: RedisOptions
+    clock: Clock
+    rng: random.Random
+    keyspace: Keyspace
+    library: Library
+    numbers: Iterator[int]
+    metrics: Metrics
+
+
+class Node:
+    """`probe`: the channel of its probe; `on_moved`: some of what it was asked for is served elsewhere."""
+
+    def __init__(self, place: Place, tools: Tools, sink: Sink, *, probe: Callable[[], bytes], on_moved: Callable[[], None]) -> None:
+        options, clock = tools.options, tools.clock
+        calls = AppendCalls(tools.library, tools.numbers)
+        self._place = place
+        self._tools = tools
+        self._tasks: list[asyncio.Task[None]] = []
+        self.writer = Writer(options, clock, tools.keyspace, calls, nonces=tools.numbers, metrics=tools.metrics, on_moved=on_moved)
+        self.writes = Caller(tools.library, options.reply_s, self.writer)
+        self.reads = Caller(tools.library, options.reply_s)
+        self._probe = Probe(options, clock, send=self._send_probe, give_up=self._connect_feed_anew)
+        self.feed = Listener(tools.keyspace, sink, probe=probe, on_probe=self._probe.on_probe, on_moved=on_moved)
+
+    def start(self) -> None:
+        options, clock, rng, metrics = self._tools.options, self._tools.clock, self._tools.rng, self._tools.metrics
+        for name, user in (("writes", self.writes), ("reads", self.reads), ("feed", self.feed)):
+            link = Link(name, self._place, options, clock, rng, metrics=metrics)
+            self._tasks.append(asyncio.create_task(link.run(user), name=f"redis {name}"))
+        self._tasks.append(asyncio.create_task(self._probe.run(), name="redis probe"))
+
+    async def wait_up(self) -> None:
+        """Raises AnypodError `unavailable` when it is not in time."""
+        await asyncio.gather(self.writes.wait_up(), self.reads.wait_up(), self.feed.wait_up(self._tools.options.reply_s))
+
+    @property
+    def is_up(self) -> bool:
+        return self.writes.is_up and self.reads.is_up
+
+    def stop(self) -> None:
+        """Leave the server, refuse what has no answer. May be called from within one of its own tasks."""
+        self.writer.close()
+        for task in self._tasks:
+            task.cancel()
+
+    async def ended(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _send_probe(self, payload: bytes) -> bool:
+        channel = self.feed.probe
+        return channel is not None and self.writes.tell(pack("SPUBLISH", channel, payload))
+
+    def _connect_feed_anew(self) -> None:
+        self.feed.abort()
