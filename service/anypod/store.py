@@ -123,6 +123,11 @@ class Append(Struct, eq=False):
     is_over: bool = False
     nonce: int = 0
 
+    @property
+    def is_plain(self) -> bool:
+        """One plain event, and nothing that it hangs on: nearly all that there are."""
+        return len(self.drafts) == 1 and self.drafts[0].is_plain and self.expect is None and self.patch is None
+
     def begin(self, done: "Done", now: float) -> None:
         """For the store, which takes it."""
         self.done = done

@@ -20,12 +20,13 @@ class Rate:
     A bucket is kept as one number, the moment at which it will be full; 0.0 is a full one. Who has thousands keeps them so.
     """
 
-    __slots__ = ("_burst", "_per_s")
+    __slots__ = ("_burst", "_interval_s", "_per_s")
 
     def __init__(self, rate_per_s: float, burst: float) -> None:
         assert rate_per_s > 0
         assert burst > 0
         self._per_s = rate_per_s
+        self._interval_s = 1 / rate_per_s
         self._burst = burst
 
     def take(self, full_at: float, now: float, n: float = 1) -> tuple[float, float]:
@@ -33,6 +34,8 @@ class Rate:
 
         More than `burst` at once are given from a full bucket, which then owes them: a large frame is delayed, not stuck.
         """
+        if full_at <= now and n == 1:  # a full bucket: nearly always
+            return 0.0, now + self._interval_s
         missing_s = full_at - now if full_at > now else 0.0
         wait_s = missing_s + ((min(self._burst, n)) - self._burst) / self._per_s
         if wait_s > _ROUNDING_S:

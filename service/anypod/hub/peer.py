@@ -13,7 +13,7 @@ from anypod.auth import Principal
 from anypod.core import frames
 from anypod.core.cursor import Cursor, parse_after
 from anypod.core.errors import AnypodError
-from anypod.core.event import Draft
+from anypod.core.event import Draft, Receipt
 from anypod.core.identity import SessionKey
 from anypod.hub.ask import NO_EVENTS, Ask
 from anypod.hub.desk import Desk
@@ -191,6 +191,9 @@ class Peer:
 
     def _published(self, publication: Publication, result: Results | AnypodError) -> None:
         if self.subscriber.phase is Phase.GONE:
+            return
+        if type(result) is list and len(result) == 1 and type(receipt := result[0]) is Receipt:  # nearly always
+            self.port.send(published_frame(receipt, publication.refs[0]))
             return
         results: Results = [result] * len(publication.refs) if isinstance(result, AnypodError) else result
         for made, ref, one in zip(publication.drafts, publication.refs, results, strict=True):

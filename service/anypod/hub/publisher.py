@@ -10,13 +10,15 @@ from collections.abc import Callable, Sequence
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
-from anypod.core.identity import SessionKey
+from anypod.core.identity import SessionKey, Subject
 from anypod.hub.tasks import Tasks
 from anypod.store import Append, Results, Store, reraise
 from anypod.telemetry import Metrics
 
 CALENDAR_MAX = 50_000  # sessions waiting to be tidied; beyond that the next append to them tidies
 TIDY_MAX = 100  # sessions tidied at once, so that a quiet moment does not become a storm of its own
+TOUCH_S = 60.0  # activity is recorded to the minute; the store keeps to it too
+TOUCHED_MAX = 10_000  # sessions that are known to be recorded, about 1 MiB; others are told to the store each time
 TIDY_AFTER_S = 65.0  # when an answer's deltas may be folded: just beyond the classes' default
 
 Answer = Callable[["Publication", Results | AnypodError], None]
@@ -36,6 +38,8 @@ class Publisher:
         self._metrics = metrics
         self._tasks = tasks
         self._due: dict[SessionKey, float] = {}
+        self._touched: set[SessionKey] = set()  # since `_forget_at`
+        self._forget_at = 0.0
         self.in_flight = 0
 
     def publish(self, publication: Publication, answer: Answer) -> None:
@@ -61,13 +65,21 @@ class Publisher:
             for item in publication.drafts:
                 if item.replaces is not None and len(self._due) < CALENDAR_MAX:
                     self._due.setdefault(publication.key, now + TIDY_AFTER_S)
-            if publication.owner is not None:
-                self._store.touch(publication.key, publication.owner)
+            if publication.owner is not None and publication.key not in self._touched:
+                self._touch(publication.key, publication.owner)
         publication.answer(publication, result)
+
+    def _touch(self, key: SessionKey, owner: Subject) -> None:
+        if len(self._touched) < TOUCHED_MAX:
+            self._touched.add(key)
+        self._store.touch(key, owner)
 
     def tidy_due(self) -> None:
         """Tidy the sessions whose time has come. To be called about once a second."""
         now = self._clock.now()
+        if now >= self._forget_at:
+            self._touched.clear()
+            self._forget_at = now + TOUCH_S
         due = [key for key, at in self._due.items() if at <= now][:TIDY_MAX]
         for key in due:
             del self._due[key]

@@ -43,17 +43,19 @@ def ask_of(key: SessionKey, frame: frames.Init) -> Ask:
 class Pen:
     """What one credential may write. What the events of a kind have in common is checked and encoded at the first one."""
 
-    __slots__ = ("_bytes_max", "_forms", "_principal")
+    __slots__ = ("_bytes_max", "_forms", "_principal", "_turn_forms")
 
     def __init__(self, principal: Principal, bytes_max: int) -> None:
         self._principal = principal
         self._bytes_max = bytes_max
-        self._forms: dict[tuple[str, bool], Form] = {}
+        self._forms: dict[str, Form] = {}
+        self._turn_forms: dict[str, Form] = {}
 
     def draft(self, frame: frames.Publish, payload: bytes | None, ts_ms: int) -> Draft:
         """The event that a publish frame asks for, checked against the credential. Raises AnypodError."""
-        kind, has_turn = frame.kind, frame.turn is not None
-        form = self._forms.get((kind, has_turn)) or self._form(kind, has_turn)
+        has_turn = frame.turn is not None
+        forms = self._turn_forms if has_turn else self._forms
+        form = forms.get(frame.kind) or self._form(frame.kind, has_turn)
         if frame.attempt is not None and not self._principal.may("turn"):
             raise _not_allowed()
         if payload is None and frame.data is UNSET:
@@ -69,9 +71,10 @@ class Pen:
     def _form(self, kind: str, has_turn: bool) -> Form:
         if not self._principal.may_publish(kind, has_turn=has_turn):
             raise _not_allowed()
-        if len(self._forms) >= FORMS_MAX:
-            self._forms.clear()
-        form = self._forms[kind, has_turn] = Form(kind, self._principal.author)
+        forms = self._turn_forms if has_turn else self._forms
+        if len(forms) >= FORMS_MAX:
+            forms.clear()
+        form = forms[kind] = Form(kind, self._principal.author)
         return form
 
 

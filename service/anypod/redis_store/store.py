@@ -5,9 +5,7 @@ Must not know how a call is answered: the scripts decide, `log` and `pages` read
 """
 
 import random
-from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
@@ -25,9 +23,6 @@ from anypod.redis_store.tags import tags
 from anypod.store import Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Sink
 from anypod.telemetry import Metrics
 
-TOUCH_S: Final = 60.0  # activity is recorded to the minute; the server keeps to it too
-TOUCHED_MAX: Final = 10_000  # sessions whose last touch is remembered, about 2 MiB; a forgotten one is touched once more
-
 
 class RedisStore:
     def __init__(self, options: RedisOptions, clock: Clock, rng: random.Random, metrics: Metrics | None = None) -> None:
@@ -37,7 +32,6 @@ class RedisStore:
         self._router = router = Router(Tools(options, clock, rng, self._keyspace, self._library, tags(rng), metrics or Metrics()))
         self._writes = Switchboard(options, clock, self._library, pick=lambda name: router.node(name).writes, on_moved=router.renew)
         self._reads = Switchboard(options, clock, self._library, pick=lambda name: router.node(name).reads, on_moved=router.renew)
-        self._touched: OrderedDict[SessionKey, float] = OrderedDict()
 
     async def open(self, sink: Sink) -> None:
         await self._router.open(sink)
@@ -145,14 +139,6 @@ class RedisStore:
         return [Listing(SessionKey(tenant, SessionId(_text(session))), int(float(_text(at)))) for session, at in pairs]
 
     def touch(self, key: SessionKey, owner: Subject) -> None:
-        now = self._clock.now()
-        last = self._touched.get(key)
-        if last is not None and now - last < TOUCH_S:
-            return
-        self._touched[key] = now
-        self._touched.move_to_end(key)
-        if len(self._touched) > TOUCHED_MAX:
-            self._touched.popitem(last=False)
         index = self._keyspace.index(key.tenant, owner)
         self._writes.tell(index.active, pack("FCALL", self._library.name("touch"), 2, *index, key.session))
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError, unavailable
-from anypod.core.event import Draft
+from anypod.core.event import Draft, Receipt
 from anypod.core.identity import SessionKey
 from anypod.redis_store.connection import Connection, Reply
 from anypod.redis_store.keys import Keyspace
@@ -137,6 +137,8 @@ class Writer:
     def _packed(self, call: _Call) -> bytes:
         request = call[0]
         names = self._keyspace.session(request.key)
+        if len(call) == 1 and request.is_plain:
+            return self._calls.plain(names, request.owner, request.drafts[0])
         if not _is_joinable(request):
             return self._calls.whole(names, request)
         drafts = _drafts_of(call)
@@ -150,8 +152,9 @@ class Writer:
         if type(reply) is bytes:
             call = self._sent.popleft()
             request = call[0]
-            if len(request.drafts) == 1 and len(call) == 1:
-                self._finish(request, _told(request, [result_of(request.drafts[0], reply)]))
+            if len(call) == 1 and len(request.drafts) == 1:
+                found = result_of(request.drafts[0], reply)
+                self._finish(request, [found] if isinstance(found, Receipt) else _told(request, [found]))
                 return
         elif is_moving(reply):
             self._hold(self._sent.popleft())
@@ -270,8 +273,9 @@ def _grouped(requests: Iterable[Append]) -> list[_Call]:
         call = latest.get(key)
         if call is None or not _joins(request, call, groups):
             latest[key] = call = [request]
-            groups.pop(key, None)
             calls.append(call)
+            if groups:
+                groups.pop(key, None)
     return calls
 
 
