@@ -20,13 +20,14 @@ class Rate:
     A bucket is kept as one number, the moment at which it will be full; 0.0 is a full one. Who has thousands keeps them so.
     """
 
-    __slots__ = ("_burst", "_interval_s", "_per_s")
+    __slots__ = ("_burst", "_interval_s", "_per_s", "_room_s")
 
     def __init__(self, rate_per_s: float, burst: float) -> None:
         assert rate_per_s > 0
         assert burst > 0
         self._per_s = rate_per_s
         self._interval_s = 1 / rate_per_s
+        self._room_s = (burst - 1) / rate_per_s + _ROUNDING_S  # what may be missing when one is taken
         self._burst = burst
 
     def take(self, full_at: float, now: float, n: float = 1) -> tuple[float, float]:
@@ -34,9 +35,10 @@ class Rate:
 
         More than `burst` at once are given from a full bucket, which then owes them: a large frame is delayed, not stuck.
         """
-        if full_at <= now and n == 1:  # a full bucket: nearly always
-            return 0.0, now + self._interval_s
         missing_s = full_at - now if full_at > now else 0.0
+        if n == 1:
+            is_there = missing_s <= self._room_s
+            return (0.0, now + missing_s + self._interval_s) if is_there else (missing_s - self._room_s + _ROUNDING_S, full_at)
         wait_s = missing_s + ((min(self._burst, n)) - self._burst) / self._per_s
         if wait_s > _ROUNDING_S:
             return wait_s, full_at

@@ -62,11 +62,6 @@ class Peer:
         self._asks = 0
         self._seen = 0  # where the session stood at the client's last heartbeat
 
-    @property
-    def has_begun(self) -> bool:
-        """Has session.init come?"""
-        return self._early is not None
-
     def begin(self, ask: Ask) -> None:
         """Attach. Called for session.init, or by a transport that was given its fields with the connection itself."""
         self._early = []
@@ -88,10 +83,31 @@ class Peer:
 
     def take(self, text: bytes, *, is_binary: bool = False) -> None:
         """One of several frames that came together."""
+        if not self._is_open:
+            self._take_early(text, is_binary)
+            return
         self._desk.metrics.frames_in += 1
-        if self._is_open:
-            self._handle(text, is_binary)
-        elif self._early is None:
+        if self.subscriber.phase is Phase.GONE:
+            return
+        try:
+            frame, payload = frames.decode_binary(text) if is_binary else (frames.decode_client(text), None)
+        except AnypodError as error:
+            self.refuse(error)
+            return
+        try:
+            if type(frame) is frames.Publish:
+                self._publish(frame, payload)
+            elif not self._admits_frame():
+                self.refuse(AnypodError("too_many_frames"))
+            else:
+                self._other(frame)
+        except AnypodError as error:
+            self._answer_error(error, frame.ref if not isinstance(frame, frames.Publish) else frame.ref or frame.id)
+
+    def _take_early(self, text: bytes, is_binary: bool) -> None:
+        """Before the attachment is open; what waits is counted when it is taken."""
+        if self._early is None:
+            self._desk.metrics.frames_in += 1
             self._first(text)
         elif len(self._early) < EARLY_FRAMES_MAX:
             self._early.append((text, is_binary))
@@ -122,31 +138,13 @@ class Peer:
         self._is_open = True
         early, self._early = self._early or [], []
         for text, is_binary in early:
-            self._handle(text, is_binary)
+            self.take(text, is_binary=is_binary)
         self.flush()
 
     def refuse(self, error: AnypodError) -> None:
         """End the attachment: the client is told why."""
         self.port.send(frames.error_frame(error))
         self._desk.hub.dismiss(self.subscriber, error)
-
-    def _handle(self, text: bytes, is_binary: bool) -> None:
-        if self.subscriber.phase is Phase.GONE:
-            return
-        try:
-            frame, payload = frames.decode_binary(text) if is_binary else (frames.decode_client(text), None)
-        except AnypodError as error:
-            self.refuse(error)
-            return
-        try:
-            if type(frame) is frames.Publish:
-                self._publish(frame, payload)
-            elif not self._admits_frame():
-                self.refuse(AnypodError("too_many_frames"))
-            else:
-                self._other(frame)
-        except AnypodError as error:
-            self._answer_error(error, frame.ref if not isinstance(frame, frames.Publish) else frame.ref or frame.id)
 
     def _answer_error(self, error: AnypodError, ref: str | int | None) -> None:
         self._desk.hub.metrics.errors[error.code] += 1
@@ -225,10 +223,8 @@ class Peer:
             case frames.Cancel():
                 self._need("cancel")
                 raise AnypodError("no_such_turn")
-            case frames.Init():
+            case frames.Init() | frames.Publish():  # the latter was handled before
                 raise AnypodError("malformed", "session.init comes once")
-            case frames.Publish():
-                raise AssertionError("handled before")
 
     def _need(self, right: str) -> None:
         if not self.subscriber.principal.may(right):  # type: ignore[arg-type]
