@@ -1,6 +1,6 @@
 """The append inside Redis, without any replica.
 
-Owns the row and its bars. Must not know the function. Plain XADD stands beside it for orientation.
+Owns the row and its bars. Must not know the function.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -42,8 +42,8 @@ APPEND: Final = Row(
     f"appends to {SESSIONS} sessions: CPU of Redis' main thread an event",
     "plain XADD",
     (
-        Check("append-1", "one event a call", "µs", "ours at most", 10.0, 7.0),
-        Check("append-16", f"{TOGETHER} events a call", "µs", "ours at most", 5.5, 4.0),
+        Check("append-1", "one event a call", "µs", "ours/theirs at most", 10.0, 7.0),
+        Check("append-16", f"{TOGETHER} events a call", "µs", "ours/theirs at most", 5.5, 4.0),
     ),
     _sides,
 )
