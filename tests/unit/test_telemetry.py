@@ -163,10 +163,12 @@ def test_an_exception_stands_in_the_line_of_its_record(form: str) -> None:
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_what_looks_like_a_credential_is_masked_wherever_it_stands(form: str) -> None:
     jwt = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl-_x"
-    line = written(form, "upgrade with bearer.%s to redis://user:hunter2@cache:6379", jwt, header=f"Bearer {jwt}")
+    ticket = "0123456789abcdef0123456789abcdef01234567"
+    line = written(form, "bearer.%s or ticket.%s to redis://user:hunter2@cache:6379", jwt, ticket, header=f"Ticket {ticket}, Bearer {jwt}")
     assert "eyJ" not in line
     assert "hunter2" not in line
-    assert line.count("***") == 3
+    assert ticket not in line
+    assert line.count("***") == 5
     assert "@cache:6379" in line
 
 

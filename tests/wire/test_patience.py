@@ -210,3 +210,14 @@ async def test_a_large_body_behind_a_head_in_pieces_is_no_large_head() -> None:
         head = b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n" % (at.credential.encode(), len(body))
         client.send(REQUEST_LINE[20:], head, body)
         assert (await client.head()).startswith(b"HTTP/1.1 404 "), "there is no such session, but the body was read"
+
+
+@pytest.mark.parametrize("transport", ["lean", "portable"])
+async def test_an_upgrade_that_the_library_refuses_is_answered_and_ended(transport: str) -> None:
+    """A line of more than 8 KiB, or more than 128 lines: the connection was nobody's, and stayed for ever."""
+    async with served(transport) as at:
+        for lines in (("X-Long: " + "a" * 8_500,), tuple(f"X-Line-{number}: a" for number in range(130))):
+            async with await RawClient.connect(at.port) as client:
+                client.send(upgrade(at.credential, "/v1/elsewhere/s1/ws", *lines))
+                assert b" 431 " in await client.rest()
+        await at.until_quiet()

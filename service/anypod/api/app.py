@@ -12,6 +12,7 @@ from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
 
 from anypod.api import events, problems, sessions, tickets
 from anypod.api.context import Context
+from anypod.api.description import describe
 from anypod.auth import Tickets
 from anypod.hub.desk import Desk
 from anypod.telemetry import Metrics
@@ -29,6 +30,7 @@ def create_app(desk: Desk, door: Door, rng: Random, *, streams: events.StreamOpt
     app.include_router(tickets.router(context, issuer))
     websocket = WebSocketRoute(desk, door, outbox_bytes_max=streams.outbox_bytes_max)
     app.router.routes.append(StarletteWebSocketRoute("/v1/sessions/{session_id}/ws", websocket.__call__))
+    describe(app)
     return app
 
 

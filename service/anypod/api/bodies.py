@@ -4,7 +4,7 @@ Owns their shapes. Must not know what is done with them.
 """
 
 from collections.abc import AsyncIterator
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 from fastapi import Request
@@ -118,20 +118,3 @@ def objects(*texts: Raw | UnsetType) -> list[bytes]:
     if any(len(text) > METADATA_BYTES for text in made):
         raise AnypodError("too_large", f"state, live and metadata are at most {METADATA_BYTES} bytes each")
     return made
-
-
-def openapi_of(*shapes: Any) -> dict[str, Any]:
-    """How the description tells of a body that FastAPI does not parse."""
-    schemas, parts = msgspec.json.schema_components(shapes, ref_template="#/components/schemas/{name}")
-    inlined = [_inlined(schema, parts) for schema in schemas]
-    schema = inlined[0] if len(inlined) == 1 else {"anyOf": inlined}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-def _inlined(schema: dict[str, Any], parts: dict[str, Any]) -> dict[str, Any]:
-    reference = schema.get("$ref", "")
-    if reference:
-        return dict(parts[reference.rsplit("/", 1)[1]])
-    if "items" in schema:
-        return schema | {"items": _inlined(schema["items"], parts)}
-    return schema

@@ -12,8 +12,9 @@ from msgspec import UNSET, Raw
 from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
-from anypod.api.bodies import LIST_MAX, EventBody, decode_events, openapi_of, read_body
+from anypod.api.bodies import LIST_MAX, EventBody, decode_events, read_body
 from anypod.api.context import Context, etag, expected
+from anypod.api.description import answers, takes
 from anypod.auth import Principal
 from anypod.core import frames
 from anypod.core.cursor import Cursor, Facts, Reset, judge, parse_after
@@ -59,13 +60,20 @@ class PageView(msgspec.Struct):
     closed: bool
 
 
+class HistoryView(msgspec.Struct, omit_defaults=True):
+    """`before`: where the next page ends; missing at the beginning of the log."""
+
+    events: list[Raw]
+    before: str | None = None
+
+
 def router(context: Context, streams: "StreamOptions") -> APIRouter:
     routes = APIRouter(tags=["events"])
     at = EventRoutes(context, streams)
-    body = openapi_of(EventBody, list[EventBody])
+    body = takes(EventBody, list[EventBody]) | answers(201, Results)
     routes.post("/v1/sessions/{session_id}/events", status_code=201, openapi_extra=body)(at.publish)
-    routes.get("/v1/sessions/{session_id}/events")(at.read)
-    routes.get("/v1/sessions/{session_id}/history")(at.history)
+    routes.get("/v1/sessions/{session_id}/events", openapi_extra=answers(200, PageView, stream=True))(at.read)
+    routes.get("/v1/sessions/{session_id}/history", openapi_extra=answers(200, HistoryView))(at.history)
     return routes
 
 
@@ -137,8 +145,7 @@ class EventRoutes:
         key = context.key(principal, session_id)
         await context.page(principal, key)
         frame = await history_frame(context.desk.hub, key, before, limit)
-        body = {"events": frame.events} | ({"before": frame.before} if frame.before else {})
-        return Response(msgspec.json.encode(body), media_type="application/json")
+        return Response(msgspec.json.encode(HistoryView(frame.events, frame.before)), media_type="application/json")
 
 
 class StreamOptions(msgspec.Struct, frozen=True):

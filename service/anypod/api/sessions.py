@@ -11,8 +11,9 @@ from fastapi import APIRouter, Query, Request
 from msgspec import UNSET, Raw
 from starlette.responses import Response
 
-from anypod.api.bodies import METADATA_BYTES, PatchBody, SessionBody, SignalBody, decode, objects, openapi_of, read_body
+from anypod.api.bodies import METADATA_BYTES, PatchBody, SessionBody, SignalBody, decode, objects, read_body
 from anypod.api.context import Context, etag, expected
+from anypod.api.description import answers, takes
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
 from anypod.core.frames import Limits, Origin
@@ -70,13 +71,13 @@ class _Place(NamedTuple):
 def router(context: Context) -> APIRouter:
     routes = APIRouter(tags=["sessions"])
     at = SessionRoutes(context)
-    routes.post("/v1/sessions", status_code=201, openapi_extra=openapi_of(SessionBody))(at.create)
-    routes.get("/v1/sessions")(at.listing)
-    routes.get("/v1/sessions/{session_id}")(at.look)
-    routes.patch("/v1/sessions/{session_id}", openapi_extra=openapi_of(PatchBody))(at.patch)
-    routes.post("/v1/sessions/{session_id}/close")(at.close)
+    routes.post("/v1/sessions", status_code=201, openapi_extra=takes(SessionBody, is_required=False) | answers(201, SessionView))(at.create)
+    routes.get("/v1/sessions", openapi_extra=answers(200, SessionList))(at.listing)
+    routes.get("/v1/sessions/{session_id}", openapi_extra=answers(200, SessionView))(at.look)
+    routes.patch("/v1/sessions/{session_id}", openapi_extra=takes(PatchBody) | answers(200, SessionView))(at.patch)
+    routes.post("/v1/sessions/{session_id}/close", openapi_extra=answers(200, Published))(at.close)
     routes.delete("/v1/sessions/{session_id}", status_code=204)(at.delete)
-    routes.post("/v1/sessions/{session_id}/signals", status_code=202, openapi_extra=openapi_of(SignalBody))(at.signal)
+    routes.post("/v1/sessions/{session_id}/signals", status_code=202, response_class=Response, openapi_extra=takes(SignalBody))(at.signal)
     return routes
 
 

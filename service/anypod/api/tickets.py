@@ -10,8 +10,9 @@ from fastapi import APIRouter, Request
 from msgspec import Struct
 from starlette.responses import Response
 
-from anypod.api.bodies import decode, openapi_of, read_body
+from anypod.api.bodies import decode, read_body
 from anypod.api.context import Context
+from anypod.api.description import answers, takes
 from anypod.auth import Tickets
 from anypod.core.errors import AnypodError
 
@@ -34,7 +35,7 @@ class TicketView(Struct):
 def router(context: Context, tickets: Tickets) -> APIRouter:
     routes = APIRouter(tags=["tickets"])
     at = TicketRoutes(context, tickets)
-    routes.post("/v1/tickets", status_code=201, openapi_extra=openapi_of(TicketBody))(at.issue)
+    routes.post("/v1/tickets", status_code=201, openapi_extra=takes(TicketBody, is_required=False) | answers(201, TicketView))(at.issue)
     return routes
 
 

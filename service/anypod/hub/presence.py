@@ -23,6 +23,7 @@ class Presence:
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._entries: dict[Subscriber, bytes] = {}
+        self._recording: set[Subscriber] = set()  # whose newest entry is on its way to the store
 
     def join(self, subscriber: Subscriber) -> None:
         entry = _entry(subscriber, b"null")
@@ -42,11 +43,20 @@ class Presence:
         entry = _entry(subscriber, told)
         is_new = subscriber not in self._entries
         self._entries[subscriber] = entry
-        self._hub.tasks.start(self._update(subscriber, entry), "presence")
+        if subscriber not in self._recording:
+            self._recording.add(subscriber)
+            self._hub.tasks.start(self._update(subscriber), "presence")
         self._tell(subscriber, frames.Presence(joined=[Raw(entry)]) if is_new else frames.Presence(updated=[Raw(entry)]))
 
-    async def _update(self, subscriber: Subscriber, entry: bytes) -> None:
-        await self._record(subscriber, entry)
+    async def _update(self, subscriber: Subscriber) -> None:
+        """One call at a time: a device that tells of itself faster than the store answers has its newest entry recorded."""
+        recorded: bytes | None = None
+        try:
+            while (entry := self._entries.get(subscriber)) is not None and entry is not recorded:
+                await self._record(subscriber, entry)
+                recorded = entry
+        finally:
+            self._recording.discard(subscriber)
 
     def leave(self, subscriber: Subscriber) -> None:
         entry = self._entries.pop(subscriber, None)

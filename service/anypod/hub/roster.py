@@ -15,12 +15,13 @@ TURNS_PER_S: Final = 10  # a slice of the connections each time, so that heartbe
 class Roster:
     """`slots`: turns in a round, an interval. Dicts, because they keep the order of arrival and forget one of thousands at once."""
 
-    __slots__ = ("_into", "_next", "_slots")
+    __slots__ = ("_came", "_next", "_slots")
 
     def __init__(self, slots: int) -> None:
         assert slots > 0
         self._slots: list[dict[Subscriber, None]] = [{} for _ in range(slots)]
-        self._next = self._into = 0
+        self._next = 0
+        self._came = 0  # since the last turn
 
     def __len__(self) -> int:
         return sum(map(len, self._slots))
@@ -36,8 +37,10 @@ class Roster:
         return len(self._slots)
 
     def add(self, subscriber: Subscriber) -> None:
-        """Each into the slot after the last one's: thousands who come in the same second have their turns one after the other."""
-        subscriber.slot = self._into = (self._into + 1) % len(self._slots)
+        """Its first turn comes a whole round from now. Of many who come between two turns each has it a little sooner than the one
+        before, so that the turns of a storm's arrivals are as evenly spread as all others."""
+        subscriber.slot = (self._next - 1 - self._came) % len(self._slots)
+        self._came += 1
         self._slots[subscriber.slot][subscriber] = None
 
     def discard(self, subscriber: Subscriber) -> None:
@@ -45,6 +48,6 @@ class Roster:
 
     def turn(self) -> Sequence[Subscriber]:
         """Whose turn it is."""
-        slot = self._slots[self._next]
+        slot, self._came = self._slots[self._next], 0
         self._next = (self._next + 1) % len(self._slots)
         return list(slot)

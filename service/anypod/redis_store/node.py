@@ -73,6 +73,10 @@ class Node:
         for task in self._tasks:
             task.cancel()
 
+    @property
+    def has_ended(self) -> bool:
+        return all(task.done() for task in self._tasks)
+
     async def ended(self) -> None:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 

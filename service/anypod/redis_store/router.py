@@ -117,4 +117,5 @@ class Router:
     def _retire(self, endpoint: Endpoint) -> None:
         node = self._nodes.pop(endpoint)
         node.stop()
-        self._retired.append(node)
+        # Those that have ended by now need not be waited for: a cluster that lives for long retires many.
+        self._retired = [*(one for one in self._retired if not one.has_ended), node]

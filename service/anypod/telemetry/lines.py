@@ -15,7 +15,8 @@ from typing import Final, Literal, TextIO
 LINE_CHARS_MAX: Final = 8_192  # collectors cut or refuse longer ones; a traceback of forty calls fits
 MASK: Final = "***"
 
-_CREDENTIAL: Final = re.compile(r"eyJ[\w-]+\.[\w-]*\.[\w-]*|(?<=://)[^\s/@]*:[^\s/@]+(?=@)")  # a JWT; the user and password of a URL
+# A JWT; the user and password of a URL; a ticket where it is shown.
+_CREDENTIAL: Final = re.compile(r"eyJ[\w-]+\.[\w-]*\.[\w-]*|(?<=://)[^\s/@]*:[^\s/@]+(?=@)|(?<=\bticket[. =])[0-9a-f]{40}", re.IGNORECASE)
 _STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
@@ -24,6 +25,8 @@ def configure_logging(level: str, form: Literal["json", "text"], *, stream: Text
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_JsonLine() if form == "json" else _TextLine())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Below a warning the server tells of every WebSocket with its query, and for DEBUG of every header and payload.
+    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
 
 
 class _JsonLine(logging.Formatter):

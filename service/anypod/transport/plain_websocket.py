@@ -1,7 +1,8 @@
-"""The WebSocket protocol behind the HTTP server behind the sniffer: uvicorn's own, but for one mistake.
+"""The WebSocket protocol behind the HTTP server behind the sniffer: uvicorn's own, but for two mistakes.
 
-Owns the check that a text is UTF-8: uvicorn takes the client's fault for its own, and writes it and its trace into the log.
-Must not know routes.
+Owns the check that a text is UTF-8: uvicorn takes the client's fault for its own, and writes it and its trace into the log. Owns
+the end of an upgrade whose head the library refuses: uvicorn neither sends that answer nor ends the connection, which nobody
+would look at any more. Must not know routes.
 """
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -10,6 +11,12 @@ from anypod.transport.frame_reader import BAD_DATA
 
 
 class PlainWebSocket(WebSocketsSansIOProtocol):
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.transport.is_closing():
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
     def send_receive_event_to_app(self) -> None:
         if self.curr_msg_data_type == "text" and not self.close_sent and not _is_text(b"".join(self.frames)):
             self.frames = []

@@ -6,6 +6,7 @@ Owns frames on and off an ASGI WebSocket, and the close codes. Must not know wha
 import asyncio
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
@@ -35,15 +36,18 @@ class WebSocketRoute:
 
     async def __call__(self, websocket: WebSocket) -> None:
         offered = websocket.scope.get("subprotocols") or []
-        await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
         try:
+            await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
             await self._desk.attachments.waiting.enter("accept")
             principal = await self._door.principal(websocket.headers, offered)
             key = session_key(principal.tenant, websocket.path_params["session_id"])
             ask = ask_of_query(key, websocket.query_params) if has_ask(websocket.query_params) else None
+        except WebSocketDisconnect:
+            return  # the client went first
         except AnypodError as error:
             self._desk.hub.metrics.errors[error.code] += 1
-            await websocket.close(CODES[error.code].close or CLOSE_GONE, close_reason(error)[:REASON_BYTES_MAX])
+            with suppress(WebSocketDisconnect):  # the client may have gone first
+                await websocket.close(CODES[error.code].close or CLOSE_GONE, close_reason(error)[:REASON_BYTES_MAX])
             return
         task = asyncio.current_task()
         assert task is not None
