@@ -1,7 +1,7 @@
 # The newcomer's way: `make` lists what there is. Every target prepares .venv by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check lint format docs worlds replicas fuzz bench profile clean
+.PHONY: help dev demo test check lint format sbom audit docs worlds replicas faults fuzz bench storm profile clean
 
 PORT ?= 8080
 REPLICAS ?= 3
@@ -46,6 +46,10 @@ replicas: .venv/.synced ## Kill a replica every 5 s under 200 clients for a minu
 	@.ci/setup redis
 	@$(BIN)/python -m tests.processes.replicas
 
+faults: .venv/.synced ## Break every link and process at random under a crowd, and judge (ROWS=… SEED=… MINUTES=3 TOPOLOGY=single).
+	@.ci/setup redis
+	@$(BIN)/python -m tests.faults $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(TOPOLOGY),--topology $(TOPOLOGY))
+
 fuzz: .venv/.synced ## Feed ten million mutated bytes to a replica (SEED=1).
 	@.ci/setup redis
 	@$(BIN)/python -m tests.wire.fuzz --bytes 10000000 --seed $(or $(SEED),1)
@@ -54,12 +58,22 @@ bench: .venv/.synced ## Measure every row beside its reference (ROW=publish-1 fo
 	@.ci/setup redis
 	@$(BIN)/python -m loadtests.bench $(if $(ROW),--row $(ROW)) $(if $(SHORT),--short)
 
+storm: .venv/.synced ## Cut thousands of clients at once, and see them come back (CLIENTS=2000).
+	@.ci/setup redis
+	@$(BIN)/python -m loadtests.storm $(if $(CLIENTS),--clients $(CLIENTS))
+
 profile: .venv/.synced ## A flame graph of the server under a row (ROW=publish-1).
 	@.ci/setup redis
 	@$(BIN)/python -m loadtests.bench.profile --row $(ROW)
+
+sbom: .venv/.synced ## List what a replica is made of, as CycloneDX, in dist/sbom.json.
+	@$(BIN)/python -m tests.security.supply sbom
+
+audit: .venv/.synced ## Ask whether a locked dependency is known to be vulnerable; fails when it cannot ask about each.
+	@$(BIN)/python -m tests.security.supply audit
 
 docs: .venv/.synced ## Write the tables of service/docs/reference.md anew from the code.
 	$(BIN)/python -m tests.reference
 
 clean: ## Remove what make has made: the environment, its tools, caches, and the data of `make dev`.
-	rm -rf .venv .anypod .ruff_cache .mypy_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
+	rm -rf .venv .anypod .bench .faults dist .ruff_cache .mypy_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache

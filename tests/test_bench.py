@@ -116,7 +116,9 @@ def test_something_is_judged_on_a_machine_that_has_nothing_to_compare_with() -> 
 
 @pytest.mark.parametrize(("given", "is_run"), [([], True), (["TESTS=tests/unit"], False)])
 def test_a_run_of_all_tests_ends_with_the_short_benchmark_and_a_run_of_some_does_not(given: list[str], is_run: bool) -> None:
-    printed = subprocess.run(["make", "--dry-run", "test", *given], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "test", *given], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     last = printed.strip().splitlines()[-1]
     assert bool(re.search(r"-m loadtests\.bench --short", last)) is is_run, printed
 

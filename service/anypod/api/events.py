@@ -123,8 +123,14 @@ class EventRoutes:
             await _create_missing(context, principal, Ask(key, after=query.after))
         view = await _page(context, principal, key, query.after or "start", limit=query.limit, fold=query.folds)
         if query.wait and not view.events and not view.closed:
-            await self._wait(request, principal, Ask(key, after=view.cursor, may_create=False), query.wait)
-            view = await _page(context, principal, key, view.cursor, limit=query.limit, fold=query.folds)
+            ask = Ask(key, after=view.cursor, may_create=False)
+            try:
+                await self._wait(request, principal, ask, query.wait)
+                view = await _page(context, principal, key, view.cursor, limit=query.limit, fold=query.folds)
+            except AnypodError as error:
+                if error.code == "no_such_session":
+                    await _refuse_vanished(context, principal, ask)
+                raise
         headers = {"ETag": etag(view.head), "Cache-Control": "no-store"}
         if context.desk.hub.is_leaving:
             headers["Connection"] = "close"  # the next poll is to reach another replica
@@ -238,6 +244,13 @@ async def _create_missing(context: Context, principal: Principal, ask: Ask) -> N
         context.desk.hub.metrics.resets[lost.reason] += 1
         raise AnypodError("cursor_gone", reset=frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
     await context.desk.attachments.creations.create(principal, ask.key)
+
+
+async def _refuse_vanished(context: Context, principal: Principal, ask: Ask) -> None:
+    """A log that is lost while a poll waits is told as on every other transport; one that was deleted is not there. Raises `cursor_gone`."""
+    found = await context.desk.hub.store.read(ask.key, None, limit=0)
+    if isinstance(found, Missing) and not found.was_deleted:
+        await _create_missing(context, principal, ask)
 
 
 def _stream_ask(request: Request, key: SessionKey, query: PageQuery) -> Ask:

@@ -1,0 +1,147 @@
+"""A crowd of clients: who they are, where they read, and whether all is well with them.
+
+Owns the clients and their publishing. Must not know what is done to the cluster.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from tests.faults.access import credential_for
+from tests.faults.ledger import Ledger
+from tests.faults.library import LibraryClient
+from tests.faults.light import Around, LightClient
+from tests.faults.pen import Pen
+from tests.faults.transports import PollClient, SseClient, WebsocketClient
+
+from anypod.client import open_http
+from anypod.client.phase import Transport
+
+SETTLE_S_MAX: Final = 60.0  # after the last fault everybody has everything within this time
+POLL_S: Final = 0.1
+START_S: Final = 3.0  # over which clients come: a crowd is no storm, unless a row makes it one
+
+Client = LightClient | LibraryClient
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """`count` clients of one kind in one session, each of which publishes every `every_s`. `is_library`: through the client library."""
+
+    session: str
+    count: int
+    transport: Transport
+    is_library: bool
+    every_s: float
+
+
+def groups(rate: float = 1.0) -> tuple[Group, ...]:
+    """Two halls where each event goes to many, and rooms with every kind of client. A higher `rate` publishes more often."""
+    often, seldom = 0.4 / rate, 0.6 / rate
+    halls = (
+        Group("hall-0", 12, "websocket", True, often),
+        Group("hall-0", 14, "websocket", False, often),
+        Group("hall-0", 6, "sse", False, often),
+        Group("hall-1", 4, "websocket", True, often),
+        Group("hall-1", 4, "sse", True, often),
+        Group("hall-1", 8, "websocket", False, often),
+        Group("hall-1", 2, "poll", False, often),
+    )
+    kinds: tuple[tuple[Transport, bool], ...] = (("websocket", True), ("sse", True), ("poll", True), ("sse", False), ("poll", False))
+    rooms = (Group(f"room-{number}", 1, transport, is_library, seldom) for number in range(3) for transport, is_library in kinds)
+    return (*halls, *rooms)
+
+
+class Crowd:
+    def __init__(self, url: str, ledger: Ledger, rng: random.Random, members: tuple[Group, ...]) -> None:
+        self._url = url
+        self._ledger = ledger
+        self._rng = rng
+        self._groups = members
+        self.clients: list[Client] = []
+
+    @asynccontextmanager
+    async def present(self) -> AsyncIterator[None]:
+        """All are there inside, reading and publishing; at the end they have had the time to come to rest."""
+        self._is_over = asyncio.Event()
+        async with open_http() as http:
+            around = Around(http, self._url, credential_for, self._rng, self._is_over)
+            tasks: list[asyncio.Future[None]] = []
+            publishing: list[asyncio.Future[None]] = []
+            try:
+                for client, every_s in self._made(around):
+                    tasks.append(asyncio.ensure_future(client.run()))
+                    publishing.append(asyncio.ensure_future(self._publish(client, every_s)))
+                    await asyncio.sleep(START_S / 60)
+                yield
+                self._is_over.set()
+                await asyncio.wait(publishing, timeout=SETTLE_S_MAX)
+                await self.until(self._has_settled, SETTLE_S_MAX)
+            finally:
+                for task in (*tasks, *publishing):
+                    task.cancel()
+                await asyncio.gather(*tasks, *publishing, return_exceptions=True)
+
+    async def _publish(self, client: Client, every_s: float) -> None:
+        """One event after the other, until it is over."""
+        count = 0
+        while not self._is_over.is_set():
+            count += 1
+            await client.publish(f"{client.pen.name}.{count}", {"by": client.pen.name, "n": count})
+            await asyncio.sleep(every_s * self._rng.uniform(0.5, 1.5))
+
+    def _made(self, around: Around) -> list[tuple[Client, float]]:
+        made = []
+        for number, group in enumerate(self._groups):
+            for index in range(group.count):
+                pen = Pen(f"c{number}-{index}", group.session, group.transport, self._ledger)
+                made.append((_client(pen, around, group), group.every_s))
+        self.clients = [client for client, _ in made]
+        return made
+
+    @property
+    def delivered(self) -> int:
+        return sum(client.pen.delivered for client in self.clients)
+
+    def is_well(self, since: float, heads: dict[str, int]) -> bool:
+        """Everybody is up to date, has what the log had then, and has published since."""
+        return all(
+            client.pen.is_live and client.pen.seq >= heads.get(client.pen.session, 0) and client.pen.acknowledged_at > since
+            for client in self.clients
+        )
+
+    def unwell(self, since: float, heads: dict[str, int]) -> list[str]:
+        """For a person: who is not, and why."""
+        pens = [client.pen for client in self.clients]
+        return [
+            f"{pen.name} ({pen.transport}, {pen.session}): live={pen.is_live} seq={pen.seq}/{heads.get(pen.session, 0)} "
+            f"acknowledged={pen.acknowledged_at > since} unsettled={len(pen.unsettled)} answers={pen.answers}"
+            for pen in pens
+            if not (pen.is_live and pen.seq >= heads.get(pen.session, 0) and pen.acknowledged_at > since)
+        ]
+
+    async def until(self, is_so: Callable[[], bool], s_max: float) -> bool:
+        """False: not within that time."""
+        give_up_at = self._ledger.now() + s_max
+        while not is_so():
+            if self._ledger.now() > give_up_at:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
+
+    def _has_settled(self) -> bool:
+        self._ledger.settle()
+        return all(
+            client.pen.is_live and not client.pen.unsettled and client.pen.seq == self._ledger.head(client.pen.session)
+            for client in self.clients
+        )
+
+
+def _client(pen: Pen, around: Around, group: Group) -> Client:
+    if group.is_library:
+        return LibraryClient(pen, around, group.transport)
+    kinds: dict[Transport, type[LightClient]] = {"websocket": WebsocketClient, "sse": SseClient, "poll": PollClient}
+    return kinds[group.transport](pen, around)

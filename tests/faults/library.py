@@ -1,0 +1,83 @@
+"""A client of the crowd that uses the client library, as an application does.
+
+Owns the writing down of what the application gets. Must not know how the library stays connected: of its links it sees only
+the phase.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from tests.faults.light import Around
+from tests.faults.pen import Pen, Place
+
+from anypod.client import Event, Phase, Session
+from anypod.client.phase import Transport
+from anypod.core.errors import AnypodError
+from anypod.core.frames import encode
+
+AGAIN_S: Final = 0.5  # before an application that was stopped begins again
+
+
+class LibraryClient:
+    """`stops`: why its session ended, each time that it did; it begins again from its cursor."""
+
+    def __init__(self, pen: Pen, around: Around, transport: Transport) -> None:
+        self.pen = pen
+        self.around = around
+        self.stops: list[str] = []
+        self._transport: Transport = transport
+        self._session: Session | None = None
+        self._entered = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            try:
+                await self._read()
+            except AnypodError as error:
+                self.stops.append(error.code)
+            self._entered.clear()
+            self.pen.cut()
+            await asyncio.sleep(AGAIN_S)
+
+    async def _read(self) -> None:
+        pen = self.pen
+        session = Session(
+            self.around.url,
+            pen.session,
+            credential=self.around.credential(pen.session),
+            after=pen.cursor,
+            transport=self._transport,
+            fold=False,
+            on_phase=self._note,
+            http=self.around.http,
+        )
+        async with session:
+            self._session = session
+            self._entered.set()
+            async for item in session:
+                if isinstance(item, Event):
+                    # What the log wrote, byte for byte, if the library has changed nothing.
+                    pen.applied(encode(item), Place(item.seq, item.cursor))
+                else:
+                    pen.reset(item.reason, item.common, item.common_seq or item.oldest - 1)
+
+    def _note(self, phase: Phase) -> None:
+        if phase.name == "live":
+            self.pen.live()
+        else:
+            self.pen.cut()
+
+    async def publish(self, event_id: str, content: Any) -> None:
+        """Returns when it was answered."""
+        self.pen.attempted(event_id, content)
+        while event_id in self.pen.unsettled:
+            await self._entered.wait()
+            assert self._session is not None
+            try:
+                receipt = await self._session.publish("message", content, id=event_id)
+            except AnypodError as error:
+                self.pen.refused(event_id, error.code, is_final=not error.row.is_retryable and error.code != "closed")
+                await asyncio.sleep(AGAIN_S)
+            else:
+                self.pen.acknowledged(receipt.id, receipt.seq, receipt.cursor)

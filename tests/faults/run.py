@@ -1,0 +1,21 @@
+"""A run from its plan to its report.
+
+Owns the order in which the stage, the crowd and the campaign come to be. Must not know who asked for it.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.faults.campaign import Campaign, Plan
+from tests.faults.crowd import Crowd, groups
+from tests.faults.report import Report, report_of
+from tests.faults.stage import stage_of
+
+
+async def run(plan: Plan, folder: Path, say: Callable[[str], None], *, again: str = "", skipped: Sequence[str] = ()) -> Report:
+    rng = random.Random(plan.seed)
+    async with stage_of(plan.topology, folder, rng) as stage:
+        campaign = Campaign(plan, stage, Crowd(stage.url, stage.ledger, rng, groups(plan.rate)), say)
+        await campaign.run()
+        return report_of(campaign, again=again, skipped=skipped)

@@ -1,0 +1,189 @@
+"""Every row of the matrix reaches what it is meant for: a fault that changes nothing would prove nothing."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.faults.actor import perform
+from tests.faults.crowd import Crowd, Group
+from tests.faults.deeds import (
+    Command,
+    CutStore,
+    Deed,
+    DemoteRedis,
+    FillRedis,
+    FreezeRedis,
+    FreezeReplica,
+    Hole,
+    KillReplica,
+    Lines,
+    LoseReply,
+    OverflowFeeds,
+    RestartRedis,
+    SpoilKey,
+)
+from tests.faults.stage import Stage, stage_of
+from tests.simulation.history import Disturbed
+
+SMALL = (
+    Group("hall", 2, "websocket", False, 0.1),
+    Group("hall", 2, "sse", False, 0.1),
+    Group("hall", 1, "websocket", True, 0.1),
+    Group("hall", 1, "poll", False, 0.1),
+)
+SOON_S = 30.0  # on a busy machine
+
+
+class Scene:
+    """A small crowd on a stage, and what has become of it."""
+
+    def __init__(self, stage: Stage, crowd: Crowd) -> None:
+        self.stage = stage
+        self.crowd = crowd
+        self._rng = random.Random(3)
+
+    async def suffer(self, deed: Deed, seconds: float = 0.0) -> None:
+        await perform(deed, self.stage, seconds, self._rng)
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        def is_settled_and_so() -> bool:
+            self.stage.ledger.settle()
+            return is_so()
+
+        assert await self.crowd.until(is_settled_and_so, SOON_S), self.crowd.unwell(0.0, {})
+
+    async def until_well(self) -> None:
+        self.stage.ledger.settle()
+        since, heads = self.stage.now(), {"hall": self.stage.ledger.head("hall")}
+        await self.until(lambda: self.crowd.is_well(since, heads))
+
+    @property
+    def recoveries(self) -> int:
+        return sum(len(client.pen.recoveries) for client in self.crowd.clients)
+
+    @property
+    def delivered(self) -> int:
+        return self.crowd.delivered
+
+    def answers(self, code: str) -> int:
+        return sum(client.pen.answers.get(code, 0) for client in self.crowd.clients)
+
+    @property
+    def resets(self) -> set[str]:
+        self.stage.ledger.settle()
+        return {reset.reason for reset in self.stage.ledger.resets}
+
+
+@asynccontextmanager
+async def scene(folder: Path) -> AsyncIterator[Scene]:
+    rng = random.Random(2)
+    async with stage_of("single", folder, rng) as stage:
+        crowd = Crowd(stage.url, stage.ledger, rng, SMALL)
+        stage.ledger.note(Disturbed(stage.now(), None, "a test"))
+        async with crowd.present():
+            made = Scene(stage, crowd)
+            await made.until_well()
+            await made.until(lambda: stage.ledger.head("hall") > 100)
+            yield made
+        stage.ledger.settle()
+        assert stage.ledger.is_clean, stage.ledger.stories
+
+
+async def test_faults_of_lines_cut_clients_off_and_they_come_back(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        for deed, seconds in (
+            (Lines("cut", 1.0), 0.0),
+            (Lines("tear", 1.0), 1.0),
+            (Lines("orphan", 1.0), 2.0),
+            (Lines("hole", 1.0), 10.0),
+            (KillReplica(), 0.0),
+        ):
+            before = on.recoveries
+            await on.suffer(deed, seconds)
+            await on.until_well()
+            assert on.recoveries > before, f"{deed} cut nobody off"
+
+
+async def test_a_line_that_is_deaf_or_hung_delivers_nothing_meanwhile(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        suffering = asyncio.ensure_future(on.suffer(Lines("deaf", 1.0), 2.0))
+        await asyncio.sleep(0.5)
+        polls = [client for client in on.crowd.clients if client.pen.transport == "poll"]
+        before = on.delivered - sum(client.pen.delivered for client in polls)
+        await suffering
+        assert on.delivered - sum(client.pen.delivered for client in polls) - before < before, "only those that opened a new line heard"
+        await on.until_well()
+
+
+async def test_redis_out_of_reach_stops_publishes_until_it_is_back(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        for deed in (Hole("all"), FreezeRedis(), DemoteRedis()):
+            suffering = asyncio.ensure_future(on.suffer(deed, 3.0))
+            await asyncio.sleep(1.0)  # what was on its way has come
+            before = on.answers("accepted")
+            await asyncio.sleep(1.0)
+            assert on.answers("accepted") == before, f"{deed} did not keep publishes from Redis"
+            await suffering
+            await on.until_well()
+
+
+async def test_a_deaf_pubsub_is_found_and_nobody_waits_for_its_end(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        suffering = asyncio.ensure_future(on.suffer(Hole("all", "feed"), 8.0))
+        await asyncio.sleep(1.0)
+        before = on.delivered
+        await on.until(lambda: on.delivered > before)
+        await suffering
+        await on.until_well()
+
+
+async def test_redis_refuses_what_is_too_much_and_forgets_what_it_is_told_to(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        await on.suffer(FillRedis(), 1.0)
+        assert on.answers("storage_full")
+        await on.until_well()
+        await on.suffer(Command(("FUNCTION", "FLUSH", "SYNC")))
+        await on.until_well()
+        killed = await on.stage.feeds_killed()
+        await on.suffer(OverflowFeeds())
+        assert await on.stage.feeds_killed() > killed
+        await on.until_well()
+
+
+async def test_a_lost_reply_leaves_an_event_in_the_log_that_is_not_doubled(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        for _ in range(5):
+            await on.suffer(LoseReply())
+            await on.suffer(CutStore("one"))
+        await on.until_well()
+
+
+async def test_a_lost_tail_is_told_with_what_is_left(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        await on.suffer(RestartRedis("everything"))
+        await on.until_well()
+        assert not on.resets
+        await on.suffer(RestartRedis("all but the tail"))
+        await on.until_well()
+        assert on.resets == {"rolled_back"}
+        assert on.stage.ledger.lost_events
+
+
+async def test_a_log_that_is_another_one_is_told(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        await on.suffer(SpoilKey("m", is_replaced=True), 1.0)
+        await on.until(lambda: on.resets == {"expired"})
+        await on.until_well()
+        await on.suffer(RestartRedis("nothing"))
+        await on.until(lambda: len(on.stage.ledger.resets) >= 2 * len(SMALL))
+        await on.until_well()
+
+
+async def test_a_frozen_replica_says_nothing_and_its_clients_find_another(tmp_path: Path) -> None:
+    async with scene(tmp_path) as on:
+        before = on.recoveries
+        await on.suffer(FreezeReplica(), 15.0)
+        assert on.recoveries > before
+        await on.until_well()

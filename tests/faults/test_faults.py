@@ -1,0 +1,28 @@
+"""All rows of the matrix at random under a crowd, as short as CI needs it. `make faults` is the long form."""
+
+from pathlib import Path
+
+import pytest
+from tests.faults.campaign import Plan
+from tests.faults.rows import chosen
+from tests.faults.run import run
+
+from anypod.cli.dev.environment import raise_descriptor_limit
+
+SEED = 7
+SECONDS = 110.0
+LONGEST_S = 4.0  # of one fault: long ones are for the long form
+RATE = 1.4
+DELIVERIES_MIN = 300_000
+FAULTS_MIN = 40
+
+
+@pytest.mark.timeout(420)
+async def test_whatever_breaks_nothing_is_lost_doubled_reordered_or_hidden(tmp_path: Path) -> None:
+    raise_descriptor_limit()
+    rows, skipped = chosen("", "single")
+    report = await run(Plan(SEED, SECONDS, rows, LONGEST_S, RATE), tmp_path, print, skipped=skipped)
+    print(report)
+    assert report.is_clean, f"{report}\n" + "\n\n".join(report.stories)
+    assert report.deliveries >= DELIVERIES_MIN
+    assert report.faults >= FAULTS_MIN

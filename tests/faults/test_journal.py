@@ -1,0 +1,105 @@
+"""The journal tells of an append-only file what really happened, in its order, and nothing twice."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.faults.journal import Journal
+from tests.faults.stage import REDIS_OPTIONS
+from tests.redis_clusters import wait_for
+from tests.servers import RedisServer, running
+from tests.simulation.history import FinalLog, Folded, Gone, Logged, Trimmed
+
+STEM = "p:{1.0}/tenant/s/"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with running("valkey", tmp_path / "redis", *REDIS_OPTIONS) as made:
+        yield made
+
+
+@pytest.fixture
+def journal(server: RedisServer) -> Iterator[Journal]:
+    made = Journal(server, lambda: 7.0)
+    yield made
+    made.close()
+
+
+def frame(seq: int) -> bytes:
+    return b'{"type":"event","seq":%d,"cursor":"e-1ffffff-%d-5","id":"i%d","kind":"message","author":"a","ts":1,"data":1}' % (seq, seq, seq)
+
+
+def write(server: RedisServer, seq: int, letter: str = "l") -> bytes:
+    server.command("XADD", f"{STEM}{letter}", f"{seq}-5", "f", frame(seq))
+    return frame(seq)
+
+
+def test_events_of_both_streams_are_told_once_and_in_order(server: RedisServer, journal: Journal) -> None:
+    frames = [write(server, 1), write(server, 2, "d"), write(server, 3)]
+    assert [record.frame for record in journal.read() if isinstance(record, Logged)] == frames
+    assert journal.heads == {"s": 3}
+    assert list(journal.read()) == []
+    frames.append(write(server, 4))
+    assert [record.frame for record in journal.read() if isinstance(record, Logged)] == frames[-1:]
+
+
+def test_what_was_trimmed_is_told_by_its_stream(server: RedisServer, journal: Journal) -> None:
+    for seq in (1, 2, 3):
+        write(server, seq)
+        write(server, seq + 10, "d")
+    server.command("XTRIM", f"{STEM}l", "MINID", "=", "3")
+    server.command("XTRIM", f"{STEM}d", "MINID", "=", "12")
+    assert list(journal.read())[-2:] == [Trimmed(7.0, "s", 3), Folded(7.0, "s", 11)]
+
+
+@pytest.mark.parametrize("words", [("DEL", f"{STEM}m", f"{STEM}l"), ("FLUSHALL",)])
+def test_a_session_without_metadata_is_gone(server: RedisServer, journal: Journal, words: tuple[str, ...]) -> None:
+    server.command("HSET", f"{STEM}m", "p", "e-1ffffff")
+    write(server, 1)
+    server.command(*words)
+    assert list(journal.read())[-1] == Gone(7.0, "s", "deleted")
+    assert journal.heads == {}
+
+
+def test_after_a_cut_the_file_is_read_on_from_its_mended_end(server: RedisServer, journal: Journal) -> None:
+    for seq in (1, 2, 3):
+        write(server, seq)
+    assert len(list(journal.read())) == 3
+    server.kill()
+    path = server.aof
+    path.write_bytes(path.read_bytes()[:-5])
+    server.start()
+    journal.skip_to_end()
+    assert journal.head("s") == 2
+    again = write(server, 3)
+    assert [record.frame for record in journal.read() if isinstance(record, Logged)] == [again]
+
+
+def test_the_final_log_is_what_the_server_holds(server: RedisServer, journal: Journal) -> None:
+    frames = (write(server, 1), write(server, 2))
+    list(journal.read())
+    assert journal.final(9.0, "s") == FinalLog(9.0, "s", frames)
+
+
+def test_a_file_that_is_written_anew_is_read_to_its_end_and_then_on(server: RedisServer, journal: Journal) -> None:
+    frames = [write(server, 1)]
+    told = [record.frame for record in journal.read() if isinstance(record, Logged)]
+    frames.append(write(server, 2))
+    server.command("BGREWRITEAOF")
+    wait_for(lambda: b"aof_rewrite_in_progress:0" in bytes(server.command("INFO", "persistence") or b""), "the file is written anew")  # type: ignore[arg-type]
+    frames.append(write(server, 3))
+    told += [record.frame for record in journal.read() if isinstance(record, Logged)]
+    assert told == frames
+
+
+def test_another_server_is_read_from_where_it_parts_with_the_one_before(server: RedisServer, journal: Journal, tmp_path: Path) -> None:
+    with running("valkey", tmp_path / "other", *REDIS_OPTIONS) as other:
+        shared = [write(server, 1), write(server, 2), write(server, 3)]
+        assert len(list(journal.read())) == len(shared)
+        for seq in (1, 2):
+            write(other, seq)
+        other.command("XADD", f"{STEM}l", "3-9", "f", frame(3))
+        journal.turn_to(other)
+        assert journal.shared_head("s") == 2
+        assert [type(record) for record in journal.read()] == [Logged]

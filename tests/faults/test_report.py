@@ -1,0 +1,73 @@
+"""What a report says of a run, and that its page needs nothing else."""
+
+import re
+
+import pytest
+from tests.faults.page import page
+from tests.faults.report import Report, RowFigures, Span, Times
+from tests.faults.rows import ROWS, SENTINEL, chosen
+
+REPORT = Report(
+    seed=7,
+    again="make faults SEED=7 MINUTES=1",
+    topology="single",
+    seconds=60.0,
+    clients={"websocket, library": 3},
+    events=100,
+    acknowledged=100,
+    deliveries=300,
+    faults=2,
+    losses={"lost middle": 0, "duplicated": 0},
+    complaints=[],
+    resets={"rolled_back": 2},
+    taken_back=4,
+    lost_events=3,
+    refusals={},
+    errors={},
+    answers={"accepted": 100},
+    by_row=[RowFigures("replica-killed", 2, Times(3, 0.5, 1.0, 1.5), None, 0, 0)],
+    skipped=["failed-over is skipped: needs sentinel"],
+    spans=[Span("replica-killed", 1.0, 2.0, 0.7), Span("replica-killed", 5.0, 5.0, None)],
+    stories=[],
+)
+
+
+def harmed(**changes: object) -> Report:
+    return Report(**{**{name: getattr(REPORT, name) for name in REPORT.__struct_fields__}, **changes})
+
+
+def test_a_report_is_clean_only_without_harm_and_complaints() -> None:
+    assert REPORT.is_clean
+    assert not harmed(losses={"duplicated": 1}).is_clean
+    assert not harmed(complaints=["a client was never well again"]).is_clean
+
+
+def test_a_report_says_what_is_wrong_in_a_line() -> None:
+    assert "nothing lost" in str(REPORT)
+    assert "3 lost middle" in str(harmed(losses={"lost middle": 3}))
+    assert "never well" in str(harmed(complaints=["never well"]))
+
+
+def test_the_page_is_one_file_that_loads_nothing() -> None:
+    text = page(harmed(stories=["<script>alert(1)</script>"]))
+    assert not re.search(r"<script|<link|<img|https?:|url\(|@import", text)
+    assert "make faults SEED=7" in text
+    assert "0.50 / 1.00 / 1.50 s" in text
+
+
+def test_every_row_has_a_name_of_its_own_and_a_weight() -> None:
+    names = [row.name for row in ROWS]
+    assert len(set(names)) == len(names)
+    assert all(row.weight > 0 and row.seconds[0] <= row.seconds[1] for row in ROWS)
+
+
+def test_rows_that_cannot_be_played_say_why() -> None:
+    rows, skipped = chosen("failed-over,replica-killed", "single")
+    assert [row.name for row in rows] == ["replica-killed"]
+    assert skipped == ["failed-over is skipped: needs sentinel"]
+    assert all(not row.why_skipped("sentinel") for row in ROWS if row.topologies == SENTINEL and not row.impossible)
+
+
+def test_a_row_that_there_is_not_is_refused() -> None:
+    with pytest.raises(KeyError):
+        chosen("no-such-row", "single")
