@@ -247,7 +247,7 @@ async def _create_missing(context: Context, principal: Principal, ask: Ask) -> N
 
 
 async def _refuse_vanished(context: Context, principal: Principal, ask: Ask) -> None:
-    """A log that is lost while a poll waits is told as on every other transport; one that was deleted is not there. Raises `cursor_gone`."""
+    """A log that is lost while a poll waits is told as on other transports, one that was deleted is not there. Raises `cursor_gone`."""
     found = await context.desk.hub.store.read(ask.key, None, limit=0)
     if isinstance(found, Missing) and not found.was_deleted:
         await _create_missing(context, principal, ask)

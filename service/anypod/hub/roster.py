@@ -9,7 +9,7 @@ from typing import Final
 
 from anypod.hub.subscriber import Subscriber
 
-TURNS_PER_S: Final = 10  # a slice of the connections each time, so that heartbeats are spread over their interval
+TURNS_PER_S: Final = 5  # a slice of the connections each time, so that heartbeats are spread over their interval
 
 
 class Roster:

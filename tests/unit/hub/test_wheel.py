@@ -2,6 +2,8 @@
 
 from tests.unit.hub.kit import KEY, publish, replicas, until
 
+from anypod.hub.wheel import TICK_S
+
 
 async def test_a_reader_that_stays_full_is_told_to_resume_and_then_aborted() -> None:
     async with replicas() as (_, clock, (here,)):
@@ -23,12 +25,12 @@ async def test_a_reader_that_stays_full_is_told_to_resume_and_then_aborted() -> 
 async def test_heartbeats_reach_everybody_once_an_interval_and_silence_ends_a_connection() -> None:
     async with replicas() as (_, clock, (here,)):
         _, port = await here.attached()
-        for _ in range(250):
-            clock.move(0.1)
+        for _ in range(round(25 / TICK_S)):
+            clock.move(TICK_S)
             here.wheel.tick()
         assert len(port.of("heartbeat")) == 1
-        for _ in range(600):
-            clock.move(0.1)
+        for _ in range(round(60 / TICK_S)):
+            clock.move(TICK_S)
             here.wheel.tick()
         assert port.close_code == 4408
 
@@ -50,12 +52,12 @@ async def test_a_session_that_nobody_needs_is_unloaded_after_a_while() -> None:
     async with replicas(linger_s=30.0) as (_, clock, (here,)):
         peer, _ = await here.attached()
         peer.gone()
-        for _ in range(250):
-            clock.move(0.1)
+        for _ in range(round(25 / TICK_S)):
+            clock.move(TICK_S)
             here.wheel.tick()
         assert KEY in here.hub.sessions
-        for _ in range(350):
-            clock.move(0.1)
+        for _ in range(round(35 / TICK_S)):
+            clock.move(TICK_S)
             here.wheel.tick()
         assert KEY not in here.hub.sessions
         assert here.hub.tails.bytes == 0
