@@ -53,7 +53,7 @@ async def wait_for_events(desk: Desk, principal: Principal, ask: Ask, wait_s: fl
     leaving = asyncio.create_task(gone, name="poll-gone")
     leaving.add_done_callback(lambda _: port.has_ended.set())
     try:
-        await desk.attachments.open(subscriber, ask)
+        await desk.attachments.go_on(subscriber, ask)
         async with asyncio.timeout(min(wait_s, WAIT_S_MAX)):
             await port.has_ended.wait()
     except TimeoutError:

@@ -102,3 +102,13 @@ async def test_publishers_are_served_while_arrivals_wait() -> None:
         await storm(here, 100)
         peer.receive(publish("a"))
         await until(lambda: bool(port.of("published")))
+
+
+async def test_a_row_of_polls_needs_no_permits() -> None:
+    async with replicas(arrivals=Arrivals(resumes_per_s=1, fresh_per_s=1, subject_per_s=1)) as (_, _, (here,)):
+        await here.attached()
+        for _ in range(20):
+            polling, port = here.peer("bob")
+            await here.attachments.go_on(polling.subscriber, Ask(KEY, after="tail", may_create=False))
+            assert port.of("session.restored")
+            polling.gone()
