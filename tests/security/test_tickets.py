@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from tests.replicas import credential
 from tests.unit.hub.kit import TestClock
-from tests.wire.raw import INIT, KEY, RawClient
+from tests.wire.raw import INIT, RawClient, upgrade_showing
 from tests.wire.served import Served, served
 
 from anypod.api.tickets import TICKET_BODY_BYTES_MAX
@@ -127,17 +127,7 @@ async def ticket_of(at: Served, bearer: str | None = None, **body: Any) -> str:
 
 
 def upgrade(ticket: str, target: str = "/v1/sessions/s1/ws", *more: str) -> bytes:
-    lines = (
-        f"GET {target} HTTP/1.1",
-        "Host: 127.0.0.1",
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        f"Sec-WebSocket-Key: {KEY}",
-        f"Sec-WebSocket-Protocol: anypod.v1, ticket.{ticket}",
-        *more,
-    )
-    return "\r\n".join((*lines, "", "")).encode()
+    return upgrade_showing(f"Sec-WebSocket-Protocol: anypod.v1, ticket.{ticket}", target, *more)
 
 
 async def begin(client: RawClient, head: bytes) -> bytes:

@@ -19,6 +19,11 @@ KEY: Final = b64encode(bytes(16)).decode()
 
 def upgrade(credential: str, target: str = "/v1/sessions/s1/ws", *more: str) -> bytes:
     """A usual upgrade request, with more header lines."""
+    return upgrade_showing(f"Authorization: Bearer {credential}", target, *more)
+
+
+def upgrade_showing(proof: str, target: str = "/v1/sessions/s1/ws", *more: str) -> bytes:
+    """An upgrade request; `proof`: the header line that says who asks."""
     lines = (
         f"GET {target} HTTP/1.1",
         "Host: 127.0.0.1",
@@ -26,7 +31,7 @@ def upgrade(credential: str, target: str = "/v1/sessions/s1/ws", *more: str) -> 
         "Upgrade: websocket",
         "Sec-WebSocket-Version: 13",
         f"Sec-WebSocket-Key: {KEY}",
-        f"Authorization: Bearer {credential}",
+        proof,
         *more,
     )
     return "\r\n".join((*lines, "", "")).encode()

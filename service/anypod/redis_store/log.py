@@ -48,24 +48,10 @@ class AppendCalls:
         self._many = b"$5\r\nFCALL\r\n%b$1\r\n4\r\n" % _bulk(library.name("append"))
         self._tags = tags
 
-    def plain(self, names: SessionNames, owner: Subject | None, item: Draft) -> bytes:
-        """The call for one plain event."""
-        return b"%b%b%b$%d\r\n%b\r\n$8\r\n%b\r\n$10\r\n%d\r\n$%d\r\n%b\r\n" % (
-            self._one,
-            names.packed_one,
-            _packed_owner(owner),
-            len(item.id),
-            item.id.encode(),
-            item.digest,
-            next(self._tags),
-            len(item.body),
-            item.body,
-        )
-
     def one(self, names: SessionNames, owner: Subject | None, item: Draft) -> bytes:
         """The call for one simple event."""
         if item.is_plain:
-            return self.plain(names, owner, item)
+            return self._simple(self._one, names, owner, item)
         assert item.part is not None
         part = _bulk(item.part.encode())
         if item.turn is None:

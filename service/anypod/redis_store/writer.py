@@ -138,7 +138,7 @@ class Writer:
         request = call[0]
         names = self._keyspace.session(request.key)
         if len(call) == 1 and request.is_plain:
-            return self._calls.plain(names, request.owner, request.drafts[0])
+            return self._calls.one(names, request.owner, request.drafts[0])
         if not _is_joinable(request):
             return self._calls.whole(names, request)
         drafts = _drafts_of(call)
