@@ -10,15 +10,14 @@ A binary event is a 4-byte big-endian length, a header which is the frame withou
 
 from base64 import b64encode
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Final, NamedTuple
 
 import msgspec
+from xxhash import xxh3_64_digest
 
 from anypod.core.errors import AnypodError
 from anypod.core.identity import is_name
 
-DIGEST_BYTES: Final = 8  # two bodies under one id are told apart, not kept from an attacker: it would be his own id
 DELTA_KINDS: Final = frozenset({"token", "reasoning"})
 WORKER_KINDS: Final = frozenset({"token", "reasoning", "tool_request", "turn_queued", "turn_started", "turn_suspended", "turn_resumed"})
 FRAME_START: Final = b'{"type":"event","seq":'
@@ -30,7 +29,8 @@ _CURSOR_AFTER: Final = len(_CURSOR_START)
 class Draft(msgspec.Struct, frozen=True, gc=False):
     """One event to append. `body` begins at `"id":` and ends with the closing brace.
 
-    `digest` stands for everything that a repeated id must have in common. `part` and `replaces` are names of parts, scoped by `turn`.
+    `digest` (8 bytes, XXH3) stands for everything that a repeated id must have in common: two bodies under one id are told apart, not
+    kept from an attacker, whose own id it would be. `part` and `replaces` are names of parts, scoped by `turn`.
     `is_plain`: nothing but id, kind, author and JSON data, so that there is nothing to check but its id.
     """
 
@@ -104,7 +104,7 @@ class Form:
             if not is_name(event_id):
                 raise _bad_id()
             body = b'"id":"%b%b%d,"data":%b}' % (event_id.encode(), self._middle, ts_ms, data)
-            return Draft(event_id, blake2b(self._plain + data, digest_size=DIGEST_BYTES).digest(), body, is_plain=True)
+            return Draft(event_id, xxh3_64_digest(self._plain + data), body, is_plain=True)
         self._check(event_id, details)
         optional = _optional(details)
         body = b'"id":"%b%b%d%b,"data":%b}' % (event_id.encode(), self._middle, ts_ms, optional, data)
@@ -121,7 +121,7 @@ class Form:
 
     def _digest(self, details: Details, optional: bytes, data: bytes) -> bytes:
         replaces = details.replaces.encode() if details.replaces else b""
-        return blake2b(b"%b%b\n%b\n%b" % (self._digested, optional, replaces, data), digest_size=DIGEST_BYTES).digest()
+        return xxh3_64_digest(b"%b%b\n%b\n%b" % (self._digested, optional, replaces, data))
 
     def _check(self, event_id: str, details: Details) -> None:
         if not is_name(event_id):
