@@ -1,6 +1,5 @@
 """What a credential must be (RFC 8725), and what a refusal tells."""
 
-import hmac
 import json
 from base64 import urlsafe_b64encode
 from typing import Any
@@ -8,93 +7,36 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from joserfc import jws, jwt
-from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from pydantic import SecretStr
+from tests.unit.auth_kit import (
+    ALICE,
+    CLAIMS,
+    EC,
+    ED,
+    ISSUER,
+    NOW_S,
+    RSA,
+    SECRET,
+    URL,
+    StandingClock,
+    key_set,
+    refusal_of,
+    sign,
+    sign_by_hand,
+    sign_hs,
+    unsigned,
+    verifier,
+)
 from tests.wire.frames import UNHURRIED
 
 from anypod.auth import RIGHTS, Fetcher, Principal, Verifier, mint, verifier_of
 from anypod.auth.key_set import RemoteKeySet
-from anypod.auth.keys import ALGORITHMS, CREDENTIAL_BYTES_MAX
+from anypod.auth.keys import CREDENTIAL_BYTES_MAX
 from anypod.auth.secret import SecretKey
-from anypod.auth.verifier import CACHED_MAX, CACHED_S_MAX
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject, TenantId
 from anypod.settings import DEV_SECRET, Settings
-
-NOW_S = 1_800_000_000.0
-SECRET = "a secret of at least thirty-two bytes"
-ISSUER, URL = "https://login.example", "https://login.example/jwks.json"
-ALICE = Principal(TenantId("acme"), Subject("alice"), NOW_S + 600)
-CLAIMS = {"sub": "alice", "aud": "anypod", "exp": NOW_S + 600, "iss": ISSUER, "anypod": {"tenant": "acme"}}
-
-RSA = RSAKey.generate_key(2_048, {"kid": "rsa", "use": "sig"})
-EC = ECKey.generate_key("P-256", {"kid": "ec"})
-ED = OKPKey.generate_key("Ed25519", {"kid": "ed"})
-
-
-class StandingClock:
-    def __init__(self) -> None:
-        self.now_s = NOW_S
-
-    def now(self) -> float:
-        return self.now_s
-
-    def wall_ms(self) -> int:
-        return int(self.now_s * 1_000)
-
-    async def sleep(self, seconds: float) -> None:
-        self.now_s += seconds
-
-
-def key_set(*keys: RSAKey | ECKey | OKPKey) -> bytes:
-    return json.dumps({"keys": [key.as_dict(private=False) for key in keys]}).encode()
-
-
-def verifier(clock: StandingClock | None = None, *, secret: str | None = SECRET, issuer: str | None = ISSUER) -> Verifier:
-    """Takes HS256 with SECRET, and what the three keys sign."""
-    clock = clock or StandingClock()
-
-    async def fetch(url: str) -> bytes:
-        assert url == URL
-        return key_set(RSA, EC, ED)
-
-    return Verifier(
-        clock,
-        audience="anypod",
-        algorithms=sorted(ALGORITHMS),
-        secret=SecretKey(secret, issuer) if secret else None,
-        key_sets=[RemoteKeySet(URL, issuer, fetch=fetch, clock=clock)],
-    )
-
-
-def sign(claims: dict[str, Any], key: OctKey | RSAKey | ECKey | OKPKey, **header: object) -> str:
-    algorithm = str(header.setdefault("alg", "HS256"))
-    registry = jws.JWSRegistry(algorithms=[algorithm], strict_check_header=False)
-    return jwt.encode(header, claims, key, registry=registry)
-
-
-def sign_hs(claims: dict[str, Any], **header: object) -> str:
-    return sign(claims, OctKey.import_key(SECRET.encode()), **header)
-
-
-def unsigned(header: dict[str, Any], claims: dict[str, Any], signature: str = "") -> str:
-    return ".".join(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in (header, claims)) + "." + signature
-
-
-def sign_by_hand(header: dict[str, Any], claims: dict[str, Any], secret: bytes = SECRET.encode()) -> str:
-    """Signed well, whatever a library would say of the header."""
-    head = unsigned(header, claims).removesuffix(".")
-    return f"{head}.{urlsafe_b64encode(hmac.digest(secret, head.encode(), 'sha256')).decode().rstrip('=')}"
-
-
-async def refusal_of(credential: str, checks: Verifier | None = None) -> str:
-    with pytest.raises(AnypodError) as refusal:
-        await (checks or verifier()).verify(credential)
-    assert refusal.value.code == "not_authenticated"
-    assert not any(len(part) > 3 and part in refusal.value.message for part in credential.split(".")), "it quotes nothing"
-    return refusal.value.message
-
 
 _names = st.from_regex(r"\A[A-Za-z0-9_.:-]{1,64}\Z")
 _patterns = st.none() | st.lists(st.builds("".join, st.tuples(_names, st.sampled_from(["", "*"]))) | st.just("*"), max_size=3).map(tuple)
@@ -319,51 +261,6 @@ async def test_no_single_changed_character_is_accepted(data: st.DataObject) -> N
     index = data.draw(st.integers(0, len(credential) - 1))
     other = data.draw(st.characters(max_codepoint=127).filter(lambda letter: letter != credential[index]))
     await refusal_of(credential[:index] + other + credential[index + 1 :])
-
-
-async def test_a_checked_credential_is_remembered_until_it_expires() -> None:
-    clock = StandingClock()
-    checks = verifier(clock)
-    credential = mint(Principal(ALICE.tenant, ALICE.subject, NOW_S + 60), SECRET, issuer=ISSUER)
-    assert checks.cached(credential) is None
-    principal = await checks.verify(credential)
-    assert checks.cached(credential) is principal
-    clock.now_s += 59.9
-    assert checks.cached(credential) is principal
-    clock.now_s += 0.1
-    assert checks.cached(credential) is None
-    assert "expired" in await refusal_of(credential, checks)
-
-
-async def test_a_remembered_credential_is_checked_anew_in_time_for_its_key_to_be_taken_back() -> None:
-    clock = StandingClock()
-    checks = verifier(clock)
-    credential = mint(ALICE, SECRET, issuer=ISSUER)
-    await checks.verify(credential)
-    clock.now_s += CACHED_S_MAX
-    assert checks.cached(credential) is None
-    assert await checks.verify(credential) == ALICE
-
-
-async def test_the_memory_is_bounded_and_holds_no_credential() -> None:
-    checks = verifier()
-    first, second = (
-        mint(ALICE, SECRET, issuer=ISSUER),
-        mint(Principal(ALICE.tenant, Subject("bob"), ALICE.expires_at), SECRET, issuer=ISSUER),
-    )
-    await checks.verify(first)
-    for number in range(CACHED_MAX):
-        checks._remember(number.to_bytes(16), ALICE, ALICE.expires_at)
-    assert checks.cached(first) is None
-    await checks.verify(second)
-    assert len(checks._cache) == CACHED_MAX
-    assert all(len(digest) == 16 for digest in checks._cache)
-
-
-async def test_a_refused_credential_is_not_remembered() -> None:
-    checks = verifier()
-    await refusal_of(mint(ALICE, SECRET + "!", issuer=ISSUER), checks)
-    assert not checks._cache
 
 
 async def test_development_takes_what_is_signed_with_the_secret_that_everybody_knows() -> None:
