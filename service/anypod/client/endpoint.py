@@ -123,13 +123,23 @@ async def _check(response: aiohttp.ClientResponse) -> None:
         return
     if response.content_type == "application/problem+json":
         told_s = response.headers.get(hdrs.RETRY_AFTER, "")
-        body = await response.content.read(PROBLEM_BYTES_MAX)
+        body = await _body(response)
         error = decode_problem(body, int(told_s) * 1000 if told_s.isdigit() else None)
         if error is not None:
             raise error
     if response.status == 401:
         raise AnypodError("not_authenticated")
     raise _foreign(response, f"answered with status {response.status}")
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    """All of it, in however many pieces it comes; of a proxy's endless page no more than a problem may have."""
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > PROBLEM_BYTES_MAX:
+            break
+    return bytes(body)
 
 
 def _foreign(response: aiohttp.ClientResponse, message: str) -> aiohttp.ClientResponseError:
