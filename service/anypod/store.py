@@ -5,7 +5,7 @@ Every method raises AnypodError and nothing else: `unavailable` when the store i
 missing and foreign sessions, `storage_full`, and the codes named at each method.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -208,7 +208,8 @@ class Store(Protocol):
 
     async def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage: ...
 
-    async def heads(self, keys: Sequence[SessionKey]) -> Sequence[Head | None]: ...
+    async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
+        """None: there is no such session. Those whose server is away are left out, and the others answered all the same."""
 
     # Sessions.
     async def create(self, creation: Creation) -> tuple[Page, bool]:
@@ -240,6 +241,10 @@ class Store(Protocol):
         """All entries that still hold."""
 
     async def leave(self, key: SessionKey, member: str) -> None: ...
+
+    # Replicas: who serves beside us.
+    async def announce(self, life: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
+        """Set or refresh the JSON entry of one life of a replica, b"": it has gone; all entries that still hold."""
 
     # Notes: small texts beside all sessions, for a moment.
     async def swap_note(self, name: str, note: bytes | None, *, ttl_ms: int) -> bytes | None:

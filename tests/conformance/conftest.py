@@ -1,4 +1,4 @@
-"""One suite for every store: each test that takes `store` or `backend` runs against memory, Valkey, Redis, Sentinels and a Cluster."""
+"""One suite for every store: each test that takes `store` or `backend` runs against memory, Valkey, Redis 7 and 8, Sentinels, Clusters."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -11,10 +11,11 @@ from tests.servers import RedisServer, running
 
 from anypod.store import Store
 
-KINDS = ["memory", "valkey", "redis"]
+SERVERS = ["valkey", "redis", "redis8"]
+KINDS = ["memory", *SERVERS]
 
 
-@pytest.fixture(params=[*KINDS, "sentinel", "cluster"])
+@pytest.fixture(params=[*KINDS, "sentinel", "cluster", "valkey-cluster"])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
     """Servers shared with other tests: names are a test's own, nothing may stop them."""
     backend = _shared(request)
@@ -31,6 +32,8 @@ def _shared(request: pytest.FixtureRequest) -> Backend:
             return RedisBackend(servers.primary(), url=servers.url)
         case "cluster":
             return ClusterBackend(request.getfixturevalue("cluster_nodes"))
+        case "valkey-cluster":
+            return ClusterBackend(request.getfixturevalue("valkey_cluster_nodes"))
         case kind:
             return RedisBackend(request.getfixturevalue(f"{kind}_server"))
 
@@ -40,6 +43,20 @@ def watched_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watche
     """A primary with a replica, behind Sentinels."""
     with watched("redis", tmp_path_factory.mktemp("sentinel")) as servers:
         yield servers
+
+
+@pytest.fixture(scope="session")
+def redis8_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis 8 that tests share, as the others of `tests/conftest.py`."""
+    with running("redis8", tmp_path_factory.mktemp("redis8")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_cluster_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three primaries of Valkey."""
+    with cluster("valkey", tmp_path_factory.mktemp("valkey-cluster")) as nodes:
+        yield nodes
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +80,7 @@ async def own_backend(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIt
         await redis.close()
 
 
-@pytest.fixture(params=["valkey", "redis"])
+@pytest.fixture(params=SERVERS)
 def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisServer]:
     """A process of this test alone."""
     with running(request.param, tmp_path, "--appendfsync", "always") as server:

@@ -32,7 +32,7 @@ class Proxy:
         self.holds_replies = False
         self.holds_requests = False
         self.swallowed = 0
-        self._target = target
+        self.target = target
         self._links: set[_Link] = set()
 
     @property
@@ -55,7 +55,7 @@ class Proxy:
 
     async def serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         try:
-            answers, server = await asyncio.open_connection("127.0.0.1", self._target)
+            answers, server = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             client.transport.abort()
             return

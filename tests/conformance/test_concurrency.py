@@ -98,6 +98,6 @@ async def test_what_one_replica_has_acknowledged_every_other_reads(backend: Back
     for number in range(30):
         writer, reader = stores[number % REPLICAS], stores[(number + 1) % REPLICAS]
         (receipt,) = await append(writer, key, event(f"e{number}"))
-        (head,) = await reader.heads([key])
+        head = (await reader.heads([key]))[key]
         assert head is not None
         assert head.cursor == receipt.cursor

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from tests.conformance.certificates import certificate_for_localhost
 from tests.conformance.kit import CHAT, OWNER, Ear, append, create, delta, event, log_of, page, patch
-from tests.conformance.redis_kit import opened
+from tests.conformance.redis_kit import calls_of, opened
+from tests.redis_clusters import cluster
 from tests.servers import RedisServer, free_port, running
 
 from anypod.core.errors import AnypodError
@@ -19,8 +20,9 @@ REQUESTS = "+select +role +info +client|setname +config|get +function|load +fcal
 HASHES = "+hget +hset +hmget +hdel +hexists +hincrby +hgetall +hvals"
 STREAMS = "+xadd +xlen +xtrim +xrange +xrevrange +xgroup|create +xgroup|destroy"
 SETS = "+zadd +zrem +zcard +zscore +zrange +zrangebyscore +zrevrangebyscore"
-KEYS = "+get +getdel +set +del +pttl +pexpire +pexpireat +object|encoding +time"
+KEYS = "+get +getdel +set +del +pttl +pexpire +pexpireat +object|encoding +time +type"
 COMMANDS = " ".join((REQUESTS, HASHES, STREAMS, SETS, KEYS)).split()
+IN_A_CLUSTER = ("+cluster|slots", "+cluster|nodes")
 NAMES = ("resetkeys", "~anypod:*", "resetchannels", "&anypod:*")
 TIDY_EVENTS = 40  # enough for the housekeeping within appends
 
@@ -77,6 +79,8 @@ async def use(store: RedisStore, ear: Ear) -> None:
     await store.join(key, "member", b"{}", ttl_ms=1_000)
     await store.present(key)
     await store.leave(key, "member")
+    await store.announce("life", b"{}", ttl_ms=1_000)
+    await store.announce("life", b"", ttl_ms=1_000)
     await log_of(store, key)
     await page(store, key, 0, limit=1, fold=True)
     await store.history(key, None, limit=5)
@@ -96,6 +100,38 @@ async def test_a_user_with_the_commands_of_the_manual_can_do_everything_over_tls
     async with opened(tls_url(server, "/3"), ear, **options) as store:
         await use(store, ear)
     assert denied(server) == set()
+
+
+async def test_a_user_with_the_commands_of_the_manual_can_do_everything_in_a_cluster_over_tls(tmp_path: Path) -> None:
+    certificate, key = certificate_for_localhost(tmp_path)
+    files = ("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(certificate))
+    ports = [free_port() for _ in range(3)]
+    with cluster(
+        "redis", tmp_path / "nodes", options=lambda number: ("--tls-cluster", "yes", "--tls-port", str(ports[number]), *files)
+    ) as nodes:
+        for node in nodes.primaries:
+            permit(node, *COMMANDS, *IN_A_CLUSTER)
+        for _ in range(5):  # sessions of several nodes
+            ear = Ear()
+            url = f"rediss+cluster://anypod:secret@127.0.0.1:{ports[0]}"
+            async with opened(url, ear, tls_ca_file=str(certificate), tls_cert_file=str(certificate), tls_key_file=str(key)) as store:
+                await use(store, ear)
+        assert [denied(node) for node in nodes.primaries] == [set()] * 3
+        assert all(calls_of(node, "ssubscribe") for node in nodes.primaries)
+
+
+@pytest.mark.parametrize(("durability", "command"), [("replicated", "wait"), ("fsynced", "waitaof")])
+async def test_durability_asks_for_one_command_more(durability: str, command: str, tmp_path: Path) -> None:
+    with running("valkey", tmp_path) as server:
+        url = f"redis://anypod:secret@127.0.0.1:{server.port}"
+        permit(server, *COMMANDS)
+        with pytest.raises(AnypodError, match=f"cannot promise durability {durability}"):
+            async with opened(url, durability=durability):
+                pass
+        permit(server, *COMMANDS, f"+{command}")
+        async with opened(url, durability=durability) as store:
+            await create(store)
+        assert denied(server) == set()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

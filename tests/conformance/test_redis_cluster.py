@@ -50,7 +50,7 @@ async def test_sessions_spread_over_all_nodes_and_one_node_is_enough_to_start_wi
         assert all(calls_of(node, "fcall") > count for node, count in zip(shared.primaries, before, strict=True))
         await ear.until(lambda: len(ear.heard) == 30, "every event")
         heads = await store.heads(keys)
-        assert [head is not None and head.cursor.split("-")[2] for head in heads] == ["1"] * 30
+        assert [head is not None and head.cursor.split("-")[2] for head in heads.values()] == ["1"] * 30
 
 
 async def test_a_slot_that_moves_under_load_loses_doubles_and_swaps_nothing(shared: Cluster, store: RedisStore, ear: Ear) -> None:

@@ -143,6 +143,6 @@ async def test_two_prefixes_on_one_server_know_nothing_of_each_other(kind: Any, 
         await one.open(Ear())
         await two.open(Ear())
         key = await create(one)
-        assert await two.heads([key]) == [None]
+        assert await two.heads([key]) == {key: None}
         await one.close()
         await two.close()

@@ -120,7 +120,7 @@ async def test_a_session_expires_a_while_after_its_last_append_or_patch(store: S
     await eventually(is_gone, "the session has expired")
     assert await refused(store, key, event("late")) == "no_such_session"
     assert await refused_call(store.history(key, None, limit=1)) == "no_such_session"
-    assert await store.heads([key]) == [None]
+    assert await store.heads([key]) == {key: None}
     found = await store.read(key, 0, limit=1)
     assert is_missing(found)
     assert not getattr(found, "was_deleted", None), "expired is not deleted"

@@ -117,7 +117,7 @@ async def test_what_is_deleted_is_gone_and_its_owner_can_be_told(store: Store, e
     for call in (store.end(key, None), store.delete(key, None), store.raise_fence(key, "t"), store.history(key, None, limit=1)):
         assert await refused_call(call) == "no_such_session"
     assert await refused_call(store.join(key, "phone", b"{}", ttl_ms=1)) == "no_such_session"
-    assert await store.heads([key]) == [None]
+    assert await store.heads([key]) == {key: None}
     assert key not in [item.key for item in await store.sessions(key.tenant, OWNER, before_ms=None, limit=1_000_000)]
 
 

@@ -75,6 +75,6 @@ async def test_an_empty_live_holds_for_no_time(store: Store) -> None:
 async def test_the_head_tells_the_version(store: Store) -> None:
     key = await create(store)
     await append(store, key, event("e1"), patch=patch(1, state=b'{"a":1}'))
-    (head,) = await store.heads([key])
+    head = (await store.heads([key]))[key]
     assert head is not None
     assert head.version == 2

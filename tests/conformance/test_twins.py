@@ -109,7 +109,7 @@ async def _each(store: Store, request: Append) -> object:
 
 
 async def _with_head(store: Store, key: SessionKey, drafts: list[Draft], *, is_right: bool) -> object:
-    (head,) = await store.heads([key])
+    head = (await store.heads([key]))[key]
     expected = head.cursor if head and is_right else "epoch001-1abcdef-1-1000000000"
     return await _send(store, Append(key, drafts, expect=expected))
 

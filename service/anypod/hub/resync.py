@@ -96,8 +96,8 @@ class Resync:
             chunk = asked[start : start + HEADS_MAX]
             stood = [session.seq for session in chunk]
             heads = await self._hub.store.heads([session.key for session in chunk])
-            for session, seq, head in zip(chunk, stood, heads, strict=True):
-                if session.is_ready and _is_elsewhere(session, seq, head):
+            for session, seq in zip(chunk, stood, strict=True):
+                if session.is_ready and session.key in heads and _is_elsewhere(session, seq, heads[session.key]):
                     self.ask(session)
 
 

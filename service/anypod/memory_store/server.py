@@ -5,7 +5,7 @@ one indivisible step, as a script is in Redis. Must not know asyncio: doors (`Me
 """
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
 from anypod.clock import Clock
@@ -15,6 +15,7 @@ from anypod.core.identity import SessionKey, Subject, TenantId
 from anypod.core.notices import ClosedNotice, DeletedNotice, encode_notice
 from anypod.memory_store.contents import Contents
 from anypod.memory_store.log import Log, Moment
+from anypod.memory_store.replicas import Replicas
 from anypod.store import Append, Creation, Head, HistoryPage, Listing, Missing, Page, Results, Snapshot
 
 TOMBSTONE_MS: Final = 86_400_000  # a day: how long the last owner is told that a session was deleted
@@ -39,6 +40,7 @@ class MemoryServer:
         self.clock = clock
         self._rng = rng
         self._contents = Contents()
+        self._replicas = Replicas()
         self._doors: list[Door] = []
         self._incarnation = self._next_incarnation()
         self.is_running = True
@@ -110,8 +112,9 @@ class MemoryServer:
         frames = [entry.frame for entry in entries[max(0, len(entries) - limit) :]]
         return HistoryPage(frames, len(entries) > limit)
 
-    def heads(self, keys: Sequence[SessionKey]) -> Sequence[Head | None]:
-        return [None if log is None else Head(str(log.head), log.version) for log in map(self._find, keys)]
+    def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
+        found = {key: self._find(key) for key in keys}
+        return {key: None if log is None else Head(str(log.head), log.version) for key, log in found.items()}
 
     # Sessions.
     def create(self, creation: Creation) -> tuple[Page, bool]:
@@ -177,6 +180,9 @@ class MemoryServer:
     def leave(self, key: SessionKey, member: str) -> None:
         if (log := self._find(key)) is not None:
             log.members.pop(member, None)
+
+    def announce(self, life: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
+        return self._replicas.announce(life, entry, ttl_ms=ttl_ms, now_ms=self.clock.wall_ms())
 
     def swap_note(self, name: str, note: bytes | None, *, ttl_ms: int) -> bytes | None:
         return self._contents.swap_note(name, note, ttl_ms=ttl_ms, now_ms=self.clock.wall_ms())

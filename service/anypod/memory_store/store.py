@@ -6,7 +6,7 @@ callback, so that nothing is answered before the call returns and nothing overta
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from anypod.core.errors import AnypodError, unavailable
@@ -95,7 +95,7 @@ class MemoryStore:
     async def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage:
         return await self._call(lambda: self._server.history(key, before, limit=limit))
 
-    async def heads(self, keys: Sequence[SessionKey]) -> Sequence[Head | None]:
+    async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
         return await self._call(lambda: self._server.heads(keys))
 
     # Sessions.
@@ -130,6 +130,10 @@ class MemoryStore:
 
     async def leave(self, key: SessionKey, member: str) -> None:
         await self._call(lambda: self._server.leave(key, member))
+
+    # Replicas.
+    async def announce(self, life: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
+        return await self._call(lambda: self._server.announce(life, entry, ttl_ms=ttl_ms))
 
     # Notes.
     async def swap_note(self, name: str, note: bytes | None, *, ttl_ms: int) -> bytes | None:

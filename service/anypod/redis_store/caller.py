@@ -1,6 +1,7 @@
 """Requests other than appends: one call, one reply.
 
-Owns the wait for a connection, the loading of the library on a new one, and the single retry. Must not know what is asked.
+Owns the wait for a connection, what comes first on a new one (a look at the server, the loading of the library), and the single
+retry. Must not know what is asked.
 """
 
 import asyncio
@@ -11,7 +12,8 @@ import hiredis
 from anypod.core.errors import unavailable
 from anypod.redis_store.connection import LOST, Connection, Reply, pack
 from anypod.redis_store.library import Library
-from anypod.redis_store.replies import SlotMovedError, checked, is_moving, is_passing
+from anypod.redis_store.policy import check_policy
+from anypod.redis_store.replies import SlotMovedError, checked, found, is_moving, is_passing
 
 ATTEMPTS: Final = 2  # the second one on a new connection, with the library loaded
 
@@ -39,6 +41,7 @@ class Caller:
         return self._connection is not None
 
     async def prepare(self, connection: Connection) -> None:
+        await check_policy(connection)
         reply = await connection.ask(pack("FUNCTION", "LOAD", self._library.source))
         if not (isinstance(reply, hiredis.ReplyError) and "already exists" in str(reply)):
             checked(reply)
@@ -85,14 +88,14 @@ class Caller:
         return True
 
     async def ask_all(self, commands: list[bytes]) -> list[Reply]:
-        """Commands that may be repeated, in one write. Raises AnypodError for the first error among the replies, or SlotMovedError."""
+        """Plain commands that may be repeated, in one write. Raises AnypodError for the first error that is replied, or SlotMovedError."""
         connection = await self.wait_up()
         replies = await connection.ask_all(commands)
         if any(reply is LOST for reply in replies):
             raise unavailable()
         if any(map(is_moving, replies)):
             raise SlotMovedError
-        return [checked(reply) for reply in replies]
+        return [found(reply) for reply in replies]
 
 
 def _ignore(reply: Reply) -> None:

@@ -3,6 +3,7 @@
 Owns the checks at start, each with one line that says what to do. Must not know sessions. The only place that uses redis-py.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,12 +14,16 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from anypod.core.errors import AnypodError
 from anypod.redis_store.address import Address
+from anypod.redis_store.durability import wait_of
 from anypod.redis_store.library import Library
 from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.policy import judge_policy
 
 REDIS_MIN: Final = 7  # sharded pub/sub and functions came with it
 VALKEY_MIN: Final = 8
-POLICY: Final = "noeviction"
+LOOK_MS: Final = 10  # nothing is waited for but what there is
+
+logger = logging.getLogger(__name__)
 
 
 async def check(address: Address, options: RedisOptions, library: Library, *, is_node: bool = False) -> None:
@@ -26,8 +31,9 @@ async def check(address: Address, options: RedisOptions, library: Library, *, is
     redis = _client(address, options)
     try:
         check_server(await redis.info("server"), await redis.info("replication"), is_node=is_node)
-        _check_policy(await _policy(redis))
+        judge_policy(await _policy(redis))
         await _load(redis, library)
+        await _check_durability(redis, options)
     except AuthenticationError as exc:
         raise _unusable(f"{_where(address)} does not accept the user or password; correct them in the Redis URL") from exc
     except (TimeoutError, RedisError, OSError) as exc:
@@ -56,6 +62,7 @@ def _client(address: Address, options: RedisOptions) -> Redis:
         protocol=2,
         decode_responses=True,
         client_name="anypod-check",
+        driver_info=None,
         max_connections=1,
     )
 
@@ -80,17 +87,28 @@ async def _policy(redis: Redis) -> str:
         return str((await redis.info("memory")).get("maxmemory_policy"))
 
 
-def _check_policy(policy: str) -> None:
-    if policy != POLICY:
-        raise _unusable(f"the server evicts keys when it is full (maxmemory-policy {policy}); set it to {POLICY}, or sessions are lost")
-
-
 async def _load(redis: Redis, library: Library) -> None:
     try:
         await redis.function_load(library.source.decode())
     except ResponseError as exc:
         if "already exists" not in str(exc):
             raise
+
+
+async def _check_durability(redis: Redis, options: RedisOptions) -> None:
+    """Too few replicas of Redis are no reason not to start: readers are served, and publishers told, until there are enough."""
+    wait = wait_of(options)
+    if wait is None:
+        return
+    try:
+        reply = await redis.execute_command(*wait.words, LOOK_MS)  # type: ignore[no-untyped-call]
+    except ResponseError as exc:
+        needs = (
+            "fsynced needs Redis 7.2 or Valkey 8 with appendonly yes" if options.durability == "fsynced" else "a user needs +wait for it"
+        )
+        raise _unusable(f"the server cannot promise durability {options.durability} ({exc}); {needs}") from exc
+    if not wait.is_enough(reply):
+        logger.warning("redis: durability %s is not reached now (%s): publishes will be refused", options.durability, reply)
 
 
 def _where(address: Address) -> str:

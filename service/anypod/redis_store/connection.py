@@ -8,7 +8,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import hiredis
 
@@ -17,6 +17,16 @@ WATCHES: Final = 4  # in the time that a reply may take: silence is noticed at m
 LOST: Final = hiredis.ReplyError("LOST the connection is gone")  # what everything unanswered is answered with
 Reply = bytes | int | None | list["Reply"] | hiredis.ReplyError
 OnReply = Callable[[Reply], None]
+
+
+class Line(Protocol):
+    """What requests are sent over."""
+
+    def send(self, data: bytes, on_reply: OnReply, count: int = 1) -> None:
+        """Send so many commands; each reply is handed over in its turn, LOST if it never comes."""
+
+    def abort(self) -> None:
+        """Give the connection up, with everything that was asked and not answered."""
 
 
 def pack(*args: bytes | str | int) -> bytes:

@@ -116,6 +116,10 @@ class Keyspace:
         """A channel that only whoever knows the name hears, of a partition that its server has."""
         return f"{self._starts[number]}/probe/{name}".encode()
 
+    def replicas(self) -> bytes:
+        """The one hash of who serves. No session's name has an empty tenant."""
+        return f"{self._starts[0]}/replicas".encode()
+
     def note(self, name: str) -> bytes:
         """What stands beside all sessions, spread over the partitions by its name."""
         number = blake2b(name.encode(), digest_size=1).digest()[0]

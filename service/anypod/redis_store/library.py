@@ -8,9 +8,10 @@ from hashlib import blake2b
 from importlib.resources import files
 from typing import Final, Literal
 
-_SCRIPTS: Final = ("base", "tidy", "judge", "write", "append", "append_one", "session", "presence", "index")
+_SCRIPTS: Final = ("base", "mend", "tidy", "judge", "write", "append", "append_one", "session", "presence", "index", "replicas")
 
 Function = Literal[
+    "announce",
     "append",
     "append_delta",
     "append_one",

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from anypod.clock import Clock
 from anypod.redis_store.caller import Caller
 from anypod.redis_store.connection import pack
+from anypod.redis_store.durability import DurableWrites, wait_of
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.library import Library
 from anypod.redis_store.link import Link
@@ -47,7 +48,9 @@ class Node:
         self._tools = tools
         self._tasks: list[asyncio.Task[None]] = []
         self.writer = Writer(options, clock, tools.keyspace, calls, nonces=tools.numbers, metrics=tools.metrics, on_moved=on_moved)
-        self.writes = Caller(tools.library, options.reply_s, self.writer)
+        wait = wait_of(options)
+        writing = self.writer if wait is None else DurableWrites(self.writer, wait, options.durability_wait_ms)
+        self.writes = Caller(tools.library, options.reply_s, writing)
         self.reads = Caller(tools.library, options.reply_s)
         self._probe = Probe(options, clock, send=self._send_probe, give_up=self._connect_feed_anew)
         self.feed = Listener(tools.keyspace, sink, probe=probe, on_probe=self._probe.on_probe, on_moved=on_moved)

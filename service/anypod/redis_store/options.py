@@ -4,6 +4,7 @@ Owns the address and every limit of the connections to it. Must not know where t
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +17,9 @@ class RedisOptions:
     tls_ca_file: str | None = None  # None: the system's authorities
     tls_cert_file: str | None = None  # what we show to a server that asks for a certificate
     tls_key_file: str | None = None  # None: the key is in the same file
+    durability: Literal["logged", "replicated", "fsynced"] = "logged"  # what of Redis an acknowledged append survives
+    durability_replicas: int | None = None  # how many replicas of Redis must have it: None: 1 with replicated, 0 with fsynced
+    durability_wait_ms: int = 1_500  # less than a probe may take, which stands behind a wait
     connect_s: float = 2.0  # a connection that takes longer is tried again
     reply_s: float = 2.0  # silence for this long after a request: the connection is dead
     append_wait_s: float = 5.0  # an append waits this long for the server to come back: about one failover

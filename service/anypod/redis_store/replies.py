@@ -13,6 +13,10 @@ from anypod.redis_store.connection import Reply
 
 ERROR_CHARS_MAX: Final = 200  # of a server's message in our log: it may quote what it was sent
 
+# Of an append that is in the log, and may be lost with the server: sent again by its id it is a duplicate, and waited for again.
+UNCONFIRMED: Final = hiredis.ReplyError("UNCONFIRMED")
+UNCONFIRMED_RETRY_MS: Final = 1_000
+
 logger = logging.getLogger(__name__)
 
 # The server cannot serve now, or no longer has our library: a new connection, which loads it, finds out.
@@ -53,6 +57,9 @@ def translate(error: hiredis.ReplyError) -> AnypodError:
     text = str(error)
     if text.startswith(_PASSING):
         return unavailable()
+    if error is UNCONFIRMED:
+        line = "it is logged, but not on as many disks or replicas of Redis as it must be; send it again under its id"
+        return AnypodError("unavailable", line, retry_after_ms=UNCONFIRMED_RETRY_MS)
     if text.startswith("OOM"):
         return AnypodError("storage_full", retry_after_ms=5_000)
     logger.error("redis: a command was refused: %s", text[:ERROR_CHARS_MAX])
@@ -66,6 +73,13 @@ def checked(reply: Reply) -> Reply:
     if isinstance(reply, bytes) and reply.startswith(b"!"):
         raise refusal(reply)
     return reply
+
+
+def found(reply: Reply) -> Reply:
+    """The reply to a plain command about one key. Something of another type in its place is as good as nothing: None."""
+    if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("WRONGTYPE"):
+        return None
+    return checked(reply)
 
 
 def refusal(reply: bytes) -> AnypodError:

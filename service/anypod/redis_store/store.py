@@ -5,12 +5,12 @@ Must not know how a call is answered: the scripts decide, `log` and `pages` read
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
-from anypod.redis_store.connection import Reply, pack
+from anypod.redis_store.connection import LOST, Reply, pack
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.library import Library
 from anypod.redis_store.log import owner_field
@@ -73,14 +73,13 @@ class RedisStore:
         found, entries = await self._reads.ask_all((names.meta, names.log), commands)
         if not found:
             raise AnypodError("no_such_session")
-        frames = [_frame(entry) for entry in _list(entries)]
+        frames = [_frame(entry) for entry in _list(entries or [])]
         return HistoryPage(frames[:limit][::-1], len(frames) > limit)
 
-    async def heads(self, keys: Sequence[SessionKey]) -> Sequence[Head | None]:
-        if not keys:
-            return ()
+    async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
         metas = [self._keyspace.meta(key) for key in keys]
-        return [_head(reply) for reply in await self._reads.ask_all(metas, list(map(_ask_head, metas)))]
+        replies = await self._reads.ask_those_up(metas, list(map(_ask_head, metas)))
+        return {key: _head(reply) for key, reply in zip(keys, replies, strict=True) if reply is not LOST}
 
     # Sessions.
     async def create(self, creation: Creation) -> tuple[Page, bool]:
@@ -166,6 +165,11 @@ class RedisStore:
         presence = self._keyspace.session(key).presence
         await self._writes.ask(presence, pack("HDEL", presence, member), is_repeatable=True)
 
+    # Replicas.
+    async def announce(self, life: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
+        reply = _list(await self._writes.call("announce", (self._keyspace.replicas(),), life.encode(), entry, ttl_ms, is_repeatable=True))
+        return [held for held in reply[1:] if isinstance(held, bytes)]
+
     # Notes.
     async def swap_note(self, name: str, note: bytes | None, *, ttl_ms: int) -> bytes | None:
         key = self._keyspace.note(name)
@@ -181,7 +185,8 @@ def _ask_head(meta: bytes) -> bytes:
 
 
 def _head(reply: Reply) -> Head | None:
-    prefix, entry, version = _list(reply)
+    """None: no session, or something of another type in its place."""
+    prefix, entry, version = reply if isinstance(reply, list) else (None, None, None)
     if not isinstance(prefix, bytes):
         return None
     assert isinstance(entry, bytes)

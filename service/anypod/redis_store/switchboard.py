@@ -5,19 +5,20 @@ Owns the choice of the node and the repetition when a slot is on its way to anot
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TypeVar
 
 from anypod.clock import Clock
-from anypod.core.errors import unavailable
+from anypod.core.errors import AnypodError, unavailable
 from anypod.redis_store.caller import Caller
-from anypod.redis_store.connection import Reply, pack
+from anypod.redis_store.connection import LOST, Reply, pack
 from anypod.redis_store.library import Function, Library
 from anypod.redis_store.options import RedisOptions
 from anypod.redis_store.replies import SlotMovedError
 from anypod.redis_store.writer import HOLD_S
 
 Result = TypeVar("Result")
+_AskNode = Callable[[Caller, list[bytes]], Coroutine[None, None, list[Reply]]]
 
 
 class Switchboard:
@@ -47,13 +48,17 @@ class Switchboard:
 
     async def ask_all(self, names: Sequence[bytes], commands: Sequence[bytes]) -> list[Reply]:
         """Commands that may be repeated, each about what has the name at its place; in one write to each node."""
-        return await self._settled(lambda: self._ask_nodes(names, commands))
+        return await self._settled(lambda: self._ask_nodes(names, commands, _ask))
 
-    async def _ask_nodes(self, names: Sequence[bytes], commands: Sequence[bytes]) -> list[Reply]:
+    async def ask_those_up(self, names: Sequence[bytes], commands: Sequence[bytes]) -> list[Reply]:
+        """As `ask_all`; what a node is asked that is away is answered with LOST."""
+        return await self._settled(lambda: self._ask_nodes(names, commands, _ask_if_up))
+
+    async def _ask_nodes(self, names: Sequence[bytes], commands: Sequence[bytes], ask: _AskNode) -> list[Reply]:
         places = defaultdict[Caller, list[int]](list)
         for place, name in enumerate(names):
             places[self._pick(name)].append(place)
-        found = await asyncio.gather(*(caller.ask_all([commands[place] for place in group]) for caller, group in places.items()))
+        found = await asyncio.gather(*(ask(caller, [commands[place] for place in group]) for caller, group in places.items()))
         replies: list[Reply] = [None] * len(commands)
         for group, some in zip(places.values(), found, strict=True):
             for place, reply in zip(group, some, strict=True):
@@ -71,3 +76,16 @@ class Switchboard:
                     raise unavailable() from exc
             self._on_moved()
             await self._clock.sleep(HOLD_S)
+
+
+async def _ask(caller: Caller, commands: list[bytes]) -> list[Reply]:
+    return await caller.ask_all(commands)
+
+
+async def _ask_if_up(caller: Caller, commands: list[bytes]) -> list[Reply]:
+    try:
+        return await caller.ask_all(commands)
+    except AnypodError as error:
+        if error.code != "unavailable":
+            raise
+        return [LOST] * len(commands)

@@ -16,11 +16,11 @@ from anypod.clock import Clock
 from anypod.core.errors import AnypodError, unavailable
 from anypod.core.event import Draft, Receipt
 from anypod.core.identity import SessionKey
-from anypod.redis_store.connection import Connection, Reply
+from anypod.redis_store.connection import Line, Reply
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.log import AppendCalls, is_simple, result_of, results
 from anypod.redis_store.options import RedisOptions
-from anypod.redis_store.replies import is_moving, is_passing
+from anypod.redis_store.replies import UNCONFIRMED, is_moving, is_passing
 from anypod.store import DRAFTS_MAX, Append, Done, Results
 from anypod.telemetry import Metrics
 
@@ -51,7 +51,7 @@ class Writer:
         self._keyspace = keyspace
         self._calls = calls
         self._nonces = nonces
-        self._connection: Connection | None = None
+        self._connection: Line | None = None
         self._queue: deque[Append] = deque()
         self._sent: deque[_Call] = deque()
         self._releasing: asyncio.TimerHandle | None = None
@@ -84,7 +84,7 @@ class Writer:
         if self._expiry is None:
             self._expiry = asyncio.get_running_loop().call_later(EXPIRY_S, self._expire)
 
-    def on_up(self, connection: Connection) -> None:
+    def on_up(self, connection: Line) -> None:
         self._connection = connection
         self._flush()
 
@@ -164,6 +164,7 @@ class Writer:
             return
         else:
             call = self._sent.popleft()
+            self._metrics.appends_unconfirmed += len(call) if reply is UNCONFIRMED else 0
         self._answer(call, results(_drafts_of(call), reply))
 
     def _hold(self, call: _Call) -> None:

@@ -49,7 +49,7 @@ end
 
 local function load(meta, fields)
   local m = { spans = {} }
-  local values = redis.call('HMGET', meta, unpack(fields))
+  local values = fields_of(meta, unpack(fields))
   for i = 1, #fields do
     if values[i] then -- the ids of new events are not there, and nothing is set for them
       m[fields[i]] = values[i]
@@ -95,6 +95,12 @@ local function judge(keys, request, drafts, m, now)
   return verdicts, judge_parts(drafts, verdicts, m) or refusal
 end
 
+-- What was there before may not have reached the replicas or the disk yet, and a WAIT behind this call waits for what this
+-- connection has written alone: so it writes something.
+local function touch_head(meta, m)
+  redis.call('HSET', meta, 's', m.s)
+end
+
 -- Set the new values and tell everybody.
 local function patch(keys, request, now)
   local meta, live = keys[1], keys[4]
@@ -114,7 +120,7 @@ local function patch(keys, request, now)
   end
   local live_ms = math.max(0, redis.call('PTTL', live))
   return '{"type":"n.state","version":' .. version .. ',"state":' .. redis.call('HGET', meta, 'S')
-    .. ',"live":' .. (redis.call('GET', live) or NO_STATE) .. ',"live_ms":' .. live_ms .. '}'
+    .. ',"live":' .. (live_of(live) or NO_STATE) .. ',"live_ms":' .. live_ms .. '}'
 end
 
 -- KEYS: m, l, d, v. ARGV: channel, owner ("-": any), "all" or "each", expected cursor, version of the patch, and if there is
@@ -129,7 +135,11 @@ local function append(keys, args)
     return '!no_such_session'
   end
   if is_patch and #drafts == 0 and redis.call('HGET', keys[1], 'n') == request.patch_id then
+    touch_head(keys[1], m)
     return {} -- the first reply was lost
+  end
+  if mend(keys[1], keys[2], keys[3], m.s, m.D) then
+    m.D = nil
   end
   local verdicts, refusal = judge(keys, request, drafts, m, now)
   if refusal and is_one then
@@ -140,6 +150,7 @@ local function append(keys, args)
     count = verdicts[i] and count or count + 1
   end
   if count == 0 and not (is_patch and #drafts == 0) then
+    touch_head(keys[1], m)
     return verdicts
   end
 

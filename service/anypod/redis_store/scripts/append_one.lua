@@ -34,23 +34,37 @@ local function opening(entry, text, owner, count)
   end
 end
 
+-- Whether the stream has taken the entry. One that is gone is not made anew: the long way knows what that means.
+local function add(stream, entry, frame)
+  return type(redis.pcall('XADD', stream, 'NOMKSTREAM', entry, 'f', frame)) == 'string'
+end
+
+-- Put the event behind the head: its seq, entry id, cursor and frame. Nothing when the stream has not taken it.
+local function put(stream, head, prefix, tag, body)
+  local seq = string.format('%d', head + 1)
+  local entry = seq .. '-' .. tag
+  local cursor = prefix .. '-' .. entry
+  local frame = FRAME .. seq .. ',"cursor":"' .. cursor .. '",' .. body
+  if add(stream, entry, frame) then
+    return seq, entry, cursor, frame
+  end
+end
+
 -- KEYS: m, l, d. ARGV: channel, owner ("-": any), id, digest, tag, body. "+cursor", or what `append` answers.
 register('append_one', function(keys, args)
   local call, meta, id, body = redis.call, keys[1], args[3], args[6]
   local field = '.' .. id
-  local m = call('HMGET', meta, 's', 'g', field)
-  local head, now, prefix
+  local m = redis.pcall('HMGET', meta, 's', 'g', field)
+  local head, now, prefix, seq, entry, cursor, frame
   if not m[3] then
     head, now, prefix = opening(m[1], m[2], args[2], 1)
   end
-  if not head then
+  if head then
+    seq, entry, cursor, frame = put(keys[2], head, prefix, args[5], body)
+  end
+  if not seq then
     return append(keys, { args[1], args[2], 'all', '', '', id, args[4], args[5], body, '' })
   end
-  local seq = string.format('%d', head + 1)
-  local entry = seq .. '-' .. args[5]
-  local cursor = prefix .. '-' .. entry
-  local frame = FRAME .. seq .. ',"cursor":"' .. cursor .. '",' .. body
-  call('XADD', keys[2], entry, 'f', frame)
   call('HSET', meta, 's', entry, field, entry .. ' ' .. args[4], '#' .. seq, now .. ' ' .. id)
   call('SPUBLISH', args[1], frame)
   tidy_between(keys, head, head + 1, now)
@@ -61,20 +75,18 @@ end)
 register('append_delta', function(keys, args)
   local call, meta, id, body, part, turn, fence = redis.call, keys[1], args[3], args[6], args[7], args[8], args[9]
   local field, span_field = '.' .. id, '@' .. (turn or '') .. '/' .. part
-  local m = call('HMGET', meta, 's', 'g', field, span_field, '!' .. (turn or ''))
-  local head, now, prefix
+  local m = redis.pcall('HMGET', meta, 's', 'g', field, span_field, '!' .. (turn or ''))
+  local head, now, prefix, seq, entry, cursor, frame
   if not m[3] and m[4] and (not turn or m[5] == fence) then
     head, now, prefix = opening(m[1], m[2], args[2], 1)
   end
-  if not head then
+  if head and is_stream(keys[2]) then -- whatever is lost with it must not take deltas along that came later
+    seq, entry, cursor, frame = put(keys[3], head, prefix, args[5], body)
+  end
+  if not seq then
     local shape = turn and { 'td', turn, fence, part } or { 'd', part }
     return append(keys, { args[1], args[2], 'all', '', '', id, args[4], args[5], body, unpack(shape) })
   end
-  local seq = string.format('%d', head + 1)
-  local entry = seq .. '-' .. args[5]
-  local cursor = prefix .. '-' .. entry
-  local frame = FRAME .. seq .. ',"cursor":"' .. cursor .. '",' .. body
-  call('XADD', keys[3], entry, 'f', frame)
   local span = string.match(m[4], '^%d+ ') .. seq
   call('HSET', meta, 's', entry, field, entry .. ' ' .. args[4], '#' .. seq, now .. ' ' .. id, span_field, span)
   call('SPUBLISH', args[1], frame)
@@ -101,7 +113,7 @@ local function append_plain(keys, args)
   if not fields then
     return nil
   end
-  local call, m = redis.call, redis.call('HMGET', keys[1], unpack(fields))
+  local call, m = redis.call, redis.pcall('HMGET', keys[1], unpack(fields))
   for i = 3, count + 2 do
     if m[i] then
       return nil
@@ -117,7 +129,9 @@ local function append_plain(keys, args)
     local seq = string.format('%d', head + i)
     entry = seq .. '-' .. args[at + 2]
     local frame = FRAME .. seq .. between .. entry .. '",' .. args[at + 3]
-    call('XADD', log, entry, 'f', frame)
+    if not add(log, entry, frame) then
+      return nil -- at the first one already: nothing is written yet
+    end
     set[2 * i - 1], set[2 * i] = fields[i + 2], entry .. ' ' .. args[at + 1]
     ids[i], frames[i], verdicts[i] = args[at], frame, '+' .. prefix .. '-' .. entry
     at = at + ITEM

@@ -31,6 +31,26 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+-- Whether that was the answer because something of another type is there. Any other error is raised.
+local function is_foreign(reply)
+  if type(reply) == 'table' and reply.err then
+    return string.find(reply.err, '^WRONGTYPE') ~= nil or error(reply)
+  end
+  return false
+end
+
+-- Fields of `m`. Something of another type in its place is no session: none of them is there.
+local function fields_of(meta, ...)
+  local m = redis.pcall('HMGET', meta, ...)
+  return is_foreign(m) and {} or m
+end
+
+-- The live state, if there is one.
+local function live_of(key)
+  local text = redis.pcall('GET', key)
+  return not is_foreign(text) and text or nil
+end
+
 -- Six hex digits that name the life of this server as the one that writes.
 local function incarnation(now)
   if now - replid_ms > REPLID_MS or now < replid_ms then

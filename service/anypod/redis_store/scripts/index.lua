@@ -3,6 +3,16 @@
 local TOUCH_MS = 60000 -- activity is recorded to the minute
 local SLACK_MS = 120000 -- a session stays here that much longer than itself: its activity comes late
 
+-- Something of another type in place of the index is as good as none.
+local function clear_foreign(...)
+  for _, key in ipairs({ ... }) do
+    local kind = redis.call('TYPE', key).ok
+    if kind ~= 'zset' and kind ~= 'none' then
+      redis.call('DEL', key)
+    end
+  end
+end
+
 local function forget_expired(active, expiry, now)
   local gone = redis.call('ZRANGEBYSCORE', expiry, '-inf', now, 'LIMIT', 0, 1000)
   if #gone > 0 then
@@ -23,6 +33,7 @@ end
 register('reserve', function(keys, args)
   local active, expiry, session, ttl_ms, most = keys[1], keys[2], args[1], tonumber(args[2]), tonumber(args[3])
   local now = now_ms()
+  clear_foreign(active, expiry)
   forget_expired(active, expiry, now)
   if redis.call('ZSCORE', active, session) then
     return '='
@@ -37,6 +48,7 @@ end)
 -- KEYS: a, x. ARGV: session.
 register('touch', function(keys, args)
   local active, expiry, session = keys[1], keys[2], args[1]
+  clear_foreign(active, expiry)
   local now, last, until_ms = now_ms(), redis.call('ZSCORE', active, session), redis.call('ZSCORE', expiry, session)
   if last and until_ms and now - last >= TOUCH_MS then
     record(active, expiry, session, now, until_ms - last)
@@ -46,6 +58,7 @@ end)
 
 -- KEYS: a, x. ARGV: session.
 register('release', function(keys, args)
+  clear_foreign(keys[1], keys[2])
   redis.call('ZREM', keys[1], args[1])
   redis.call('ZREM', keys[2], args[1])
   return '+'
@@ -54,6 +67,7 @@ end, { 'allow-oom' })
 -- KEYS: a, x. ARGV: before_ms ("": now), limit. Pairs of session and activity, the latest first.
 register('list', function(keys, args)
   local active, expiry, before, limit = keys[1], keys[2], args[1], args[2]
+  clear_foreign(active, expiry)
   forget_expired(active, expiry, now_ms())
   return redis.call('ZREVRANGEBYSCORE', active, before == '' and '+inf' or '(' .. before, '-inf', 'WITHSCORES', 'LIMIT', 0, limit)
 end, { 'allow-oom' })

@@ -4,11 +4,11 @@ local MEMBERS_MAX = 10000 -- entries in one session
 
 -- KEYS: m, p. All entries that hold.
 register('present', function(keys)
-  if redis.call('HEXISTS', keys[1], 'p') == 0 then
+  if not fields_of(keys[1], 'p')[1] then
     return '!no_such_session'
   end
-  local now, held = now_ms(), { '+' }
-  for _, item in ipairs(redis.call('HVALS', keys[2])) do
+  local now, held, entries = now_ms(), { '+' }, redis.pcall('HVALS', keys[2])
+  for _, item in ipairs(is_foreign(entries) and {} or entries) do
     local until_ms, json = string.match(item, '^(%d+) (.*)$')
     if tonumber(until_ms) > now then
       held[#held + 1] = json
@@ -20,10 +20,14 @@ end, { 'no-writes' })
 -- KEYS: m, p. ARGV: member, entry, ttl_ms. The entry, and all others that hold.
 register('join', function(keys, args)
   local presence, member, entry, ttl_ms = keys[2], args[1], args[2], args[3]
-  if redis.call('HEXISTS', keys[1], 'p') == 0 then
+  if not fields_of(keys[1], 'p')[1] then
     return '!no_such_session'
   end
-  local now, all = now_ms(), redis.call('HGETALL', presence)
+  local now, all = now_ms(), redis.pcall('HGETALL', presence)
+  if is_foreign(all) then
+    redis.call('DEL', presence) -- something of another type: as good as nothing
+    all = {}
+  end
   local held, gone = { '+', entry }, {}
   for i = 1, #all, 2 do
     local until_ms, json = string.match(all[i + 1], '^(%d+) (.*)$')

@@ -5,20 +5,22 @@ local FENCES_MAX = 10000 -- turns of a session; events_max ends a log before
 local RANGE_STEP = 64 -- entries asked for at once: most replays are one step
 local RANGE_BYTES = 1048576 -- of each stream in one page: what the server copies while it does nothing else
 
-local SNAPSHOT = { 'p', 's', 'o', 'k', 'c', 't', 'v', 'S', 'M', 'f', 'l', 'X' }
+local SNAPSHOT = { 'p', 's', 'o', 'k', 'c', 't', 'v', 'S', 'M', 'f', 'l', 'X', 'D' }
 
--- What `pages.py` reads in this order: SNAPSHOT with the terms as the next event will find them, live, how long it holds, now.
--- Nil when there is no session.
-local function snapshot(meta, live, now)
-  local m = redis.call('HMGET', meta, unpack(SNAPSHOT))
+-- What `pages.py` reads in this order: SNAPSHOT with the terms as the next event will find them and the marks that hold, in place
+-- of `D` live, then how long it holds, now. And whether there are deltas. Nil when there is no session.
+local function snapshot(keys, now)
+  local live, m, has_deltas = keys[4], fields_of(keys[1], unpack(SNAPSHOT)), nil
   if not m[1] then
     return nil
   end
-  m[6] = terms_at(m[6], tonumber(string.match(m[2], '^%d+')), incarnation(now))
-  m[13] = redis.call('GET', live)
+  local head = tonumber(string.match(m[2], '^%d+'))
+  m[6] = terms_at(m[6], head, incarnation(now))
+  m[10], m[11], has_deltas = marks(keys[2], keys[3], head, { folded = m[10], oldest = m[11], had_deltas = m[13] })
+  m[13] = live_of(live) or false
   m[14] = m[13] and redis.call('PTTL', live) or 0
   m[15] = now
-  return m
+  return m, has_deltas
 end
 
 -- KEYS: m, l, d, v, p. ARGV: owner, epoch, class, its numbers, ttl_ms, live_ms, state, live, metadata.
@@ -26,27 +28,25 @@ register('create', function(keys, args)
   local meta, live = keys[1], keys[4]
   local owner, epoch, class, numbers, ttl_ms, live_ms = args[1], args[2], args[3], args[4], args[5], args[6]
   local now = now_ms()
-  local m = redis.call('HMGET', meta, 'p', 'o')
+  local m = fields_of(meta, 'p', 'o')
   if m[1] then
-    return m[2] == owner and { '=', snapshot(meta, live, now) } or '!no_such_session'
+    return m[2] == owner and { '=', (snapshot(keys, now)) } or '!no_such_session'
   end
   redis.call('DEL', meta, keys[2], keys[3], live, keys[5])
   local term = '1' .. incarnation(now)
   redis.call('HSET', meta, 'p', epoch .. '-' .. term, 's', '0-0', 'q', 0, 't', term .. ':1', 'o', owner, 'k', class, 'K', numbers,
     'v', 1, 'S', args[7], 'M', args[9], 'f', 0, 'l', 1, 'w', '', 'i', 1)
-  -- An empty log, so that it has its expiry from the beginning. Deltas many a session never has.
-  redis.call('XGROUP', 'CREATE', keys[2], 'none', 0, 'MKSTREAM')
-  redis.call('XGROUP', 'DESTROY', keys[2], 'none')
+  make_log(keys[2])
   set_expiry(meta, keys[2], keys[3], ttl_ms, now)
   if args[8] ~= NO_STATE then
     redis.call('SET', live, args[8], 'PX', live_ms)
   end
-  return { '+', snapshot(meta, live, now) }
+  return { '+', (snapshot(keys, now)) }
 end)
 
 -- What is missing: told as deleted to its last owner.
 local function missing(meta)
-  return { '!', redis.call('HGET', meta, 'z') }
+  return { '!', fields_of(meta, 'z')[1] or false }
 end
 
 -- The first seq of the oldest open part, or the one after the head.
@@ -80,9 +80,9 @@ local function range(key, from, head, limit)
   return frames, false
 end
 
--- The entry id at `seq` in either stream.
-local function entry_at(log, deltas, seq)
-  local found = redis.call('XRANGE', log, seq, seq, 'COUNT', 1)[1] or redis.call('XRANGE', deltas, seq, seq, 'COUNT', 1)[1]
+-- The entry id at `seq` in the stream, if it is there.
+local function entry_at(stream, seq)
+  local found = redis.call('XRANGE', stream, seq, seq, 'COUNT', 1)[1]
   return found and found[1] or false
 end
 
@@ -91,7 +91,7 @@ end
 register('read', function(keys, args)
   local meta, log, deltas = keys[1], keys[2], keys[3]
   local after, limit, is_folded = args[1], tonumber(args[2]), args[3] == 'fold'
-  local m = snapshot(meta, keys[4], now_ms())
+  local m, has_deltas = snapshot(keys, now_ms())
   if not m then
     return missing(meta)
   end
@@ -100,23 +100,27 @@ register('read', function(keys, args)
   local from = after + 1
   if is_folded then
     local bound = open_bound(meta, head)
-    local last = redis.call('XREVRANGE', deltas, bound - 1, '-', 'COUNT', 1)[1]
+    local last = has_deltas and redis.call('XREVRANGE', deltas, bound - 1, '-', 'COUNT', 1)[1]
     m[10] = last and math.max(m[10], string.match(last[1], '^%d+')) or m[10]
     from = math.max(from, bound)
   end
-  if after >= head then
+  if after >= head or tonumber(m[11]) > head then
     return { '+', m, after == head and head > 0 and m[2], {}, {}, false }
   end
+  local entry = after > 0 and (entry_at(log, after) or has_deltas and entry_at(deltas, after))
   local events, events_end = range(log, after + 1, head, limit + 1)
+  if not has_deltas then
+    return { '+', m, entry, events, {}, events_end }
+  end
   local held, held_end = range(deltas, from, head, limit + 1)
   local ending = events_end and held_end and math.min(events_end, held_end) or events_end or held_end
-  return { '+', m, after > 0 and entry_at(log, deltas, after), events, held, ending }
+  return { '+', m, entry, events, held, ending }
 end, { 'no-writes' })
 
 -- KEYS: m. ARGV: channel, owner.
 register('end', function(keys, args)
   local meta, channel, owner = keys[1], args[1], args[2]
-  local m = redis.call('HMGET', meta, 'p', 's', 'o', 'c')
+  local m = fields_of(meta, 'p', 's', 'o', 'c')
   if not m[1] or (owner ~= '-' and owner ~= m[3]) then
     return '!no_such_session'
   end
@@ -132,7 +136,7 @@ end, { 'allow-oom' })
 -- KEYS: m, l, d, v, p. ARGV: channel, owner.
 register('delete', function(keys, args)
   local meta, channel, owner = keys[1], args[1], args[2]
-  local m = redis.call('HMGET', meta, 'p', 'o')
+  local m = fields_of(meta, 'p', 'o')
   if not m[1] or (owner ~= '-' and owner ~= m[2]) then
     return '!no_such_session'
   end
@@ -146,7 +150,7 @@ end, { 'allow-oom' })
 -- KEYS: m. ARGV: turn.
 register('raise_fence', function(keys, args)
   local meta, field = keys[1], '!' .. args[1]
-  local m = redis.call('HMGET', meta, 'p', 'c', 'F', field)
+  local m = fields_of(meta, 'p', 'c', 'F', field)
   if not m[1] then
     return '!no_such_session'
   end

@@ -143,7 +143,8 @@ local function next_check(log, deltas, class, head)
 end
 
 local function tidy(meta, log, deltas, now, ids_most)
-  local m = redis.call('HMGET', meta, 'K', 's', 'w', 'i', 'c', '_')
+  local m = redis.call('HMGET', meta, 'K', 's', 'w', 'i', 'c', '_', 'D')
+  mend(meta, log, deltas, m[2], m[7])
   local class, head = class_of(m[1]), tonumber(string.match(m[2], '^%d+'))
   local set = { 'i', forget_ids(meta, class, tonumber(m[4]), head, now, ids_most) }
   local parts, bound, is_due = kept_parts(m[3], class, head, now)
@@ -181,7 +182,7 @@ end
 
 -- KEYS: m, l, d.
 register('tidy', function(keys)
-  if redis.call('HEXISTS', keys[1], 'p') == 1 then
+  if fields_of(keys[1], 'p')[1] then
     tidy(keys[1], keys[2], keys[3], now_ms(), IDS_A_CALL)
   end
   return '+'

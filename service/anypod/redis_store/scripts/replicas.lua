@@ -1,0 +1,27 @@
+-- Replicas: who serves. A field is one life of a replica, its value "until_ms json", and holds until then.
+
+-- KEYS: r. ARGV: life, entry, ttl_ms. An empty entry: it has gone. All entries that hold.
+register('announce', function(keys, args)
+  local replicas, life, entry, ttl_ms = keys[1], args[1], args[2], args[3]
+  local now, all = now_ms(), redis.call('HGETALL', replicas)
+  local held, gone = { '+' }, {}
+  for i = 1, #all, 2 do
+    local until_ms, json = string.match(all[i + 1], '^(%d+) (.*)$')
+    if all[i] == life or tonumber(until_ms) <= now then
+      gone[#gone + 1] = all[i]
+    else
+      held[#held + 1] = json
+    end
+  end
+  for i = 1, #gone, 1000 do
+    redis.call('HDEL', replicas, unpack(gone, i, math.min(i + 999, #gone)))
+  end
+  if entry ~= '' then
+    held[#held + 1] = entry
+    redis.call('HSET', replicas, life, (now + ttl_ms) .. ' ' .. entry)
+    if redis.call('PTTL', replicas) < tonumber(ttl_ms) then
+      redis.call('PEXPIRE', replicas, ttl_ms)
+    end
+  end
+  return held
+end)
