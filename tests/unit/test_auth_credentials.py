@@ -32,8 +32,8 @@ from tests.wire.frames import UNHURRIED
 
 from anypod.auth import RIGHTS, Fetcher, Principal, Verifier, mint, verifier_of
 from anypod.auth.key_set import RemoteKeySet
-from anypod.auth.keys import CREDENTIAL_BYTES_MAX
 from anypod.auth.secret import SecretKey
+from anypod.auth.segment import CREDENTIAL_BYTES_MAX
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject, TenantId
 from anypod.settings import DEV_SECRET, Settings

@@ -19,8 +19,8 @@ from tests.wire.frames import UNHURRIED
 from anypod.auth import Principal, Verifier
 from anypod.auth.claims import principal_of
 from anypod.auth.header import HEADERS_MAX, parse_header
-from anypod.auth.keys import CREDENTIAL_BYTES_MAX
 from anypod.auth.secret import SecretKey
+from anypod.auth.segment import CREDENTIAL_BYTES_MAX
 from anypod.core.errors import AnypodError
 
 NOW_S: Final = 1_800_000_000.0

@@ -22,8 +22,8 @@ def anypod(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str
     )
 
 
-def claims_of(credential: str) -> dict[str, object]:
-    return jwt.decode(credential.strip(), OctKey.import_key(DEV_SECRET), algorithms=["HS256"]).claims
+def claims_of(credential: str, secret: str = DEV_SECRET) -> dict[str, object]:
+    return jwt.decode(credential.strip(), OctKey.import_key(secret), algorithms=["HS256"]).claims
 
 
 def test_without_a_command_it_lists_them() -> None:
@@ -45,6 +45,20 @@ def test_a_credential_holds_what_was_asked_for_and_nothing_else() -> None:
 def test_a_credential_without_options_is_a_clients() -> None:
     claims = claims_of(anypod("token", "--tenant", "acme", "--subject", "ada").stdout)
     assert claims["anypod"] == {"tenant": "acme", "can": ["cancel", "publish", "read", "signal", "state"]}
+
+
+def test_a_credential_may_be_signed_as_the_replicas_here_want_it(tmp_path: Path) -> None:
+    (secret := tmp_path / "secret").write_text("s" * 40)
+    options = ("token", "--configured", "--tenant", "acme", "--subject", "ada")
+    ended = anypod(*options, ANYPOD_JWT_SECRET_FILE=str(secret), ANYPOD_JWT_ISSUER="me", ANYPOD_JWT_AUDIENCE="mine")
+    claims = claims_of(ended.stdout, "s" * 40)
+    assert (claims["iss"], claims["aud"], claims["sub"]) == ("me", "mine", "ada")
+
+
+def test_a_credential_is_not_signed_with_a_secret_that_is_not_there() -> None:
+    ended = anypod("token", "--configured", "--tenant", "acme", "--subject", "ada", ANYPOD_JWKS_URLS="https://login.example.com/keys")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert "ANYPOD_JWT_SECRET_FILE" in ended.stderr
 
 
 @pytest.mark.parametrize(
@@ -74,7 +88,7 @@ def test_config_tells_each_value_and_where_it_comes_from(tmp_path: Path) -> None
     ended = anypod("config", ANYPOD_JWT_SECRET_FILE=str(secret), ANYPOD_DRAIN_S="7")
     assert ended.returncode == 0
     listed = rows(ended.stdout)
-    assert listed["ANYPOD_DRAIN_S"][:4] == ["7", "20", "s", "environment"]
+    assert listed["ANYPOD_DRAIN_S"][:4] == ["7", "15", "s", "environment"]
     assert listed["ANYPOD_JWT_SECRET"][:4] == ["***", "", "", "file"]
     assert listed["ANYPOD_PORT"][:4] == ["8000", "8000", "", "default"]
     assert "ssss" not in ended.stdout
@@ -84,7 +98,7 @@ def test_config_lists_the_settings_even_when_one_of_them_is_wrong() -> None:
     ended = anypod("config", ANYPOD_DRAIN_S="soon", ANYPOD_JWT_SECRET="s" * 40)
     assert ended.returncode == 2
     assert "ANYPOD_DRAIN_S=soon is wrong" in ended.stderr
-    assert rows(ended.stdout)["ANYPOD_DRAIN_S"][0] == "20"
+    assert rows(ended.stdout)["ANYPOD_DRAIN_S"][0] == "15"
 
 
 @pytest.mark.parametrize("command", ["serve", "dev", "demo"])

@@ -18,10 +18,10 @@ from msgspec import Struct
 from anypod.auth.header import canonical
 from anypod.auth.refusal import refusal
 from anypod.auth.secret import ALGORITHM as HS256
+from anypod.auth.segment import CREDENTIAL_BYTES_MAX
 from anypod.settings import Algorithm
 
 KEYS_MAX: Final = 100  # of one set; providers publish two to ten
-CREDENTIAL_BYTES_MAX: Final = 8_192  # what common proxies let through as one header
 _RSA_BYTES: Final = range(256, 1_025)  # of the modulus: 2,048 bits at least, and a bound on the work of a check
 
 _RSA_ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")

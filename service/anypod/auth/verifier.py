@@ -6,20 +6,22 @@ Owns the way from a credential to its principal and the memory of those already 
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from anypod.auth.claims import claimed_issuer, principal_of
 from anypod.auth.fetch import Fetcher
 from anypod.auth.header import Header, parse_header
-from anypod.auth.key_set import RemoteKeySet
-from anypod.auth.keys import CREDENTIAL_BYTES_MAX, Key
 from anypod.auth.principal import Principal
 from anypod.auth.refusal import refusal
 from anypod.auth.secret import ALGORITHM as HS256
 from anypod.auth.secret import SecretKey
-from anypod.auth.segment import decoded
+from anypod.auth.segment import CREDENTIAL_BYTES_MAX, decoded
 from anypod.clock import Clock
 from anypod.settings import Settings
+
+if TYPE_CHECKING:
+    from anypod.auth.key_set import RemoteKeySet
+    from anypod.auth.keys import Key
 
 CACHED_MAX: Final = 20_000  # about 450 bytes each; beyond it the one unused for longest is checked anew
 CACHED_S_MAX: Final = 300.0  # a key that was taken back lets nobody in any longer than that
@@ -27,7 +29,7 @@ CACHED_S_MAX: Final = 300.0  # a key that was taken back lets nobody in any long
 
 class Verifier:
     def __init__(
-        self, clock: Clock, *, audience: str, algorithms: Sequence[str], secret: SecretKey | None, key_sets: Sequence[RemoteKeySet]
+        self, clock: Clock, *, audience: str, algorithms: Sequence[str], secret: SecretKey | None, key_sets: "Sequence[RemoteKeySet]"
     ) -> None:
         self._clock = clock
         self._audience = audience
@@ -76,14 +78,14 @@ class Verifier:
             raise refusal("the credential is signed with an algorithm that is not accepted here")
         return header
 
-    def _checked(self, shown: bytes, digest: bytes, key: Key | SecretKey) -> Principal:
+    def _checked(self, shown: bytes, digest: bytes, key: "Key | SecretKey") -> Principal:
         payload = key.payload_of(shown)
         now_s = self._now_s()
         principal = principal_of(payload, issuer=key.issuer, audience=self._audience, now_s=now_s)
         self._remember(digest, principal, min(principal.expires_at, now_s + CACHED_S_MAX))
         return principal
 
-    async def _issuers_key(self, shown: bytes) -> Key:
+    async def _issuers_key(self, shown: bytes) -> "Key":
         """The one key that this credential may be signed with: the sets of its issuer are asked, and no others."""
         header = self._header(shown)
         if header.algorithm != HS256:
@@ -110,8 +112,16 @@ def verifier_of(settings: Settings, clock: Clock, fetcher: Fetcher) -> Verifier:
         audience=settings.jwt_audience,
         algorithms=settings.jwt_algorithms,
         secret=SecretKey(secret, settings.jwt_issuer) if secret else None,
-        key_sets=[RemoteKeySet(source.url, source.issuer, fetch=fetcher.fetch, clock=clock) for source in settings.key_set_sources],
+        key_sets=_key_sets_of(settings, clock, fetcher) if settings.key_set_sources else (),
     )
+
+
+def _key_sets_of(settings: Settings, clock: Clock, fetcher: Fetcher) -> "Sequence[RemoteKeySet]":
+    """Imported late: public keys bring libraries along, without which a replica starts a third of a second sooner."""
+    from anypod.auth.key_set import RemoteKeySet
+
+    fetcher.prepare()
+    return [RemoteKeySet(source.url, source.issuer, fetch=fetcher.fetch, clock=clock) for source in settings.key_set_sources]
 
 
 def _bytes_of(credential: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The command line: `anypod dev | serve | token | config | demo | version`.
+"""The command line: `anypod dev | serve | token | config | demo | prove | version`.
 
 Owns the list of commands and how a failure reaches a person. Must not know what a command does: each one
 lives in its own module, which imports what it runs only when it runs.
@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from anypod.cli import config, demo, dev, serve, token, version
+from anypod.cli import config, demo, dev, prove, serve, token, version
 from anypod.core.errors import AnypodError
 
 EXIT_FAILED = 2
@@ -25,6 +25,7 @@ app.command()(serve.serve)
 app.command()(token.token)
 app.command()(config.config)
 app.command()(demo.demo)
+app.command()(prove.prove)
 app.command()(version.version)
 
 

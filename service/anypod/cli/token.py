@@ -1,7 +1,7 @@
-"""`anypod token`: a credential for a cluster in dev mode.
+"""`anypod token`: a credential for a cluster in dev mode, or for one whose secret is set here.
 
-Owns the options. Must not know the format of a credential. It is signed with the dev key, which everybody knows;
-a replica accepts that only in dev mode, and in dev mode listens on a loopback address only.
+Owns the options. Must not know the format of a credential. Without `--configured` it is signed with the dev key, which everybody
+knows; a replica accepts that only in dev mode, and in dev mode listens on a loopback address only.
 """
 
 from typing import Annotated
@@ -20,11 +20,14 @@ def token(
     kinds: Annotated[list[str] | None, typer.Option(help="Kinds it may publish, `x.*` for all that begin so. Default: a client's.")] = None,
     sessions: Annotated[list[str] | None, typer.Option(help="Sessions it reaches, `a*` for all that begin so. Default: its own.")] = None,
     ttl: Annotated[int, typer.Option(min=1, max=TTL_S_MAX, help="Seconds that it is valid.")] = TTL_S,
+    configured: Annotated[bool, typer.Option("--configured", help="Sign with ANYPOD_JWT_SECRET, as in a replica's own container.")] = False,
 ) -> None:
-    """Print one credential (a JWT) signed with the dev key."""
-    from anypod.cli.dev.credentials import dev_credential
+    """Print one credential (a JWT) signed with the dev key, or with the secret that is configured."""
+    from anypod.cli.credentials import configured_signer, credential_of
+    from anypod.cli.dev.credentials import DEV_SIGNER
 
-    print(dev_credential(tenant, subject, can=_words(can), kinds=_words(kinds), sessions=_words(sessions), ttl_s=ttl))
+    signer = configured_signer() if configured else DEV_SIGNER
+    print(credential_of(signer, tenant, subject, can=_words(can), kinds=_words(kinds), sessions=_words(sessions), ttl_s=ttl))
 
 
 def _words(given: list[str] | None) -> list[str] | None:

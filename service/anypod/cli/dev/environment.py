@@ -26,7 +26,7 @@ DEV: Final[Mapping[str, str]] = {
     # Nobody rolls out a release here: a stop is one that somebody waits for.
     "ANYPOD_READY_WAIT_S": "0",
     "ANYPOD_DRAIN_S": "1",
-    "ANYPOD_GRACE_S": "5",
+    "ANYPOD_GRACE_S": "",
 }
 
 
