@@ -4,6 +4,7 @@ Owns the construction and the order of start and end. Must not know the server t
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -16,14 +17,18 @@ from anypod.api.app import create_admin_app, create_app
 from anypod.api.events import StreamOptions
 from anypod.auth import Fetcher, Tickets, verifier_of
 from anypod.clock import Clock, SystemClock, system_random
+from anypod.core.errors import AnypodError
 from anypod.core.frames import Limits
 from anypod.hub.attachments import Attachments
 from anypod.hub.desk import Desk
 from anypod.hub.drain import Drain
+from anypod.hub.farewell import Farewell
+from anypod.hub.fleet import Fleet
 from anypod.hub.hub import Hub
 from anypod.hub.options import Arrivals, HubOptions
 from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publisher
+from anypod.hub.rebalance import Rebalance
 from anypod.hub.wheel import Wheel
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.redis_store import RedisOptions, RedisStore
@@ -58,13 +63,17 @@ class Replica:
         self.desk = Desk(self.hub, self.attachments, presence, publisher, verifier.verify)
         tickets = Tickets(self.hub.store.swap_note, clock, rng)
         self.door = Door(verifier, settings.origins, tickets)
-        self._wheel = Wheel(self.hub, self.attachments, presence, publisher)
-        self._drain = Drain(self.attachments, clock, rng)
+        farewell = Farewell(self.metrics, rng)
+        self._fleet = Fleet(self.hub, self.attachments, rng, version=__version__, is_leaving=lambda: self._phase.is_draining)
+        rebalance = Rebalance(self.hub, self.attachments, self._fleet, farewell, rng=rng, share_max=settings.share_max)
+        self._wheel = Wheel(self.hub, self.attachments, presence, publisher, farewell=farewell, chores=(rebalance.every_second,))
+        self._drain = Drain(self.attachments, farewell, clock, rng)
         self._turning: asyncio.Task[None] | None = None
         self._rng = rng
         self.wires: Wires  # from `start` on: they belong to the loop
-        streams = StreamOptions(outbox_bytes_max=settings.outbox_bytes_max, max_s=settings.max_stream_s)
-        self.app: FastAPI = create_app(self.desk, self.door, rng, streams=streams, issuer=tickets, version=__version__)
+        poll_s_max = settings.timing.poll_wait_ms / 1000
+        streams = StreamOptions(outbox_bytes_max=settings.outbox_bytes_max, max_s=settings.max_stream_s, poll_s_max=poll_s_max)
+        self.app: FastAPI = create_app(self.desk, self.door, rng, streams=streams, issuer=tickets, fleet=self._fleet, version=__version__)
         self.admin_app: FastAPI = create_admin_app(self.metrics, lambda: self.is_ready)
 
     @property
@@ -93,6 +102,9 @@ class Replica:
         if self._turning is not None:
             self._turning.cancel()
             await asyncio.wait([self._turning])
+        if self.hub.store.is_available:
+            with suppress(AnypodError):  # then its entry is over by itself
+                await self._fleet.leave()
         await self.hub.close()
         await self._fetcher.close()
 
@@ -106,6 +118,7 @@ def hub_options(settings: Settings) -> HubOptions:
         sessions_per_subject_max=settings.sessions_per_subject_max,
         tail_bytes_max=settings.tail_bytes_max,
         unwritable_s_max=settings.unwritable_s_max,
+        max_connection_age_s=settings.max_connection_age_s,
         arrivals=Arrivals(
             accepts_per_s=settings.accepts_per_s,
             resumes_per_s=settings.resumes_per_s,
@@ -129,6 +142,9 @@ def store_of(settings: Settings, clock: Clock, rng: Random, metrics: Metrics) ->
                 tls_ca_file=settings.redis_tls_ca_file,
                 tls_cert_file=settings.redis_tls_cert_file,
                 tls_key_file=settings.redis_tls_key_file,
+                durability=settings.durability,
+                durability_replicas=settings.durability_replicas,
+                durability_wait_ms=settings.durability_wait_ms,
                 append_wait_s=settings.append_deadline_s,
                 appends_max=settings.append_queue_max,
                 append_bytes_max=settings.append_queue_bytes_max,

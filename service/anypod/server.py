@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import signal
 import socket
 import sys
@@ -24,18 +25,17 @@ from anypod.core.errors import AnypodError
 from anypod.replica import Replica
 from anypod.settings import Settings
 from anypod.telemetry import configure_logging
-from anypod.transport.plain_http import plain
+from anypod.transport.plain_http import plain, release_idle
 from anypod.transport.sniffer import sniffing
 
 logger = logging.getLogger(__name__)
 
 BACKLOG: Final = 4_096  # connections that wait for accept: a storm of reconnects comes within a second
-KEEP_ALIVE_SLACK_S: Final = 10  # longer than any proxy keeps an idle connection, so that it never sends into a closing one
-KEEP_ALIVE_S_MIN: Final = 75
+UNSENT_BYTES_MAX: Final = 128 << 10  # that the kernel holds for one client before the network takes them
+FIRST_WORD_S_MAX: Final = 1  # for a connection's first bytes, before it is accepted without any: as soon as the kernel can
 WS_SIZE_FACTOR: Final = 4  # frames a little too large get our own close code; beyond that the server's
-COLLECTOR_THRESHOLDS: Final = (50_000, 20, 50)  # allocations before a look at the young; with the default a third of a core goes there
+COLLECTOR_THRESHOLDS: Final = (10_000, 100, 50)  # new objects before a look at them, 3 ms; with the default a third of a core goes there
 BELT_S: Final = 5.0  # time for the close of a stalled reader, and for its abort
-STOP_S_MAX: Final = 2  # for requests that still run when everybody has been sent away
 
 
 def serve(settings: Settings) -> int:
@@ -76,7 +76,11 @@ class Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal)
         is_lean = self._settings.transport == "lean"
-        http = sniffing(lambda: self._replica.wires, self._replica.door) if is_lean else plain(lambda: self._replica.wires.requests)
+        http = (
+            sniffing(lambda: self._replica.wires, self._replica.door)
+            if is_lean
+            else plain(lambda: self._replica.wires.requests, lambda: self._replica.hub.is_leaving)
+        )
         servers = [_server(self._replica.app, self._settings, http), _server(self._replica.admin_app, self._settings, "httptools")]
         async with asyncio.TaskGroup() as group:
             running = [
@@ -84,7 +88,7 @@ class Process:
             ]
             logger.info("serving on %s, admin on %s", _address(public), _address(admin))
             await self._until(self._leaving, lambda: any(task.done() for task in running))
-            await self._leave()
+            await self._leave(servers[0])
             for server in servers:
                 server.should_exit = True
 
@@ -93,13 +97,14 @@ class Process:
             self._is_urgent.set()  # asked twice: do not wait any longer
         self._leaving.set()
 
-    async def _leave(self) -> None:
+    async def _leave(self, public: uvicorn.Server) -> None:
         settings = self._settings
         logger.info("leaving: not ready for %g s, then everybody is sent away over %g s", settings.ready_wait_s, settings.drain_s)
         self._replica.refuse_traffic()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.ready_wait_s):
                 await self._is_urgent.wait()
+        release_idle(public.server_state)
         count = await self._replica.drain(0.0 if self._is_urgent.is_set() else settings.drain_s)
         logger.info("sent %d away", count)
 
@@ -126,7 +131,6 @@ class _Server(uvicorn.Server):
 
 
 def _server(app: FastAPI, settings: Settings, http: Any) -> _Server:
-    idle_s = max((proxy.idle_timeout_ms for proxy in settings.proxies), default=0) // 1000
     config = uvicorn.Config(
         app,
         http=http,
@@ -140,8 +144,8 @@ def _server(app: FastAPI, settings: Settings, http: Any) -> _Server:
         access_log=False,  # it would write query strings
         server_header=False,
         proxy_headers=True,
-        timeout_keep_alive=max(idle_s + KEEP_ALIVE_SLACK_S, KEEP_ALIVE_S_MIN),
-        timeout_graceful_shutdown=STOP_S_MAX,
+        timeout_keep_alive=settings.timing.keep_alive_s,
+        timeout_graceful_shutdown=math.ceil(settings.append_deadline_s),  # who published at the last moment waits for the store
     )
     return _Server(config)
 
@@ -156,6 +160,14 @@ def _listen(host: str, port: int, unwritable_s_max: float) -> socket.socket:
             # The second belt against readers that stall: the kernel gives up on data that nobody acknowledges. Later than the first
             # one, which says why.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int((unwritable_s_max + BELT_S) * 1000))
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            # Who does not read has his bytes in our bounded buffers, which share them with all others, and not in four megabytes of
+            # the kernel's: to fill those for hundreds of stalled readers takes seconds, and then the memory of the whole container.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
+        if hasattr(socket, "TCP_DEFER_ACCEPT"):
+            # Accepted once it has said something: the loop takes one connection a turn, and so one head, and whoever publishes has his
+            # turn between any two. Otherwise thousands who came one by one are heard all at once.
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, FIRST_WORD_S_MAX)
         listening.bind((host, port))
         listening.listen(BACKLOG)
     except BaseException:

@@ -14,7 +14,7 @@ import aiohttp
 
 from anypod.cli.demo.tally import percentile
 from anypod.cli.dev.credentials import reader_credential
-from anypod.client import Event, Phase, Session, open_http
+from anypod.client import Attached, Event, Phase, Session, open_http
 from anypod.clock import SystemClock
 
 PUBLISH_EVERY_S: Final = 0.25  # by each client
@@ -25,7 +25,10 @@ TRANSPORTS: Final = ("websocket", "sse", "poll")
 
 @dataclass
 class Member:
-    """One client: what it read, and when it was last up to date. `recoveries_s`: from being cut until then."""
+    """One client: what it read, and when it was last up to date. `recoveries_s`: from being cut until then.
+
+    `attached`: when, and to which replica, as it was told; a poll is told nothing. `closed`: when, with which code.
+    """
 
     session: Session
     transport: str
@@ -36,6 +39,8 @@ class Member:
     cut_at: float | None = None
     recoveries_s: list[float] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
+    attached: list[tuple[float, str]] = field(default_factory=list)
+    closed: list[tuple[float, int | None]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -67,10 +72,21 @@ class Outcome:
 
 
 class Crowd:
-    """`clients` spread over `sessions` and over the transports in turn."""
+    """`clients` spread over `sessions` and over the transports in turn. `credential`: for a session's name."""
 
-    def __init__(self, url: Callable[[], str], clients: int, sessions: int, name: str) -> None:
+    def __init__(
+        self,
+        url: Callable[[], str],
+        clients: int,
+        sessions: int,
+        name: str,
+        *,
+        credential: Callable[[str], str] = reader_credential,
+        publish_every_s: float = PUBLISH_EVERY_S,
+    ) -> None:
         self._clock = SystemClock()
+        self._credential = credential
+        self._publish_every_s = publish_every_s
         self._is_over = False
         self._url = url
         self._plan = [
@@ -97,15 +113,20 @@ class Crowd:
 
         def note(phase: Phase) -> None:
             if member is not None:
-                self._note(member, phase.name)
+                self._note(member, phase)
+
+        def note_attached(attached: Attached) -> None:
+            if member is not None:
+                member.attached.append((self._clock.now(), attached.replica))
 
         session = Session(
             self._url(),
             session_id,
-            credential=reader_credential(session_id),
+            credential=self._credential(session_id),
             transport=transport,  # type: ignore[arg-type]
             fold=False,
             on_phase=note,
+            on_attached=note_attached,
             http=http,
         )
         member = Member(session, transport)
@@ -118,15 +139,16 @@ class Crowd:
                 else:
                     member.resets.append(item.reason)
 
-    def _note(self, member: Member, phase: str) -> None:
+    def _note(self, member: Member, phase: Phase) -> None:
         now = self._clock.now()
-        if phase == "live":
+        if phase.name == "live":
             if member.cut_at is not None:
                 member.recoveries_s.append(now - member.cut_at)
             member.cut_at = None
         elif member.phase == "live":
             member.cut_at = now
-        member.phase = phase
+            member.closed.append((now, phase.code))
+        member.phase = phase.name
 
     async def _publish(self, member: Member, index: int) -> None:
         count = 0
@@ -134,7 +156,7 @@ class Crowd:
             receipt = await member.session.publish("message", {"from": index, "number": count})
             member.acknowledged.add(receipt.id)
             count += 1
-            await self._clock.sleep(PUBLISH_EVERY_S)
+            await self._clock.sleep(self._publish_every_s)
 
     def _has_settled(self) -> bool:
         wanted = self._acknowledged()

@@ -23,6 +23,7 @@ from anypod.hub.ask import Ask
 from anypod.hub.attachments import Attachments
 from anypod.hub.catch_up import CatchUp
 from anypod.hub.desk import Desk
+from anypod.hub.farewell import Farewell
 from anypod.hub.hub import Hub
 from anypod.hub.options import HubOptions
 from anypod.hub.peer import Peer
@@ -105,8 +106,9 @@ class Replica:
         publisher = Publisher(self.store, self.clock, self.metrics, hub.tasks)
         self._desk = Desk(hub, attachments, presence, publisher, _verify)
         await hub.start()
+        farewell = Farewell(self.metrics, self.rng)
         self._wheel = asyncio.get_running_loop().create_task(
-            JerkyWheel(hub, attachments, presence, publisher).run(), name=f"wheel of {self.name}"
+            JerkyWheel(hub, attachments, presence, publisher, farewell=farewell).run(), name=f"wheel of {self.name}"
         )
         self.is_up = True
 

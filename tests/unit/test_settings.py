@@ -203,8 +203,8 @@ def test_the_secret_of_development_is_refused_outside_it() -> None:
 
 
 def test_a_grace_period_that_ends_before_the_drain_is_refused_with_the_right_one() -> None:
-    assert "at least 47" in problem(ANYPOD_DRAIN_S="40")
-    assert load_settings({**SAFE, "ANYPOD_DRAIN_S": "40", "ANYPOD_GRACE_S": "47"}).grace_s == 47
+    assert "at least 52" in problem(ANYPOD_DRAIN_S="40")
+    assert load_settings({**SAFE, "ANYPOD_DRAIN_S": "40", "ANYPOD_GRACE_S": "52"}).grace_s == 52
 
 
 def test_a_secret_may_stand_in_a_file_with_a_line_end(tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ def test_the_table_shows_value_default_unit_and_source_of_every_setting(tmp_path
     rows = {row.name: row for row in setting_rows(settings)}
     assert rows.keys() == Settings.model_fields.keys()
     assert all(row.meaning.endswith(".") for row in rows.values())
-    assert rows["drain_s"][1:6] == (("ANYPOD_DRAIN_S",), "2.5", "20", "s", "environment")
+    assert rows["drain_s"][1:6] == (("ANYPOD_DRAIN_S",), "2.5", "15", "s", "environment")
     assert rows["port"][1:6] == (("ANYPOD_PORT",), "8000", "8000", "", "default")
     assert rows["redis_password"][1:6] == (("ANYPOD_REDIS_PASSWORD", "ANYPOD_REDIS_PASSWORD_FILE"), "***", "", "", "file")
     assert rows["proxies"].value == "alb:60000"

@@ -71,7 +71,11 @@ async def served(
     given = {"store": "memory", "jwt_secret": SECRET, "host": "127.0.0.1", "port": port, "transport": transport, **settings}
     replica = Replica(Settings(**given))
     await replica.start()
-    http = sniffing(lambda: replica.wires, door(replica)) if transport == "lean" else plain(lambda: replica.wires.requests)
+    http = (
+        sniffing(lambda: replica.wires, door(replica))
+        if transport == "lean"
+        else plain(lambda: replica.wires.requests, lambda: replica.hub.is_leaving)
+    )
     server = _server(replica.app, replica.settings, http)
     listening = _listen("127.0.0.1", port, replica.settings.unwritable_s_max)
     serving = asyncio.create_task(server.serve(sockets=[listening]))

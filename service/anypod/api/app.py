@@ -10,17 +10,20 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
 
-from anypod.api import events, problems, sessions, tickets
+from anypod.api import cluster, events, problems, sessions, tickets
 from anypod.api.context import Context
 from anypod.api.description import describe
 from anypod.auth import Tickets
 from anypod.hub.desk import Desk
+from anypod.hub.fleet import Fleet
 from anypod.telemetry import Metrics
 from anypod.transport.access import Door
 from anypod.transport.websocket import WebSocketRoute
 
 
-def create_app(desk: Desk, door: Door, rng: Random, *, streams: events.StreamOptions, issuer: Tickets, version: str) -> FastAPI:
+def create_app(
+    desk: Desk, door: Door, rng: Random, *, streams: events.StreamOptions, issuer: Tickets, fleet: Fleet, version: str
+) -> FastAPI:
     """What clients reach."""
     app = FastAPI(title="anypod", version=version, description="Sessions that reconnect to any pod.", docs_url=None, redoc_url=None)
     context = Context(desk, door, rng)
@@ -28,6 +31,7 @@ def create_app(desk: Desk, door: Door, rng: Random, *, streams: events.StreamOpt
     app.include_router(sessions.router(context))
     app.include_router(events.router(context, streams))
     app.include_router(tickets.router(context, issuer))
+    app.include_router(cluster.router(context, fleet))
     websocket = WebSocketRoute(desk, door, outbox_bytes_max=streams.outbox_bytes_max)
     app.router.routes.append(StarletteWebSocketRoute("/v1/sessions/{session_id}/ws", websocket.__call__))
     describe(app)

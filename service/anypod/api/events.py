@@ -24,7 +24,7 @@ from anypod.core.identity import SessionKey, is_name
 from anypod.hub.ask import Ask, lost_with
 from anypod.hub.attachments import HISTORY_MAX
 from anypod.hub.catch_up import end_of
-from anypod.hub.drain import RECONNECT_MS_MAX
+from anypod.hub.farewell import RECONNECT_MS_MAX
 from anypod.hub.publisher import Publication
 from anypod.hub.requests import Pen, history_frame
 from anypod.hub.session import common_cursor
@@ -122,25 +122,32 @@ class EventRoutes:
         if query.wait is not None:
             await _create_missing(context, principal, Ask(key, after=query.after))
         view = await _page(context, principal, key, query.after or "start", limit=query.limit, fold=query.folds)
+        is_sent_away = False
         if query.wait and not view.events and not view.closed:
             ask = Ask(key, after=view.cursor, may_create=False)
             try:
-                await self._wait(request, principal, ask, query.wait)
+                is_sent_away = await self._wait(request, principal, ask, query.wait)
                 view = await _page(context, principal, key, view.cursor, limit=query.limit, fold=query.folds)
             except AnypodError as error:
                 if error.code == "no_such_session":
                     await _refuse_vanished(context, principal, ask)
                 raise
         headers = {"ETag": etag(view.head), "Cache-Control": "no-store"}
-        if context.desk.hub.is_leaving:
+        if is_sent_away or context.desk.hub.is_leaving:
             headers["Connection"] = "close"  # the next poll is to reach another replica
         return Response(msgspec.json.encode(view), 200, headers, media_type="application/json")
 
-    async def _wait(self, request: Request, principal: Principal, ask: Ask, wait_s: float) -> None:
-        """Raises AnypodError `draining` instead of holding up the end of the replica."""
-        if self._context.desk.hub.is_leaving:
-            raise AnypodError("draining", retry_after_ms=self._context.rng.randrange(RECONNECT_MS_MAX))
-        await wait_for_events(self._context.desk, principal, ask, wait_s, _gone(request))
+    async def _wait(self, request: Request, principal: Principal, ask: Ask, wait_s: float) -> bool:
+        """Is the poller to take another connection? Raises AnypodError `draining` instead of holding up the end of the replica."""
+        hub, rng = self._context.desk.hub, self._context.rng
+        if hub.is_leaving:
+            raise AnypodError("draining", retry_after_ms=rng.randrange(RECONNECT_MS_MAX))
+        began = hub.clock.now()
+        is_sent_away = await wait_for_events(self._context.desk, principal, ask, min(wait_s, self._streams.poll_s_max), _gone(request))
+        # A poll knows nothing of those before it on its connection. Ended by lot, with the share of an age that this one took,
+        # connections live for that age on average, and no two end together.
+        age_s = hub.options.max_connection_age_s
+        return is_sent_away or (age_s > 0 and rng.random() * age_s < hub.clock.now() - began)
 
     async def history(
         self, request: Request, session_id: str, before: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
@@ -155,8 +162,11 @@ class EventRoutes:
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
+    """`max_s`: of a stream; `poll_s_max`: of a poll's wait, which is silent: no longer than the proxies on the path bear."""
+
     outbox_bytes_max: int
     max_s: float
+    poll_s_max: float
 
 
 def _drafts(

@@ -15,6 +15,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.event import position
 from anypod.core.identity import is_name
 from anypod.core.notices import DeviceNotice, encode_notice
+from anypod.core.timing import CONNECTION_AGE_JITTER_PERCENT
 from anypod.hub.ask import NO_EVENTS, Ask, after_of, folds, lost_with
 from anypod.hub.batch import Batch, Batches
 from anypod.hub.catch_up import end_of
@@ -29,6 +30,7 @@ from anypod.hub.waiting_room import WaitingRoom
 from anypod.store import Missing, Page
 from anypod.telemetry import Arrival
 
+AGE_JITTER = CONNECTION_AGE_JITTER_PERCENT / 100
 HISTORY_MAX = 1_000  # durable events that an attaching client may ask for
 
 
@@ -48,6 +50,8 @@ class Attachments:
 
     def subscriber(self, port: Port, principal: Principal) -> Subscriber:
         made = Subscriber(port, principal, self.new_id(), self._hub.clock.now())
+        if (age_s := self._hub.options.max_connection_age_s) > 0:
+            made.ends_at = made.heard_at + age_s * (1 + self._rng.uniform(-AGE_JITTER, AGE_JITTER))
         self.everybody.add(made)
         self.opening[made] = made.heard_at
         return made

@@ -44,6 +44,7 @@ class Hub:
         self.sessions: dict[SessionKey, LocalSession] = {}
         self.is_leaving = False  # the replica sends everybody away
         self.stalled: dict[Subscriber, None] = {}  # whose ports take no more: the wheel looks after them
+        metrics.watch("stalled", lambda: len(self.stalled))
         metrics.watch("sessions", lambda: len(self.sessions))
         metrics.watch("tail_bytes", lambda: self.tails.bytes)
 

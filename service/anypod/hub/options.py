@@ -33,6 +33,7 @@ class HubOptions:
     unwritable_s_max: float = 20.0  # a subscriber that takes nothing for so long is aborted
     linger_s: float = 30.0  # a session that nobody is attached to stays loaded so long, for whoever comes back
     init_s_max: float = 10.0  # session.init comes within this time
+    max_connection_age_s: float = 0.0  # after that, give or take a fifth, a connection is asked to find another replica; 0: never
     limits: Limits = field(default_factory=lambda: Limits(frame_bytes=73_728, publish_per_s=100, data_bytes=65_536))
     arrivals: Arrivals = Arrivals()
     class_default: str = "chat"

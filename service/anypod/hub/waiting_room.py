@@ -16,6 +16,7 @@ from anypod.clock import Clock
 from anypod.core.admission import Buckets, Budget, Pace
 from anypod.core.errors import AnypodError
 from anypod.hub.options import Arrivals
+from anypod.hub.queue import Queue
 from anypod.hub.tasks import Tasks
 from anypod.telemetry import Arrival, Metrics
 
@@ -30,7 +31,6 @@ SLOW_SHARE_MAX: Final = 0.01  # of a second's appends: their 99th percentile
 class WaitingRoom:
     def __init__(self, arrivals: Arrivals, clock: Clock, rng: Random, *, metrics: Metrics, tasks: Tasks) -> None:
         self._clock = clock
-        self._tasks = tasks
         self._rng = rng
         self._metrics = metrics
         self._budgets: dict[Arrival, Budget] = {
@@ -38,10 +38,12 @@ class WaitingRoom:
             "resume": Budget(arrivals.resumes_per_s),
             "fresh": Budget(arrivals.fresh_per_s),
         }
+        self._queues = {arrival: Queue(clock, tasks) for arrival in self._budgets}
         self._tenants = Buckets(arrivals.tenant_per_s, arrivals.tenant_per_s, keys_max=KEYS_MAX)
         self._subjects = Buckets(arrivals.subject_per_s, 2 * arrivals.subject_per_s, keys_max=KEYS_MAX)
         self._pace = Pace()
         self._appends = self._slow_appends = 0
+        metrics.watch("arrivals_waiting", lambda: sum(map(len, self._queues.values())))
         metrics.watch("admission_pace", lambda: self._pace.share)
 
     def wait_s(self, arrival: Arrival, principal: Principal | None = None) -> float:
@@ -69,15 +71,11 @@ class WaitingRoom:
         if wait_s == 0:
             go()
         else:
-            self.later(wait_s, go)
+            self.later(arrival, wait_s, go)
 
-    def later(self, wait_s: float, go: Callable[[], None]) -> None:
+    def later(self, arrival: Arrival, wait_s: float, go: Callable[[], None]) -> None:
         """For who has asked `wait_s` and has something to do before it waits."""
-        self._tasks.start(self._call_in(wait_s, go), "arrival")
-
-    async def _call_in(self, wait_s: float, go: Callable[[], None]) -> None:
-        await self._clock.sleep(wait_s)
-        go()
+        self._queues[arrival].join(self._clock.now() + wait_s, go)
 
     def _check(self, principal: Principal, now: float) -> None:
         """One tenant or subject does not use up what all have together."""

@@ -5,12 +5,13 @@ credentials that run out, sessions that nobody needs any more. An idle connectio
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from anypod.core import frames
 from anypod.core.errors import CLOSE_LEAVING, AnypodError
 from anypod.hub.attachments import Attachments
+from anypod.hub.farewell import Farewell
 from anypod.hub.hub import Hub
 from anypod.hub.presence import RENEW_S, Presence
 from anypod.hub.publisher import Publisher
@@ -26,8 +27,21 @@ ABORT_AFTER_S: Final = 2.0  # between the close of a stalled reader and its abor
 
 
 class Wheel:
-    def __init__(self, hub: Hub, attachments: Attachments, presence: Presence, publisher: Publisher) -> None:
+    """`chores`: what else is due every second; each is told the time."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        attachments: Attachments,
+        presence: Presence,
+        publisher: Publisher,
+        *,
+        farewell: Farewell,
+        chores: Sequence[Callable[[float], None]] = (),
+    ) -> None:
         self._hub = hub
+        self._farewell = farewell
+        self._chores = chores
         self._attachments = attachments
         self._presence = presence
         self._publisher = publisher
@@ -83,7 +97,7 @@ class Wheel:
                 self._hub.dismiss(subscriber, AnypodError("heartbeat_missed", "nothing was heard for too long"))
                 continue
             if now > subscriber.ends_at:
-                subscriber.port.close(CLOSE_LEAVING, "max_stream_s")
+                self._end(subscriber)
                 continue
             if subscriber.principal.expires_at <= notice_until_s and self._is_credential_over(subscriber, wall_ms):
                 continue
@@ -93,6 +107,14 @@ class Wheel:
             if frame is None:
                 frame = made[session] = frames.encode(frames.Heartbeat(cursor=session.cursor, ts=wall_ms))
             subscriber.port.send(frame)
+
+    def _end(self, subscriber: Subscriber) -> None:
+        """A stream has an age of its own, and its end tells the client when to come again."""
+        subscriber.ends_at = float("inf")  # told once, however long its client takes to go
+        if subscriber.has_client_beats:
+            self._farewell.say(subscriber, "aged")
+        else:
+            subscriber.port.close(CLOSE_LEAVING, "max_stream_s")
 
     def _is_credential_over(self, subscriber: Subscriber, wall_ms: int) -> bool:
         """Whose credential ends before the next heartbeat and the notice is told so."""
@@ -131,6 +153,8 @@ class Wheel:
             del self._aborts[subscriber]
             subscriber.port.abort()
         self._publisher.tidy_due()
+        for chore in self._chores:
+            chore(now)
         if now >= self._next_renewal:
             self._next_renewal = now + RENEW_S
             self._hub.tasks.start(self._presence.renew(), "presence")

@@ -11,9 +11,10 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from anypod.core.balance import SHARE_MAX
 from anypod.core.identity import is_name
 from anypod.core.outbox import OUTBOX_BYTES_MAX
-from anypod.core.timing import HEARTBEAT_MS_MAX, Proxy, Timing
+from anypod.core.timing import EXIT_S, HEARTBEAT_MS_MAX, Proxy, Timing, leave_seconds
 from anypod.settings.classes import ClassSettings, with_standard
 from anypod.settings.formats import KeySetSource, is_loopback, parse_items, parse_key_set_source, parse_origin, parse_proxies
 
@@ -21,7 +22,6 @@ DEV_SECRET: Final = "anypod-development-secret-known-to-everybody"  # noqa: S105
 SECRET_BYTES_MIN: Final = 32  # RFC 7518, 3.2: as long as the hash
 FRAME_OVERHEAD_BYTES: Final = 8_192  # what stands around an event's data in a frame, generously
 REDIS_SCHEMES: Final = tuple(f"{scheme}{shape}://" for scheme in ("redis", "rediss") for shape in ("", "+sentinel", "+cluster"))
-EXIT_S: Final = 2.0  # from the end of a drain to the end of the process: closing the store and the last sockets
 
 Algorithm = Literal["HS256", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
@@ -56,6 +56,16 @@ class Settings(BaseSettings):
     )
     redis_tls_cert_file: str | None = Field(default=None, description="The certificate that is shown to Redis, where it asks for one.")
     redis_tls_key_file: str | None = Field(default=None, description="Its key, unless it is in the same file.")
+    durability: Literal["logged", "replicated", "fsynced"] = Field(
+        default="logged",
+        description="What an acknowledged event survives of Redis. replicated: the loss of its primary; fsynced: a power loss.",
+    )
+    durability_replicas: Annotated[int, Field(ge=0, le=32)] | None = Field(
+        default=None, description="On how many replicas of Redis an event must be; unset: 1 with replicated, 0 with fsynced."
+    )
+    durability_wait_ms: int = Field(
+        default=1_500, ge=1, le=1_500, description="How long a publish waits for that before it is refused, to be sent again."
+    )
     key_prefix: str = Field(default="anypod", pattern=r"^[A-Za-z0-9_.-]{1,32}$", description="The beginning of every key in the store.")
 
     host: str = Field(default="0.0.0.0", description="The address that sessions are served on.")  # noqa: S104 - a container is reached from outside
@@ -87,6 +97,13 @@ class Settings(BaseSettings):
     )
     heartbeat_ms_max: int = Field(default=HEARTBEAT_MS_MAX, ge=100, le=3_600_000, description="The longest interval between heartbeats.")
     max_stream_s: Seconds = Field(default=300, description="How long an SSE stream lasts before it asks the client to come again.")
+    max_connection_age_s: Annotated[float, Field(ge=0, le=604_800)] = Field(
+        default=0, description="How long any connection lasts, give or take a fifth, before its client is asked to come again; 0: no limit."
+    )
+    share_max: Annotated[float, Field(ge=0, le=100)] = Field(
+        default=SHARE_MAX,
+        description="How many times the mean of all replicas' subscribers one may hold before it sends the surplus away; 0: any number.",
+    )
 
     sessions_per_subject_max: Count = Field(default=100, description="Sessions that one subject may have at once.")
     events_per_session_max: Count = Field(
@@ -117,8 +134,10 @@ class Settings(BaseSettings):
     ready_wait_s: Annotated[float, Field(ge=0, le=600)] = Field(
         default=5, description="From not ready to the first goaway: balancers need that long to notice."
     )
-    drain_s: Annotated[float, Field(ge=0, le=3_600)] = Field(default=20, description="Over which clients are sent away, evenly.")
-    grace_s: Seconds = Field(default=30, description="From SIGTERM to the end: terminationGracePeriodSeconds in Kubernetes.")
+    drain_s: Annotated[float, Field(ge=0, le=3_600)] = Field(default=15, description="Over which clients are sent away, evenly.")
+    grace_s: Seconds = Field(
+        default=30, description="From SIGTERM to the end: in Kubernetes terminationGracePeriodSeconds without the preStop hook."
+    )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least important lines that are written."
@@ -225,9 +244,12 @@ class Settings(BaseSettings):
             raise ValueError("no credential could be checked: set ANYPOD_JWT_SECRET, ANYPOD_JWT_SECRET_FILE or ANYPOD_JWKS_URLS")
         if not self.dev and self.credential_secret == DEV_SECRET:
             raise ValueError("ANYPOD_JWT_SECRET is the one of development, which everybody knows: set another")
-        if self.ready_wait_s + self.drain_s + EXIT_S > self.grace_s:
+        if self.durability == "replicated" and self.durability_replicas == 0:
+            raise ValueError("ANYPOD_DURABILITY=replicated waits for nothing with ANYPOD_DURABILITY_REPLICAS=0: set it to 1 or more")
+        leave_s = leave_seconds(self.ready_wait_s, self.drain_s, self.append_deadline_s)
+        if leave_s > self.grace_s:
             raise ValueError(
-                f"ANYPOD_GRACE_S={self.grace_s:g} ends before the drain does: set it to at least "
-                f"{self.ready_wait_s + self.drain_s + EXIT_S:g} (ANYPOD_READY_WAIT_S + ANYPOD_DRAIN_S + {EXIT_S:g})"
+                f"ANYPOD_GRACE_S={self.grace_s:g} ends before the drain does: set it to at least {leave_s:g} "
+                f"(ANYPOD_READY_WAIT_S + ANYPOD_DRAIN_S + ANYPOD_APPEND_DEADLINE_S + {EXIT_S:g})"
             )
         return self

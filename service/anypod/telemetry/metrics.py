@@ -17,13 +17,17 @@ from anypod.telemetry.row import MetricRow, Value
 Arrival = Literal["accept", "resume", "fresh"]
 Attach = Literal["created", "restored", "reset"]
 GivenUp = Literal["slow", "crowded"]
+Leaving = Literal["draining", "aged", "surplus"]
 
 PREFIX: Final = "anypod_"
 
 GAUGES: Final = {
     "admission_pace": "Share of its budgets of arrivals that this replica spends: below 1 its loop is late, or the store slow.",
+    "arrivals_waiting": "Arrivals that hold a permit for a moment to come.",
     "connections": "Subscribers attached to this replica, over all transports.",
+    "replicas": "Replicas that serve, as this one last heard: all should tell the same number.",
     "sessions": "Sessions with at least one subscriber on this replica.",
+    "stalled": "Subscribers that take nothing now: what is more than their outbox holds, they read from the log later.",
     "tail_bytes": "Bytes of recent events kept for replays.",
 }
 
@@ -70,9 +74,16 @@ class Metrics:
         default_factory=_zeros(get_args(GivenUp)),
         metadata=_meaning("Connections ended with a request unfinished: it took too long, or too many were.", label="reason"),
     )
+    sent_away: dict[str, int] = field(
+        default_factory=_zeros(get_args(Leaving)),
+        metadata=_meaning("Subscribers sent to another replica: this one drains, they are old, or it has too many.", label="reason"),
+    )
     errors: dict[str, int] = field(default_factory=_zeros(CODES), metadata=_meaning("Errors told to clients, by code.", label="code"))
     store_reconnects: int = field(default=0, metadata=_meaning("Connections to the store that had to be made again."))
     append_retries: int = field(default=0, metadata=_meaning("Appends sent again because their reply was lost."))
+    appends_unconfirmed: int = field(
+        default=0, metadata=_meaning("Appends that are logged and were refused, because they were not as durable as they must be in time.")
+    )
     signals: int = field(default=0, metadata=_meaning("Signals sent by clients."))
     publishes_refused: int = field(default=0, metadata=_meaning("Publishes answered with an error."))
     append_seconds: Histogram = field(default_factory=Histogram, metadata=_meaning("From an append's call to its receipt."))

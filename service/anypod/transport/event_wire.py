@@ -38,13 +38,24 @@ def chunks_of(batch: Sequence[bytes]) -> bytes:
 class EventWire(asyncio.Protocol):
     """The port of its subscriber (hub.subscriber.Port). Before `begin` nothing but an error has been sent."""
 
-    __slots__ = ("_answers", "_connections", "_has_begun", "_is_closing", "_shared", "_transport", "_unheard_bytes", "subscriber")
+    __slots__ = (
+        "_answers",
+        "_connections",
+        "_goaway",
+        "_has_begun",
+        "_is_closing",
+        "_shared",
+        "_transport",
+        "_unheard_bytes",
+        "subscriber",
+    )
 
     def __init__(self, shared: Wires, transport: asyncio.Transport, connections: set[Any], principal: Principal) -> None:
         self._shared = shared
         self._transport = transport
         self._connections = connections
         self._answers: list[bytes] = []
+        self._goaway: bytes | None = None
         self._has_begun = False
         self._is_closing = False
         self._unheard_bytes = 0
@@ -81,6 +92,9 @@ class EventWire(asyncio.Protocol):
         self._write(batch.encoded(chunks_of))
 
     def send(self, frame: bytes) -> None:
+        if sse.is_goaway(frame):
+            self._goaway = frame  # the close that follows says it
+            return
         if not self._answers:
             self._shared.flush_soon(self)
         self._answers.append(chunk(sse.encode_frame(frame)))
@@ -104,7 +118,10 @@ class EventWire(asyncio.Protocol):
         if self._is_closing:
             return
         self._is_closing = True
-        self._write(_farewell(code, reason, self._shared.rng))
+        if self._goaway is not None:
+            self._write(chunk(sse.last_words(self._goaway)) + _LAST_CHUNK)
+        else:
+            self._write(_farewell(code, reason, self._shared.rng))
         self._transport.close()
 
     def refuse(self, error: AnypodError) -> None:

@@ -10,11 +10,12 @@ from typing import Any, Final
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
 from anypod.core.event import FRAME_START, is_binary
+from anypod.core.timing import POLL_WAIT_MS_MAX
 from anypod.hub.ask import Ask
 from anypod.hub.batch import Batch
 from anypod.hub.desk import Desk
 
-WAIT_S_MAX: Final = 60.0
+WAIT_S_MAX: Final = POLL_WAIT_MS_MAX / 1000
 
 
 class _FirstEvents:
@@ -23,6 +24,7 @@ class _FirstEvents:
     def __init__(self) -> None:
         self.events: list[bytes] = []
         self.has_ended = asyncio.Event()
+        self.was_closed = False  # by the hub: the replica leaves, or has others to serve
 
     def deliver(self, batch: Batch) -> None:
         self.events += [frame for frame in batch.frames if is_binary(frame) or frame.startswith(FRAME_START)]
@@ -33,6 +35,7 @@ class _FirstEvents:
         return  # a heartbeat or signal is not worth the end of a wait
 
     def close(self, code: int, reason: str = "") -> None:
+        self.was_closed = True
         self.has_ended.set()
 
     def refuse(self, error: AnypodError) -> None:
@@ -42,8 +45,10 @@ class _FirstEvents:
         self.has_ended.set()
 
 
-async def wait_for_events(desk: Desk, principal: Principal, ask: Ask, wait_s: float, gone: Coroutine[Any, Any, None]) -> None:
+async def wait_for_events(desk: Desk, principal: Principal, ask: Ask, wait_s: float, gone: Coroutine[Any, Any, None]) -> bool:
     """Return when the log has something after the cursor that is asked about, or the time is over. Raises AnypodError.
+
+    True: the hub has sent the poller away, and its next request should come over another connection.
 
     `gone` ends when the client has: nobody waits for it any longer then. The page is read from the log afterwards: what a
     waiter hears may begin in the middle of a batch.
@@ -57,7 +62,8 @@ async def wait_for_events(desk: Desk, principal: Principal, ask: Ask, wait_s: fl
         async with asyncio.timeout(min(wait_s, WAIT_S_MAX)):
             await port.has_ended.wait()
     except TimeoutError:
-        return
+        return False
     finally:
         leaving.cancel()
         desk.attachments.detach(subscriber)
+    return port.was_closed

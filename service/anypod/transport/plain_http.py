@@ -19,12 +19,18 @@ REQUEST_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\
 
 
 class PlainHttp(HttpToolsProtocol):
-    """A new connection owes its first request, and one that has begun a request owes the rest of it."""
+    """A new connection owes its first request, and one that has begun a request owes the rest of it.
 
-    def __init__(self, requests: Patience, config: Config, server_state: ServerState, app_state: dict[str, Any]) -> None:
+    While the replica `is_leaving`, each answer ends its connection: the next request is to find another replica.
+    """
+
+    def __init__(
+        self, requests: Patience, config: Config, server_state: ServerState, app_state: dict[str, Any], *, is_leaving: Callable[[], bool]
+    ) -> None:
         super().__init__(config, server_state, app_state)
         self.ws_protocol_class = PlainWebSocket
         self._requests = requests
+        self._is_leaving = is_leaving
         self._is_in_head = False
         self._head_bytes = 0
 
@@ -39,6 +45,8 @@ class PlainHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         super().on_headers_complete()
+        if self.cycle is not None and self._is_leaving():
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._requests.end(self)
@@ -76,10 +84,18 @@ class PlainHttp(HttpToolsProtocol):
         self.transport.close()
 
 
-def plain(requests: Callable[[], Patience]) -> Callable[..., asyncio.Protocol]:
+def plain(requests: Callable[[], Patience], is_leaving: Callable[[], bool]) -> Callable[..., asyncio.Protocol]:
     """What uvicorn's `http=` takes where nothing is taken before it. `requests` is asked once the loop runs."""
 
     def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:
-        return PlainHttp(requests(), config, server_state, app_state)
+        return PlainHttp(requests(), config, server_state, app_state, is_leaving=is_leaving)
 
     return protocol
+
+
+def release_idle(state: ServerState) -> None:
+    """Let go whoever asks nothing right now, and who is being answered once that is done. A client that comes again over a connection
+    that was kept would come to a replica that leaves."""
+    for connection in tuple(state.connections):
+        if isinstance(connection, PlainHttp):
+            connection.shutdown()

@@ -93,7 +93,7 @@ class Sniffer(asyncio.Protocol):
         else:
             if wait_s > 0:
                 self._transport.pause_reading()
-                self._wires.desk.attachments.waiting.later(wait_s, lambda: self._go_on(head, response, rest))
+                self._wires.desk.attachments.waiting.later("accept", wait_s, lambda: self._go_on(head, response, rest))
             else:
                 self._identify(head, response, rest)
 
@@ -184,7 +184,7 @@ def sniffing(wires: Callable[[], Wires], door: Door) -> Callable[..., asyncio.Pr
         shared = wires()
 
         def hand_over() -> asyncio.Protocol:
-            return PlainHttp(shared.requests, config, server_state, app_state)
+            return PlainHttp(shared.requests, config, server_state, app_state, is_leaving=lambda: shared.desk.hub.is_leaving)
 
         return Sniffer(shared, door, server_state, hand_over)
 

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from random import Random
 from typing import Final
 
+import msgspec
+
 from anypod.auth import Principal
 from anypod.core import frames
 from anypod.core.errors import CODES, Code
@@ -22,6 +24,7 @@ RETRY_MS: Final = 2_000  # how long a browser waits before it connects again, ab
 CLOSE_DONE: Final = 1000
 _FINAL: Final[dict[int | None, Code]] = {row.close: code for code, row in reversed(CODES.items()) if row.close and not row.is_retryable}
 _TYPE_START: Final = b'{"type":"'
+_GOAWAY_START: Final = b'{"type":"goaway"'
 _DONE_START: Final = b'{"type":"sync.done","cursor":"'
 
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -44,7 +47,20 @@ def encode_frame(frame: bytes) -> bytes:
 
 def retry(rng: Random, after_ms: int | None = None) -> bytes:
     """The wait before a browser comes again, different for each; `after_ms`: the one that it was told."""
-    return b"retry: %d\n\n" % (after_ms or rng.randrange(RETRY_MS // 2, RETRY_MS * 3 // 2))
+    return retry_after(after_ms or rng.randrange(RETRY_MS // 2, RETRY_MS * 3 // 2))
+
+
+def retry_after(after_ms: int) -> bytes:
+    return b"retry: %d\n\n" % after_ms
+
+
+def is_goaway(frame: bytes) -> bool:
+    return frame.startswith(_GOAWAY_START)
+
+
+def last_words(goaway: bytes) -> bytes:
+    """The end of a stream whose client was told when to come again: the stream says the same."""
+    return encode_frame(goaway) + retry_after(msgspec.json.decode(goaway, type=frames.Goaway).reconnect_after_ms)
 
 
 def wait_ms(line: bytes) -> int:
@@ -83,10 +99,13 @@ class Stream:
         self._task = asyncio.current_task()
         ends_at = self._desk.hub.clock.now() + self._max_s * self._rng.uniform(0.9, 1.0)
         yield retry(self._rng)
+        goaway: bytes | None = None
         while not isinstance(taken := await self._next(ends_at), Goodbye):
-            yield encode(taken)
+            goaway = next(filter(is_goaway, taken), None)
+            if others := [frame for frame in taken if frame is not goaway]:
+                yield encode(others)
             self._port.written()
-        yield farewell(taken.code, taken.reason, self._rng)
+        yield last_words(goaway) if goaway is not None else farewell(taken.code, taken.reason, self._rng)
 
     async def _next(self, ends_at: float) -> Sequence[bytes] | Goodbye:
         try:

@@ -16,6 +16,7 @@ from anypod.hub.ask import Ask
 from anypod.hub.attachments import Attachments
 from anypod.hub.batch import Batch
 from anypod.hub.desk import Desk
+from anypod.hub.farewell import Farewell
 from anypod.hub.hub import Hub
 from anypod.hub.options import HubOptions
 from anypod.hub.peer import Peer
@@ -124,7 +125,8 @@ class TestReplica:
         self.attachments = Attachments(self.hub, self.presence, random.Random(name))
         self.publisher = Publisher(self.store, clock, self.metrics, self.hub.tasks)
         self.desk = Desk(self.hub, self.attachments, self.presence, self.publisher, self._verify)
-        self.wheel = Wheel(self.hub, self.attachments, self.presence, self.publisher)
+        self.farewell = Farewell(self.metrics, random.Random(name))
+        self.wheel = Wheel(self.hub, self.attachments, self.presence, self.publisher, farewell=self.farewell)
 
     async def _verify(self, credential: str) -> Principal:
         return who(credential)

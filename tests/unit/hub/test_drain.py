@@ -12,10 +12,10 @@ from anypod.hub.drain import Drain, plan_drain
 
 @pytest.mark.parametrize(("count", "window_s"), [(1, 10.0), (7, 3.0), (200, 20.0)])
 def test_a_drain_is_spread_evenly_over_its_window(count: int, window_s: float) -> None:
-    plan = plan_drain(count, window_s, random.Random(1))
-    gaps = [after.at_s - before.at_s for before, after in pairwise(plan)]
+    plan = plan_drain(count, window_s)
+    gaps = [after - before for before, after in pairwise(plan)]
     assert all(abs(gap - window_s / count) < 1e-9 for gap in gaps)
-    assert plan[-1].at_s < window_s
+    assert plan[-1] < window_s
 
 
 async def test_a_drain_says_goodbye_to_everybody_and_aborts_who_does_not_read() -> None:
@@ -24,7 +24,7 @@ async def test_a_drain_says_goodbye_to_everybody_and_aborts_who_does_not_read() 
         stalled_peer, stalled = await here.attached("slow", fills_after=2)
         pairs[0][0].receive(publish("a"))
         await until(lambda: bool(here.hub.stalled))
-        drain = asyncio.create_task(Drain(here.attachments, clock, random.Random(3)).run(6.0))
+        drain = asyncio.create_task(Drain(here.attachments, here.farewell, clock, random.Random(3)).run(6.0))
         gone: list[float] = []
         for _ in range(80):
             await asyncio.sleep(0)

@@ -61,3 +61,32 @@ async def test_a_session_that_nobody_needs_is_unloaded_after_a_while() -> None:
             here.wheel.tick()
         assert KEY not in here.hub.sessions
         assert here.hub.tails.bytes == 0
+
+
+async def test_a_connection_that_is_old_enough_is_asked_to_find_another_replica_and_no_two_together() -> None:
+    async with replicas(max_connection_age_s=100.0, heartbeat_ms=1_000, silence_ms=1_000_000) as (_, clock, (here,)):
+        ports = [(await here.attached(f"u{index}"))[1] for index in range(20)]
+        ended: dict[int, float] = {}
+        began = clock.now()
+        while clock.now() < began + 160:
+            clock.move(TICK_S)
+            here.wheel.tick()
+            for index, port in enumerate(ports):
+                if port.closed is not None:
+                    ended.setdefault(index, clock.now() - began)
+        assert len(ended) == 20
+        assert min(ended.values()) >= 80
+        assert max(ended.values()) <= 120 + 1
+        assert max(ended.values()) - min(ended.values()) > 20
+        assert all(len(told := port.of("goaway")) == 1 and told[0]["reason"] == "aged" and port.close_code == 1012 for port in ports)
+        assert here.metrics.sent_away["aged"] == 20
+
+
+async def test_without_an_age_nobody_is_asked_to_go() -> None:
+    async with replicas() as (_, clock, (here,)):
+        peer, port = await here.attached()
+        for _ in range(100):
+            clock.move(3_600)
+            peer.heard()
+            here.wheel.tick()
+        assert port.closed is None

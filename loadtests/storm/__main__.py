@@ -1,0 +1,71 @@
+"""`python -m loadtests.storm`: thousands are cut at once and come back at once, the worst that clients can do to a replica.
+
+Owns the command. The replica is `anypod serve` with its own limits on arrivals. Prints the time until the last one is back beside
+the time that these promise, and the publishers' 99th percentile before and during the storm; fails when in the median of three
+storms either is beyond its bound.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from loadtests.bench.__main__ import raise_file_limit, say
+from loadtests.bench.cores import choose_cores, pinned_to
+from loadtests.bench.server import ARRIVALS, anypod
+from loadtests.bench.store import Redis, find_redis
+from loadtests.storm.storm import Storm, storms
+
+from anypod.hub.options import Arrivals
+
+STORMS: Final = 3  # an odd number
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="loadtests.storm", description=__doc__)
+    parser.add_argument("--clients", type=int, default=2_000)
+    given = parser.parse_args()
+    raise_file_limit()
+    program = find_redis()
+    if program is None:
+        say("this needs redis-server on PATH")
+        return 2
+    found = measure(program, given.clients, STORMS)
+    for storm in found:
+        say(str(storm))
+    return 0 if _is_good(found) else 1
+
+
+def measure(program: Path, clients: int, count: int) -> list[Storm]:
+    """A replica of its own on a core of its own; publishers, clients and the store share another."""
+    cores, arrivals = choose_cores(), Arrivals()
+    limits = (arrivals.accepts_per_s, arrivals.resumes_per_s, arrivals.fresh_per_s, arrivals.tenant_per_s, arrivals.subject_per_s)
+    with tempfile.TemporaryDirectory(prefix="anypod-storm-") as folder, pinned_to(cores.client):
+        store = Redis(program, Path(folder), cores.client)
+        server = anypod("storm", store, Path(folder), cores.server, **{name: f"{at:g}" for name, at in zip(ARRIVALS, limits, strict=True)})
+        store.start()
+        try:
+            server.start()
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                return runner.run(storms(server, clients, arrivals, count))
+        finally:
+            server.stop()
+            store.stop()
+
+
+def _is_good(found: Sequence[Storm]) -> bool:
+    """In the median: the machine may have something else to do during one of them."""
+    is_back, is_served = (sum(is_so) > len(found) / 2 for is_so in ([one.is_back for one in found], [one.is_served() for one in found]))
+    if not is_back:
+        say("FAILED: they were back later than the limits promise")
+    if not is_served:
+        say("FAILED: the publishers waited more than twice as long as before")
+    return is_back and is_served
+
+
+if __name__ == "__main__":
+    sys.exit(main())

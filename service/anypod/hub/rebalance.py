@@ -1,0 +1,82 @@
+"""Send away what a replica has too many, so that pods which came later get their share.
+
+Owns when a replica may do so, how fast, and whom it chooses. Must not know what its share is: `core.balance` judges that.
+
+Only in a fleet at rest: while replicas come and go everybody's numbers are about to change, and whoever is sent away then may be
+sent to one that leaves next.
+"""
+
+from collections.abc import Sequence
+from math import ceil
+from random import Random
+from typing import Final
+
+from anypod.core.balance import surplus
+from anypod.core.errors import AnypodError
+from anypod.hub.attachments import Attachments
+from anypod.hub.farewell import Farewell
+from anypod.hub.fleet import ANNOUNCE_S, Fellow, Fleet
+from anypod.hub.hub import Hub
+from anypod.hub.subscriber import Subscriber
+
+REST_S: Final = 60.0  # without a replica that came, went or drains: longer than a step of a rollout
+SHED_S: Final = 30.0  # over which a surplus goes, evenly
+SHED_PER_S_MAX: Final = 200  # of a large one: a small part of what the others' budgets of arrivals let in
+
+
+class Rebalance:
+    """`every_second`: called by the wheel. `share_max`: see `core.balance`; 0: nobody is sent away."""
+
+    def __init__(self, hub: Hub, attachments: Attachments, fleet: Fleet, farewell: Farewell, *, rng: Random, share_max: float) -> None:
+        self._hub = hub
+        self._attachments = attachments
+        self._fleet = fleet
+        self._farewell = farewell
+        self._rng = rng
+        self._share_max = share_max
+        self._next_announcement = 0.0
+        self._lives: frozenset[tuple[str, int]] = frozenset()
+        self._rests_since = float("inf")
+        self._surplus = 0  # as judged after the last announcement, less those sent away since
+        self._pace = 0  # of them in a second
+        self._on_their_way = 0  # sent away since the announcement before: whoever they come to may not have told yet
+
+    def every_second(self, now: float) -> None:
+        if not self._hub.store.is_available:
+            self._surplus = 0  # nobody knows what the others hold
+        elif now >= self._next_announcement:
+            self._next_announcement = now + ANNOUNCE_S
+            self._hub.tasks.start(self._announce(), "announcement")
+        if self._surplus > 0 and not self._hub.is_leaving:
+            self._shed(min(self._surplus, self._pace))
+
+    async def _announce(self) -> None:
+        try:
+            self._judge(await self._fleet.announce(), self._hub.clock.now())
+        except AnypodError:
+            self._surplus = 0  # the store is away
+
+    def _judge(self, fellows: Sequence[Fellow], now: float) -> None:
+        lives = frozenset((fellow.replica, fellow.since_ms) for fellow in fellows)
+        if lives != self._lives or any(fellow.draining for fellow in fellows):
+            self._lives, self._rests_since = lives, now
+        if now - self._rests_since < REST_S:
+            self._surplus = 0
+            return
+        total = sum(fellow.connections for fellow in fellows) + self._on_their_way
+        self._on_their_way = 0
+        self._surplus = surplus(len(self._attachments.everybody), total, len(fellows), share_max=self._share_max)
+        self._pace = min(ceil(self._surplus / SHED_S), SHED_PER_S_MAX)
+
+    def _shed(self, count: int) -> None:
+        """By lot: nobody is sent away again and again for having come first or last."""
+        staying = [one for one in self._attachments.everybody if _may_go(one)]
+        for subscriber in self._rng.sample(staying, min(count, len(staying))):
+            self._farewell.say(subscriber, "surplus")
+        self._surplus -= count
+        self._on_their_way += count
+
+
+def _may_go(subscriber: Subscriber) -> bool:
+    """Who is still opening, or behind, has a reconnect of its own to finish first."""
+    return subscriber.session is not None and subscriber in subscriber.session.live

@@ -1,0 +1,1 @@
+"""What a replica promises on bad days, measured on real processes."""
