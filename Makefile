@@ -1,7 +1,7 @@
 # The newcomer's way: `make` lists what there is. Every target prepares .venv by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check lint format sbom audit docs worlds replicas faults fuzz bench storm profile clean
+.PHONY: help dev demo test check lint format image chart test-cluster sbom audit docs worlds replicas faults fuzz bench storm bounds profile clean
 
 PORT ?= 8080
 REPLICAS ?= 3
@@ -10,7 +10,7 @@ BIN := .venv/bin
 PYTHON_FILES := service tests loadtests
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .venv/.synced: pyproject.toml uv.lock .ci/setup
 	@.ci/setup
@@ -24,6 +24,7 @@ demo: .venv/.synced ## Kill replicas under a client, ten times, and count what w
 # The benchmark comes last and alone: beside tests it would measure them.
 test: lint ## Run every check and test; all that CI runs (TESTS=tests/unit for some).
 	@.ci/setup redis
+	@$(if $(filter tests,$(TESTS)),.ci/setup chart)
 	$(BIN)/pytest -n 2 --dist worksteal $(TESTS)
 	$(if $(filter tests,$(TESTS)),$(BIN)/python -m loadtests.bench --short)
 
@@ -46,9 +47,9 @@ replicas: .venv/.synced ## Kill a replica every 5 s under 200 clients for a minu
 	@.ci/setup redis
 	@$(BIN)/python -m tests.processes.replicas
 
-faults: .venv/.synced ## Break every link and process at random under a crowd, and judge (ROWS=… SEED=… MINUTES=3 TOPOLOGY=single).
+faults: .venv/.synced ## Break every link and process at random under a crowd, and judge (ROWS=… SEED=1,2 MINUTES=3 RATE=1 TOPOLOGY=single,sentinel,cluster).
 	@.ci/setup redis
-	@$(BIN)/python -m tests.faults $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(TOPOLOGY),--topology $(TOPOLOGY))
+	@$(BIN)/python -m tests.faults $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(if $(TOPOLOGY),--topology $(TOPOLOGY))
 
 fuzz: .venv/.synced ## Feed ten million mutated bytes to a replica (SEED=1).
 	@.ci/setup redis
@@ -62,9 +63,18 @@ storm: .venv/.synced ## Cut thousands of clients at once, and see them come back
 	@.ci/setup redis
 	@$(BIN)/python -m loadtests.storm $(if $(CLIENTS),--clients $(CLIENTS))
 
+bounds: .venv/.synced ## Bad days on a quiet machine: a storm, stalled readers, silent links, a killed replica; each within its bound.
+	@.ci/setup redis
+	@$(BIN)/python -m loadtests.storm
+	@$(BIN)/python -m tests.bounds
+
 profile: .venv/.synced ## A flame graph of the server under a row (ROW=publish-1).
 	@.ci/setup redis
 	@$(BIN)/python -m loadtests.bench.profile --row $(ROW)
+
+chart: .venv/.synced ## Check the Helm chart alone: its lint and suites, the schemas of Kubernetes 1.29 to 1.37, policies, timing.
+	@.ci/setup chart
+	$(BIN)/pytest tests/chart
 
 sbom: .venv/.synced ## List what a replica is made of, as CycloneDX, in dist/sbom.json.
 	@$(BIN)/python -m tests.security.supply sbom
@@ -72,8 +82,16 @@ sbom: .venv/.synced ## List what a replica is made of, as CycloneDX, in dist/sbo
 audit: .venv/.synced ## Ask whether a locked dependency is known to be vulnerable; fails when it cannot ask about each.
 	@$(BIN)/python -m tests.security.supply audit
 
-docs: .venv/.synced ## Write the tables of service/docs/reference.md anew from the code.
+image: .venv/.synced ## Build the image of a replica, and say what it adds to its base (IMAGE=anypod/anypod:0.1.0 PYTHON_IMAGE=…).
+	@$(if $(PYTHON_IMAGE),ANYPOD_TEST_PYTHON_IMAGE=$(PYTHON_IMAGE)) $(BIN)/python -m tests.deploy.images $(IMAGE)
+
+test-cluster: .venv/.synced ## Test image and chart on a real cluster, with hundreds of clients on it (SHORT=1 for what CI does, ONLY=… for some).
+	@.ci/setup chart
+	@$(BIN)/python -m tests.deploy $(if $(SHORT),--short) $(if $(ONLY),--only "$(ONLY)")
+
+docs: .venv/.synced ## Write the tables of service/docs/reference.md, and those of the chart, anew from the code.
 	$(BIN)/python -m tests.reference
+	$(BIN)/python -m tests.chart.reference
 
 clean: ## Remove what make has made: the environment, its tools, caches, and the data of `make dev`.
 	rm -rf .venv .anypod .bench .faults dist .ruff_cache .mypy_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache

@@ -73,7 +73,7 @@ def test_a_stray_file_at_the_top_is_found() -> None:
 
 def targets(makefile: str) -> dict[str, str]:
     """Target to what is said about it."""
-    return dict(re.findall(r"^([a-z]+):[^#\n]*(?:## (.*))?$", makefile, re.MULTILINE))
+    return dict(re.findall(r"^([a-z-]+):[^#\n]*(?:## (.*))?$", makefile, re.MULTILINE))
 
 
 def test_ci_runs_exactly_the_test_command_of_the_readme() -> None:
@@ -86,7 +86,7 @@ def test_every_make_target_that_a_document_names_exists_and_explains_itself() ->
     known = targets((ROOT / "Makefile").read_text())
     assert not [name for name, meaning in known.items() if not meaning], "every target has a `## line` for `make help`"
     for path in [ROOT / "README.md", *(ROOT / "service/docs").rglob("*.md")]:
-        named = set(re.findall(r"(?:^|`)make ([a-z]+)", path.read_text(), re.MULTILINE))
+        named = set(re.findall(r"(?:^|`)make ([a-z-]+)", path.read_text(), re.MULTILINE))
         assert named <= known.keys(), f"{path.name} names make targets that do not exist: {named - known.keys()}"
 
 

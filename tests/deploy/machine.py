@@ -1,0 +1,108 @@
+"""Where the cluster of these tests comes from.
+
+Owns bringing it up, loading images and taking it down. Must not know what is installed there.
+
+1. The cluster kit beside this repository (`../shared/cluster`), where it is: a cluster of its own, inside a network namespace.
+2. Else the cluster that KUBECONFIG names, with ANYPOD_TEST_IMAGE_LOAD as the command that loads an image archive into it, such as
+   `kind load image-archive`. It is used in a namespace of its own, and stays when the tests are over.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+ROOT: Final = Path(__file__).parents[2]
+KIT: Final = ROOT.parent / "shared/cluster"
+NODES: Final = 3
+LOAD: Final = "ANYPOD_TEST_IMAGE_LOAD"
+UP_S_MAX: Final = 300.0
+LOAD_S_MAX: Final = 180.0
+
+
+class Machine(Protocol):
+    """`prefix`: what stands before a command that is to reach the cluster's nodes, pods and API server."""
+
+    prefix: Sequence[str]
+    owns_cluster: bool
+
+    def up(self) -> None: ...
+
+    def down(self) -> None: ...
+
+    def load(self, archive: Path) -> None:
+        """Onto every node."""
+
+
+class Kit:
+    """The cluster kit's cluster."""
+
+    owns_cluster = True
+
+    def __init__(self, folder: Path = KIT) -> None:
+        self._cluster = str(folder / "cluster")
+        self._alb = str(folder / "alb")
+        self.prefix: Sequence[str] = (self._cluster, "exec")
+
+    def up(self) -> None:
+        run((self._cluster, "up", str(NODES)), UP_S_MAX)
+
+    def down(self) -> None:
+        run((self._cluster, "down"), UP_S_MAX)
+
+    def load(self, archive: Path) -> None:
+        run((self._cluster, "image", str(archive)), LOAD_S_MAX)
+
+    def alb(self, *args: str) -> str:
+        """The stand-in for AWS load balancers."""
+        return run((self._alb, *args), UP_S_MAX)
+
+    def has_alb(self) -> bool:
+        done = subprocess.run((self._alb, "describe"), capture_output=True, timeout=UP_S_MAX, check=False)
+        return done.returncode == 0
+
+    def kill_node(self, number: int) -> None:
+        """Its kubelet dies."""
+        run((self._cluster, "kill-node", str(number)), UP_S_MAX)
+
+
+class Given:
+    """The cluster that KUBECONFIG names."""
+
+    owns_cluster = False
+
+    def __init__(self, load_command: str) -> None:
+        self._load_command = shlex.split(load_command)
+        self.prefix: Sequence[str] = ()
+
+    def up(self) -> None:
+        run(("kubectl", "get", "nodes"), UP_S_MAX)
+
+    def down(self) -> None:
+        """It is not ours."""
+
+    def load(self, archive: Path) -> None:
+        run((*self._load_command, str(archive)), LOAD_S_MAX)
+
+
+def find_machine() -> Machine | str:
+    """The machine, or why there is none."""
+    if (KIT / "cluster").exists():
+        is_root = os.geteuid() == 0
+        return Kit() if is_root else f"{KIT.name} is there, but only root can bring a cluster up with it"
+    if not os.environ.get("KUBECONFIG"):
+        return "there is no cluster: set KUBECONFIG to one for tests (kind, k3d or minikube make one)"
+    if not os.environ.get(LOAD):
+        return f"KUBECONFIG is set, but {LOAD} is not: set it to the command that loads an image archive, such as `kind load image-archive`"
+    lacking = [name for name in ("kubectl", "helm") if shutil.which(name) is None]
+    return f"there is no {' and no '.join(lacking)} on PATH" if lacking else Given(os.environ[LOAD])
+
+
+def run(command: Sequence[str], seconds: float, *, text: str | None = None) -> str:
+    """What it printed. Raises AssertionError with its last words when it fails."""
+    done = subprocess.run(command, capture_output=True, text=True, input=text, timeout=seconds, check=False)
+    assert done.returncode == 0, f"{shlex.join(command)} failed with {done.returncode}:\n{(done.stdout + done.stderr)[-4_000:]}"
+    return done.stdout

@@ -1,0 +1,87 @@
+"""What a pod bears within its limits, and that more pods come when it is too much."""
+
+import asyncio
+import json
+import time
+
+import pytest
+from tests.deploy.disturbance import Disturbance
+from tests.deploy.idlers import arrive, leave
+from tests.deploy.release import TENANT, Release
+from tests.processes.crowd import Crowd
+from tests.replicas import credential
+
+IDLE_CLIENTS = 2_000
+GROWTH_BYTES_MAX = 128 << 20
+MEASURE_S_MAX = 60.0  # the kubelet looks at a container every 10 to 15 s
+BUSY_CLIENTS = 60
+BUSY_EVERY_S = 0.2
+UP_S_MAX = 180.0
+DOWN_S_MAX = 240.0
+BRISK = {"stabilizationWindowSeconds": 15, "policies": [{"type": "Pods", "value": 1, "periodSeconds": 15}]}
+
+
+@pytest.fixture
+def alone(release: Release) -> Release:
+    """One replica, which takes everybody."""
+    release.install({"replicaCount": 1, "podDisruptionBudget": {"enabled": False}})
+    release.until_settled(1)
+    return release
+
+
+async def test_two_thousand_idle_clients_fit_into_little_memory_of_one_pod(alone: Release) -> None:
+    credentials = [credential(TENANT, f"idle-{number}", secret=alone.secret) for number in range(IDLE_CLIENTS)]
+    before = await asyncio.to_thread(working_set, alone)
+    idlers = await arrive(alone.url(), credentials)
+    try:
+        growth = await asyncio.to_thread(working_set, alone) - before
+        print(f"\n{IDLE_CLIENTS} idle clients: {growth / 2**20:.1f} MiB over the {before / 2**20:.1f} MiB of the idle pod")
+        assert alone.held() == {next(iter(alone.serving())): IDLE_CLIENTS}
+        assert growth < GROWTH_BYTES_MAX
+    finally:
+        leave(idlers)
+
+
+async def test_pods_come_under_load_and_go_after_it_without_a_loss(release: Release) -> None:
+    scaling = {"enabled": True, "minReplicas": 2, "maxReplicas": 4, "cpuPercent": 60}
+    release.install({"replicaCount": 2, "podDisruptionBudget": {"enabled": True}, "autoscaling": scaling})
+    behaviour = {"spec": {"behavior": {"scaleDown": BRISK}}}  # the chart's own takes ten minutes to begin
+    release.kube.kubectl("patch", "hpa", release.name, "--type=merge", "-p", json.dumps(behaviour))
+    release.until_settled(2)
+    crowd = Crowd(release.url, BUSY_CLIENTS, BUSY_CLIENTS // 4, "busy", credential=release.credential, publish_every_s=BUSY_EVERY_S)
+
+    def until_more() -> None:
+        took = release.kube.until(lambda: len(release.serving()) == 4, "the autoscaler brings four pods", UP_S_MAX)
+        print(f"\nfour pods {took:.0f} s after the load began")
+
+    busy = await crowd.run(lambda: asyncio.create_task(asyncio.to_thread(until_more)))
+    assert busy.is_clean, busy
+    quiet = Disturbance(release, "fewer pods", clients=30)
+
+    def until_fewer() -> None:
+        began = time.monotonic()
+        release.until_settled(2, DOWN_S_MAX)
+        print(f"\ntwo pods {time.monotonic() - began:.0f} s after the load had ended")
+
+    await quiet.run(until_fewer)
+    release.install({"replicaCount": 3, "autoscaling": {"enabled": False}})
+
+
+def working_set(release: Release) -> int:
+    """Bytes of the one pod, as the kubelet counts them for its limit; the second of two looks that differ, so that it is a new one."""
+    (pod,) = release.pods()
+    path = f"/api/v1/nodes/{pod['spec']['nodeName']}/proxy/stats/summary"
+
+    def look() -> tuple[str, int]:
+        listed = json.loads(release.kube.kubectl("get", "--raw", path))["pods"]
+        memory = next(one["memory"] for one in listed if one["podRef"]["name"] == pod["metadata"]["name"])
+        return str(memory["time"]), int(memory["workingSetBytes"])
+
+    seen = {look()[0]}
+
+    def has_new_figures() -> bool:
+        seen.add(look()[0])
+        return len(seen) > 2
+
+    release.kube.until(has_new_figures, "two newer figures of its memory", MEASURE_S_MAX)
+    return look()[1]

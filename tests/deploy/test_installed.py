@@ -1,0 +1,33 @@
+"""The chart on a real cluster: it installs, proves itself, and is upgraded under clients without a loss."""
+
+import time
+
+from tests.deploy.deeds import upgrade
+from tests.deploy.disturbance import Disturbance
+from tests.deploy.release import Release
+
+SMOKE_CLIENTS = 60
+
+
+def test_replicas_stand_on_different_nodes_and_every_pod_is_restricted(release: Release) -> None:
+    nodes = {pod["spec"]["nodeName"] for pod in release.pods()}
+    assert len(release.serving()) == 3
+    assert len(nodes) == min(3, len(release.kube.items("nodes")))
+    for pod in release.kube.items("pods"):
+        for container in pod["spec"]["containers"]:
+            assert container["securityContext"]["readOnlyRootFilesystem"]
+            assert not container["securityContext"]["allowPrivilegeEscalation"]
+
+
+def test_helm_test_proves_the_release_over_two_replicas(release: Release) -> None:
+    began = time.monotonic()
+    told = release.test()
+    print(f"\nhelm test: {time.monotonic() - began:.0f} s\n{told}")
+    assert "replicas" in told
+
+
+async def test_a_rolling_upgrade_loses_nothing_under_sixty_clients(release: Release) -> None:
+    crowd = Disturbance(release, "smoke", clients=SMOKE_CLIENTS)
+    before = release.serving()
+    await crowd.run(lambda: upgrade(release))
+    crowd.check_politeness(before)
