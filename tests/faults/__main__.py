@@ -1,6 +1,7 @@
 """`make faults`: faults at random under a crowd, and what came of it.
 
     python -m tests.faults --minutes 3 --seed 7 --rows redis-restarted,replica-killed
+    python -m tests.faults --minutes 2.5 --seed 1,2,3 --topology single,sentinel,cluster
 
 Owns the command line, and where reports go. Must not know how a run goes.
 """
@@ -10,53 +11,72 @@ import random
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, get_args
 
 import uvloop
 from msgspec import json
 from tests.faults.campaign import Plan
 from tests.faults.page import page
-from tests.faults.report import Report
-from tests.faults.rows import ROWS, chosen
+from tests.faults.report import Report, total
+from tests.faults.rows import ROWS, Topology, chosen
 from tests.faults.run import run
 
 from anypod.cli.dev.environment import raise_descriptor_limit
 
 FOLDER: Final = Path(".faults")
 SEEDS: Final = 1_000_000
+TOPOLOGIES: Final[tuple[Topology, ...]] = get_args(Topology)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=3.0)
-    parser.add_argument("--seed", type=int, default=random.randrange(SEEDS))
+    parser.add_argument("--seed", type=_numbers, default=[random.randrange(SEEDS)], help="one, or several with commas between them")
     parser.add_argument("--rows", default="", help=", ".join(row.name for row in ROWS))
     parser.add_argument("--rate", type=float, default=1.0, help="how much is published; 1: what two cores carry beside all else")
-    parser.add_argument("--topology", choices=["single", "sentinel"], default="single")
+    parser.add_argument("--topology", type=_topologies, default=["single"], help=f"some of {', '.join(TOPOLOGIES)}")
     given = parser.parse_args()
+    raise_descriptor_limit()
     try:
-        rows, skipped = chosen(given.rows, given.topology)
+        reports = [_campaign(seed, topology, given) for seed in given.seed for topology in given.topology]
     except KeyError as unknown:
         parser.error(f"there is no row {unknown}; there are {', '.join(row.name for row in ROWS)}")
-    again = f"make faults SEED={given.seed} MINUTES={given.minutes:g} TOPOLOGY={given.topology}" + (
-        f" ROWS={given.rows}" if given.rows else ""
-    )
-    print(*skipped, f"Seed {given.seed}; the same again: {again}", sep="\n", flush=True)
-    raise_descriptor_limit()
-    plan = Plan(given.seed, given.minutes * 60, rows, rate=given.rate, topology=given.topology)
+    if len(reports) > 1:
+        print(total(reports))
+    return 0 if all(report.is_clean for report in reports) else 1
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+def _topologies(text: str) -> list[Topology]:
+    words = text.split(",")
+    if unknown := set(words) - set(TOPOLOGIES):
+        raise argparse.ArgumentTypeError(f"there is no topology {', '.join(sorted(unknown))}; there are {', '.join(TOPOLOGIES)}")
+    return [topology for topology in TOPOLOGIES if topology in words]
+
+
+def _campaign(seed: int, topology: Topology, given: argparse.Namespace) -> Report:
+    """Raises KeyError for a row that there is not."""
+    rows, skipped = chosen(given.rows, topology)
+    options = {"SEED": seed, "MINUTES": f"{given.minutes:g}", "RATE": f"{given.rate:g}", "TOPOLOGY": topology, "ROWS": given.rows}
+    again = " ".join(["make faults", *(f"{name}={value}" for name, value in options.items() if value != "")])
+    print(*skipped, f"Seed {seed}; the same again: {again}", sep="\n", flush=True)
+    plan = Plan(seed, given.minutes * 60, rows, rate=given.rate, topology=topology)
     with TemporaryDirectory(prefix="anypod-faults-") as folder:
         report = uvloop.run(run(plan, Path(folder), lambda line: print(line, flush=True), again=again, skipped=skipped))
-    tell(report)
-    return 0 if report.is_clean else 1
+    _tell(report)
+    return report
 
 
-def tell(report: Report) -> None:
+def _tell(report: Report) -> None:
     FOLDER.mkdir(exist_ok=True)
     stem = FOLDER / f"{report.topology}-{report.seed}"
     stem.with_suffix(".json").write_bytes(json.format(json.encode(report), indent=2) + b"\n")
     stem.with_suffix(".html").write_text(page(report))
     print("\n\n".join(report.stories))
-    print(report, f"The whole report: {stem}.html and {stem}.json", sep="\n")
+    print(report, f"The whole report: {stem}.html and {stem}.json", sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,15 @@ from typing import Final
 
 from tests.replicas import credential
 
+from anypod.auth.principal import RIGHTS_BY_DEFAULT
+
 TENANT: Final = "faults"
+TTL_S: Final = 86_400.0  # a clock that is stepped by an hour is to meet a credential that holds
 
 
 def credential_for(session: str) -> str:
-    return credential(TENANT, "crowd", sessions=[session])
+    return credential(TENANT, "crowd", can=[*RIGHTS_BY_DEFAULT, "turn"], sessions=[session], ttl_s=TTL_S)
+
+
+def headers_for(session: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {credential_for(session)}"}

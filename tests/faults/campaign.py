@@ -17,8 +17,10 @@ from tests.faults.stage import Stage
 from tests.simulation.history import Calmed, Disturbed, Fault
 
 WELL_S_MAX: Final = 60.0  # after a fault: a client waits out its back-off, a replica starts again, on a machine that does much else
-PAIR_SHARE: Final = 0.4  # of the rounds in which two rows overlap
+PAIR_SHARE: Final = 0.6  # of the rounds in which two rows overlap
+LONG_S: Final = 12.0  # a row that lasts so long is always overlapped: by one row of another part after the other
 HASTE_SHARE: Final = 0.3  # of the rounds that do not wait until all is well
+MEANWHILE: Final = 2  # rows within LONG_S of another
 CALM_S: Final = (0.2, 1.0)  # between rounds
 LAG_S: Final = 0.5  # the runner itself was not given the processor for so long: promptness cannot be asked of anybody then
 LAG_POLL_S: Final = 0.1
@@ -77,10 +79,11 @@ class Campaign:
 
     # Rounds.
     async def _round(self) -> None:
-        rows = self._choose()
+        first, others = self._choose()
         self._disturb()
-        await asyncio.gather(*(self._strike(row, delay_s=self._rng.random() * index) for index, row in enumerate(rows)))
-        struck = self.faults[-len(rows) :]
+        before = len(self.faults)
+        await asyncio.gather(self._strike(first), self._strike_in_turn(others))
+        struck = self.faults[before:]
         if self._rng.random() < HASTE_SHARE:
             self._progress(struck)
             return
@@ -92,21 +95,30 @@ class Campaign:
         self._progress(struck)
         await asyncio.sleep(self._rng.uniform(*CALM_S))
 
-    def _choose(self) -> list[Row]:
-        """Every row once before any comes again by its weight; two at once touch different parts."""
+    def _choose(self) -> tuple[Row, list[Row]]:
+        """Every row once before any comes again by its weight; two at once touch different parts. The second ones come in turn."""
         if not self._unplayed and not self.faults:
             self._unplayed = self._rng.sample(self.plan.rows, len(self.plan.rows))
         first = self._unplayed.pop() if self._unplayed else self._any(self.plan.rows)
-        others = [row for row in self.plan.rows if row.part != first.part]
-        return [first, self._any(others)] if others and self._rng.random() < PAIR_SHARE else [first]
+        others = [row for row in self.plan.rows if row.part != first.part and row.seconds[1] < LONG_S]
+        if not others or (first.seconds[1] < LONG_S and self._rng.random() > PAIR_SHARE):
+            return first, []
+        second = self._any(others)
+        alike = [row for row in others if row.part == second.part]
+        count = max(1, int(min(first.seconds[0], self.plan.longest_s) / LONG_S * MEANWHILE))
+        return first, [second, *(self._any(alike) for _ in range(count - 1))]
 
     def _any(self, rows: Sequence[Row]) -> Row:
         return self._rng.choices(rows, [row.weight for row in rows])[0]
 
-    async def _strike(self, row: Row, *, delay_s: float) -> None:
+    async def _strike_in_turn(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            await asyncio.sleep(self._rng.random())
+            await self._strike(row)
+
+    async def _strike(self, row: Row) -> None:
         seconds = min(self._rng.uniform(*row.seconds), self.plan.longest_s)
         rng = random.Random(self._rng.random())
-        await asyncio.sleep(delay_s)
         ledger, began = self.stage.ledger, self.stage.now()
         ledger.note(Fault(began, f"{row.name} {seconds:.1f} s"))
         lost = ledger.lost_events

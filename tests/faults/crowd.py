@@ -10,11 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from tests.faults.access import credential_for
+from tests.faults.access import credential_for, headers_for
+from tests.faults.asides import Aside
 from tests.faults.ledger import Ledger
 from tests.faults.library import LibraryClient
 from tests.faults.light import Around, LightClient
 from tests.faults.pen import Pen
+from tests.faults.speech import PARTS_EVERY, messages, parts
 from tests.faults.transports import PollClient, SseClient, WebsocketClient
 
 from anypod.client import open_http
@@ -56,7 +58,7 @@ def groups(rate: float = 1.0) -> tuple[Group, ...]:
 
 
 class Crowd:
-    def __init__(self, url: str, ledger: Ledger, rng: random.Random, members: tuple[Group, ...]) -> None:
+    def __init__(self, url: Callable[[str], str], ledger: Ledger, rng: random.Random, members: tuple[Group, ...]) -> None:
         self._url = url
         self._ledger = ledger
         self._rng = rng
@@ -69,13 +71,15 @@ class Crowd:
         self._is_over = asyncio.Event()
         async with open_http() as http:
             around = Around(http, self._url, credential_for, self._rng, self._is_over)
-            tasks: list[asyncio.Future[None]] = []
+            self._tasks = tasks = list[asyncio.Future[None]]()
             publishing: list[asyncio.Future[None]] = []
             try:
                 for client, every_s in self._made(around):
                     tasks.append(asyncio.ensure_future(client.run()))
                     publishing.append(asyncio.ensure_future(self._publish(client, every_s)))
                     await asyncio.sleep(START_S / 60)
+                asides = [asyncio.ensure_future(aside.run(http)) for aside in self._asides()]
+                tasks += asides
                 yield
                 self._is_over.set()
                 await asyncio.wait(publishing, timeout=SETTLE_S_MAX)
@@ -86,12 +90,24 @@ class Crowd:
                 await asyncio.gather(*tasks, *publishing, return_exceptions=True)
 
     async def _publish(self, client: Client, every_s: float) -> None:
-        """One event after the other, until it is over."""
-        count = 0
-        while not self._is_over.is_set():
-            count += 1
-            await client.publish(f"{client.pen.name}.{count}", {"by": client.pen.name, "n": count})
+        """One event after the other, until it is over. What ends a part comes after all of it."""
+        name = client.pen.name
+        speech = parts(name) if self.clients.index(client) % PARTS_EVERY == 0 else messages(name)
+        for count, draft in enumerate(speech, 1):
+            if draft.replaces is not None:
+                await self._until_settled(client)
+            if self._is_over.is_set():
+                return
+            await client.publish(f"{name}.{count}", draft)
             await asyncio.sleep(every_s * self._rng.uniform(0.5, 1.5))
+
+    async def _until_settled(self, client: Client) -> None:
+        while client.pen.unsettled and not self._is_over.is_set():  # noqa: ASYNC110 - answers come to the pen, which wakes nobody
+            await asyncio.sleep(POLL_S)
+
+    def _asides(self) -> list[Aside]:
+        sessions = sorted({group.session for group in self._groups})
+        return [Aside(name, f"{self._url(name)}/v1/sessions/{name}", headers_for(name), self._ledger, self._rng) for name in sessions]
 
     def _made(self, around: Around) -> list[tuple[Client, float]]:
         made = []
@@ -124,9 +140,12 @@ class Crowd:
         ]
 
     async def until(self, is_so: Callable[[], bool], s_max: float) -> bool:
-        """False: not within that time."""
+        """False: not within that time. Raises what a member of the crowd has died of."""
         give_up_at = self._ledger.now() + s_max
         while not is_so():
+            for task in self._tasks:
+                if task.done():
+                    task.result()
             if self._ledger.now() > give_up_at:
                 return False
             await asyncio.sleep(POLL_S)

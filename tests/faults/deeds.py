@@ -73,7 +73,7 @@ class OverflowFeeds:
 class SpoilKey:
     """One key of one session is deleted. `letter`: which. `is_replaced`: something of another type stands there for a while."""
 
-    letter: Literal["m", "l"]
+    letter: Literal["m", "l", "d"]
     is_replaced: bool = False
 
 
@@ -101,15 +101,28 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class FailOver:
-    """A replica of Redis is promoted. `is_lagging`: it had stopped hearing from its primary before."""
+    """The primary dies and its follower is promoted. `is_lagging`: the line between them was a black hole before, and nobody knew."""
 
     is_lagging: bool
 
 
 @dataclass(frozen=True, slots=True)
-class StepClock:
-    """The wall's time jumps."""
+class Sever:
+    """The primary and one replica are parted from everybody else: there are two primaries, and both are written to."""
 
+
+@dataclass(frozen=True, slots=True)
+class MoveSlots:
+    """So many sessions' slots move to other nodes while they are written to."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepClock:
+    """The wall's time jumps for whom it is told, and jumps back."""
+
+    of: Literal["redis", "replica"]
     seconds: float
 
 
@@ -129,5 +142,7 @@ Deed = (
     | FreezeReplica
     | Lines
     | FailOver
+    | Sever
+    | MoveSlots
     | StepClock
 )

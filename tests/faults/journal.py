@@ -1,166 +1,242 @@
-"""What Redis has on its disk: the record of every write, in order, before anybody else heard of it.
+"""The record of every write to every session, put together from what the servers have on their disks.
 
-Owns the reading of append-only files and of streams, and what a write means for the history. Must not know clients, nor the
-product: of its keys only that they end in `/tenant/session/letter`, and that a stream's entry has one field, the event's frame.
+Owns whose disk counts for which session, and what a write means for the history. Must not know clients, nor the product: of its
+keys only that they end in `/tenant/session/letter`, and that a stream's entry has one field, the event's frame.
 
-With `appendfsync always` a server writes to its file before it answers or publishes: whatever a client has seen stands there.
+A session is at home on one server, whose word on it counts. What other servers write of it waits: a follower of the home server
+writes what is known already, a server that is promoted what is new, and one that a slot moves to what comes after the move.
 """
 
-import os
 import re
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import BinaryIO, Final
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
+from typing import Final
 
-import hiredis
+from tests.faults.tape import Tape
 from tests.servers import RedisServer
 from tests.simulation.history import FinalLog, Folded, Gone, Logged, Trimmed
 
-FILES: Final = "appendonlydir/*.incr.aof"
-SHARED_MAX: Final = 10_000  # events written since a promotion, before somebody looked: moments
+SHARED_STEPS: Final = (100, 10_000)  # events written since a promotion, before somebody looked: moments, on a busy machine seconds
+FOREIGN_S: Final = 60.0  # a time so far from ours is of a clock that was stepped
 META, LOG, DELTAS = b"m", b"l", b"d"
 _TS: Final = re.compile(rb'"ts":(\d+)')  # a quote within a string is escaped: the first match is the event's own field
 
 Truth = Logged | Folded | Trimmed | Gone
+Command = list[bytes]
 
 
 class Journal:
-    """`now`: seconds of the history. `heads`: seq of each session's newest event, as far as the file was read."""
+    """`now`: seconds of the history. `heads`: seq of each session's newest event, as far as the files were read; `folded`: up to
+    where its deltas are folded. `leaders`: the servers that new sessions may be at home on.
+    """
 
-    def __init__(self, server: RedisServer, now: Callable[[], float]) -> None:
-        self._server = server
+    def __init__(self, servers: Sequence[RedisServer], leaders: Sequence[RedisServer], now: Callable[[], float]) -> None:
         self._now = now
         self._wall_offset_s = time.time() - now()
+        self.leaders = leaders
         self.keys: dict[str, bytes] = {}  # how those of a session begin
         self.heads: dict[str, int] = {}
+        self.folded: dict[str, int] = {}
+        self.homes: dict[str, RedisServer] = {}
+        self._tapes = [Tape(server) for server in servers]
         self._known: set[tuple[str, bytes]] = set()  # session and id of every entry that was told
-        self._file: BinaryIO | None = None
-        self.rewind()
+        self._waiting: dict[RedisServer, dict[str, deque[Command]]] = {server: defaultdict(deque) for server in servers}
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
+        for tape in self._tapes:
+            tape.close()
 
-    def rewind(self) -> None:
-        """The file is another one."""
-        self.close()
-        self._path: Path | None = None
-        self._file = None
-        self._backlog: list[list[bytes]] = []
-        self._reader = hiredis.Reader()
+    # What happens to files.
+    def rewind(self, server: RedisServer) -> None:
+        """Its file is another one."""
+        self._tape(server).rewind()
 
-    def skip_to_end(self) -> None:
-        """The file was cut, and the server has mended its end: what stands there is known."""
-        self._open(max(self._server.folder.glob(FILES), key=_number))
-        assert self._file is not None
-        self._file.seek(0, os.SEEK_END)
+    def skip_to_end(self, server: RedisServer) -> None:
+        """Its file was cut, and it has mended the end: what stands there is known."""
+        self._tape(server).skip_to_end()
 
-    def turn_to(self, server: RedisServer) -> None:
-        """Another server is written to from now on. What its file has of events that were told it got from the one before."""
-        self._server = server
-        self.rewind()
-        self._backlog = list(self._commands())
-        known = [index for index, command in enumerate(self._backlog) if self._is_known(command)]
-        del self._backlog[: known[-1] + 1 if known else 0]
+    def turn_to(self, server: RedisServer, sessions: Iterable[str]) -> None:
+        """From now on these are at home there. What it has written of them before, and nobody has told, is told next."""
+        self._hear(self._tape(server))
+        for session in sessions:
+            self._prune(server, session)
+            self.homes[session] = server
 
-    def _is_known(self, command: list[bytes]) -> bool:
-        return command[0] == b"XADD" and (_session(command[1]), command[2]) in self._known
+    def _tape(self, server: RedisServer) -> Tape:
+        return next(tape for tape in self._tapes if tape.server is server)
 
-    def shared_head(self, session: str) -> int:
-        """The seq of the newest event that the server has and that was told before, asked of itself."""
-        entries = self._server.command("XREVRANGE", self.keys[session] + LOG, "+", "-", "COUNT", SHARED_MAX)
-        assert isinstance(entries, list)
-        ids = (entry[0] for entry in entries)  # type: ignore[index]
-        return next((_seq_of([[one]]) for one in ids if (session, one) in self._known), 0)
-
+    # What was written.
     def read(self) -> Iterator[Truth]:
         """Everything since the last time."""
-        backlog, self._backlog = self._backlog, []
-        for command in (*backlog, *self._commands()):
-            yield from self._told(command)
+        for tape in self._tapes:
+            for command in tape.commands():
+                yield from self._heard(tape.server, command)
+        for server, waiting in self._waiting.items():
+            for session in list(waiting):
+                if self._is_at_home(session, server):
+                    yield from self._released(server, session)
+                else:
+                    self._prune(server, session)
 
-    def _commands(self) -> Iterator[list[bytes]]:
-        """A file that was replaced is read to its end first: it stays readable while it is open."""
-        while True:
-            if self._file is not None:
-                self._reader.feed(self._file.read())
-                while (command := self._reader.gets()) is not False:
-                    yield command
-            newest = max(self._server.folder.glob(FILES), key=_number, default=None)
-            if newest is None or newest == self._path:
-                return
-            self._open(newest)
+    def _heard(self, server: RedisServer, command: Command) -> Iterator[Truth]:
+        if command[0] == b"FLUSHALL":
+            for session in [session for session in self.heads if self.homes[session] is server]:
+                yield self._gone(session)
+        for session, part in _parts(command):
+            if self._is_at_home(session, server):
+                yield from self._released(server, session)
+                yield from self._told(server, session, part)
+            else:
+                self._waiting[server][session].append(part)
 
-    def _open(self, path: Path) -> None:
-        self.close()
-        self._path, self._file, self._reader = path, path.open("rb"), hiredis.Reader()
+    def _is_at_home(self, session: str, server: RedisServer) -> bool:
+        """A new session is where it is first heard of."""
+        if session not in self.homes and server in self.leaders:
+            self.homes[session] = server
+        return self.homes.get(session) is server
 
-    def _told(self, command: list[bytes]) -> Iterator[Truth]:
+    def _hear(self, tape: Tape) -> None:
+        """What another server has written until now waits, so that it can be looked at."""
+        for command in tape.commands():
+            for session, part in _parts(command):
+                self._waiting[tape.server][session].append(part)
+
+    def _told(self, server: RedisServer, session: str, command: Command) -> Iterator[Truth]:
         match command:
-            case [b"XADD", key, entry, b"f", frame]:
-                session = _session(key)
+            case [b"XADD", key, entry, frame]:
                 self._known.add((session, entry))
                 self.heads[session] = int(entry.split(b"-")[0])
                 self.keys.setdefault(session, key[:-1])
                 yield Logged(self._at(frame), session, frame)
             case [b"XTRIM", key, b"MINID", *_, bound]:
-                yield self._cut(key, int(bound))
-            case [b"DEL" | b"UNLINK", *keys]:
-                for key in keys:
-                    yield from self._deleted(key)
-            case [b"FLUSHALL", *_]:
-                for session in list(self.heads):
-                    yield self._gone(session)
+                yield self._cut(session, key, int(bound))
+            case [b"DEL", *keys]:
+                yield from self._deleted(server, session, keys)
             case _:
                 pass
 
-    def _cut(self, key: bytes, bound: int) -> Truth:
-        now, session = self._now(), _session(key)
-        return Trimmed(now, session, bound) if key.endswith(LOG) else Folded(now, session, bound - 1)
+    def _cut(self, session: str, key: bytes, bound: int) -> Truth:
+        if key.endswith(LOG):
+            return Trimmed(self._now(), session, bound)
+        self.folded[session] = bound - 1
+        return Folded(self._now(), session, bound - 1)
 
-    def _deleted(self, key: bytes) -> Iterator[Truth]:
-        """Without its metadata a session is none, whatever else is left of it."""
-        session = _session(key) if key.count(b"/") > 1 else ""
-        if session in self.heads and key.endswith(META):
+    def _deleted(self, server: RedisServer, session: str, keys: Sequence[bytes]) -> Iterator[Truth]:
+        """Without its metadata a session is none, whatever else is left of it. A key that was restored elsewhere has moved."""
+        key = next((key for key in keys if key.endswith(META)), next((key for key in keys if key.endswith(LOG)), None))
+        if key is None or session not in self.heads:
+            return
+        if (target := self._target(server, session, key)) is not None:
+            yield from self._moved(session, target)
+        elif key.endswith(META):
             yield self._gone(session)
-        elif session in self.heads and key.endswith(LOG):
+        else:
             yield Trimmed(self._now(), session, self.heads[session] + 1)
+
+    def _target(self, source: RedisServer, session: str, key: bytes) -> RedisServer | None:
+        """Who has got the key: a server restores it before its last one deletes it."""
+        for tape in self._tapes:
+            if tape.server is not source and tape.server in self.leaders:
+                self._hear(tape)
+                waiting = self._waiting[tape.server].get(session, ())
+                if any(_is_restore(command) and command[1] == key for command in waiting):
+                    return tape.server
+        return None
+
+    def _moved(self, session: str, target: RedisServer) -> Iterator[Truth]:
+        self.homes[session] = target
+        waiting = self._waiting[target][session]
+        while not _is_restore(waiting[0]):
+            waiting.popleft()
+        yield from self._released(target, session)
+
+    def _released(self, server: RedisServer, session: str) -> Iterator[Truth]:
+        """What waits is told as long as the session is at home there: it may move on."""
+        waiting = self._waiting[server].get(session)
+        while waiting and self.homes[session] is server:
+            yield from self._told(server, session, waiting.popleft())
+        if not waiting:
+            self._waiting[server].pop(session, None)
+
+    def _prune(self, server: RedisServer, session: str) -> None:
+        """What a follower has written up to an event that is known is no news, nor is what began no move and stands before an event."""
+        waiting = self._waiting[server][session]
+        known = sum(command[0] == b"XADD" and (session, command[2]) in self._known for command in waiting)
+        while waiting and (known or not (waiting[0][0] == b"XADD" or _is_restore(waiting[0]))):
+            command = waiting.popleft()
+            known -= command[0] == b"XADD" and (session, command[2]) in self._known
+        if not waiting:
+            del self._waiting[server][session]
 
     def _gone(self, session: str) -> Gone:
         del self.heads[session]
+        self.folded.pop(session, None)
         return Gone(self._now(), session, "deleted")
 
     def _at(self, frame: bytes) -> float:
         match = _TS.search(frame)
         assert match is not None
-        return int(match[1]) / 1_000 - self._wall_offset_s
+        now, at = self._now(), int(match[1]) / 1_000 - self._wall_offset_s
+        return at if abs(now - at) < FOREIGN_S else now
+
+    # What servers say themselves.
+    def shared_head(self, session: str) -> int:
+        """The seq of the newest event that the home server has and that was told before."""
+        for count in SHARED_STEPS:
+            entries = (entry for letter in (LOG, DELTAS) for entry in self._entries(session, letter, count))
+            if shared := max((_seq(entry) for entry in entries if (session, entry) in self._known), default=0):
+                return shared
+        return 0
 
     def head(self, session: str) -> int:
-        """The seq of the newest event that the server has, asked of itself."""
-        ids = [self._server.command("XREVRANGE", self.keys[session] + letter, "+", "-", "COUNT", 1) for letter in (LOG, DELTAS)]
-        return max((_seq_of(entries) for entries in ids), default=0)
+        """The seq of the newest event that the home server has."""
+        return max((_seq(entry) for letter in (LOG, DELTAS) for entry in self._entries(session, letter, 1)), default=0)
+
+    def _entries(self, session: str, letter: bytes, count: int) -> Iterator[bytes]:
+        found = self.homes[session].command("XREVRANGE", self.keys[session] + letter, "+", "-", "COUNT", count)
+        assert isinstance(found, list)
+        for entry in found:
+            yield entry[0]  # type: ignore[index,misc]
 
     def final(self, at: float, session: str) -> FinalLog:
-        """All that the server has."""
+        """All that the home server has."""
         frames: list[bytes] = []
         for letter in (LOG, DELTAS):
-            entries = self._server.command("XRANGE", self.keys[session] + letter, "-", "+")
+            entries = self.homes[session].command("XRANGE", self.keys[session] + letter, "-", "+")
             assert isinstance(entries, list)
             frames += [entry[1][1] for entry in entries]  # type: ignore[index,misc]
         return FinalLog(at, session, tuple(frames))
 
 
-def _number(path: Path) -> int:
-    """`appendonly.aof.7.incr.aof` is the seventh."""
-    return int(path.name.split(".")[-3])
+def _parts(command: Command) -> Iterator[tuple[str, Command]]:
+    """The command for each session that it is about."""
+    match command:
+        case [b"XADD", key, *_, entry, b"f", frame] if _is_of_session(key):
+            yield _session(key), [b"XADD", key, entry, frame]
+        case [b"XTRIM", key, *_] if _is_of_session(key):
+            yield _session(key), command
+        case [b"DEL" | b"UNLINK", *keys]:
+            for session, its_keys in groupby(sorted(filter(_is_of_session, keys)), _session):
+                yield session, [b"DEL", *its_keys]
+        case [_, key, *_] if _is_restore(command) and _is_of_session(key):
+            yield _session(key), command
+        case _:
+            pass
+
+
+def _is_restore(command: Command) -> bool:
+    return command[0].startswith(b"RESTORE")
+
+
+def _is_of_session(key: bytes) -> bool:
+    return key.count(b"/") > 1
 
 
 def _session(key: bytes) -> str:
     return key.split(b"/")[-2].decode()
 
 
-def _seq_of(entries: object) -> int:
-    if not isinstance(entries, list) or not entries:
-        return 0
-    return int(entries[0][0].split(b"-")[0])
+def _seq(entry: bytes) -> int:
+    return int(entry.split(b"-")[0])

@@ -9,19 +9,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol
 
+from tests.faults.archive import Archive, Leafed, Patched, seq_of
 from tests.faults.losses import HOLES, Loss, Span, loss_of
-from tests.simulation.history import Applied, Gone, Logged, Record, Refused, ResetSeen, TailLost, story
+from tests.simulation.history import Announced, Applied, Gone, Logged, Record, Refused, ResetSeen, TailLost, Trimmed, story
 from tests.simulation.oracle import CONTEXT_RECORDS, Oracle, Violation
 
 RECORDS_KEPT: Final = 100_000  # for the story of a violation, some 30 MiB: a large crowd's last half a minute
 STORIES_MAX: Final = 10  # one fault of the product shows in many clients
-SEQ_AT: Final = len(b'{"type":"event","seq":')
+AS_THE_LOG: Final = -1  # in place of what was announced: whatever the log has folded by then
+
+Aside = Leafed | Patched
 
 
 class Disk(Protocol):
-    """`heads`: seq of the newest event that was read of each session."""
+    """`heads`: seq of the newest event that was read of each session; `folded`: up to where its deltas are folded."""
 
     heads: dict[str, int]
+    folded: dict[str, int]
 
     def read(self) -> Iterator[Record]:
         """Everything since the last time."""
@@ -30,7 +34,7 @@ class Disk(Protocol):
 class Ledger:
     """`note` is where clients and the runner write. `lost_events`: that Redis has lost.
 
-    `refusals`: publishes that were refused for good, by code.
+    `refusals`: publishes that were refused for good, by code. `logged_at`: when a session's latest event was read from a disk.
     """
 
     def __init__(self, disk: Disk, now: Callable[[], float]) -> None:
@@ -41,9 +45,11 @@ class Ledger:
         self.resets: list[ResetSeen] = []
         self.refusals: Counter[str] = Counter()
         self.lost_events = 0
+        self.logged_at: dict[str, float] = {}
         self.stories: list[str] = []
+        self.archive = Archive()
         self._disk = disk
-        self._spoken: list[Record] = []
+        self._spoken: list[Record | Aside] = []
         self._kept: deque[Record] = deque(maxlen=RECORDS_KEPT)
         self._ends: dict[str, int] = {}  # of each log, by the records
         self._spans: dict[tuple[str, str], Span] = {}
@@ -65,7 +71,7 @@ class Ledger:
         """The seq of the newest event, as far as the disk was read."""
         return self._disk.heads.get(session, 0)
 
-    def note(self, record: Record) -> None:
+    def note(self, record: Record | Aside) -> None:
         self._spoken.append(record)
 
     def next_connection(self) -> int:
@@ -77,10 +83,13 @@ class Ledger:
         if self._is_waiting:
             return
         spoken, self._spoken = self._spoken, []
-        for record in self._disk.read():
-            self._take(record)
+        for written in self._disk.read():
+            self._take(written)
         for record in spoken:
-            self._take(record)
+            if isinstance(record, Leafed | Patched):
+                self._take_aside(record)
+            else:
+                self._take(record)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
@@ -101,10 +110,13 @@ class Ledger:
 
     def _take(self, record: Record) -> None:
         self.counts[type(record).__name__] += 1
+        if isinstance(record, Announced) and record.folded == AS_THE_LOG:
+            record = record._replace(folded=self._disk.folded.get(record.session, 0))
         if isinstance(record, Applied):
             self._stretch(record)
         elif isinstance(record, Logged):
-            self._ends[record.session] = _seq(record.frame)
+            self._ends[record.session] = seq_of(record.frame)
+            self.logged_at[record.session] = self.now()
         elif isinstance(record, ResetSeen):
             self.resets.append(record)
             self._shrink(record)
@@ -112,6 +124,8 @@ class Ledger:
             self.refusals[record.code] += 1
         elif isinstance(record, Gone | TailLost):
             self._lose(record)
+        if isinstance(record, Logged | TailLost | Gone | Trimmed):
+            self.archive.take(record)
         self._kept.append(record)
         self.oracle.take(self._judged, record)
         self._judged += 1
@@ -119,13 +133,19 @@ class Ledger:
             self._tell(violation)
         self.oracle.violations.clear()
 
+    def _take_aside(self, record: Aside) -> None:
+        self.counts[type(record).__name__] += 1
+        if (wrong := self.archive.judge(record)) is not None:
+            guarantee = 1 if isinstance(record, Leafed) else 2
+            self._tell(Violation(guarantee, record.session, record.client, None, wrong, self._judged))
+
     def _lose(self, record: Gone | TailLost) -> None:
         kept = record.head if isinstance(record, TailLost) else 0
         self.lost_events += max(0, self._ends.get(record.session, 0) - kept)
         self._ends[record.session] = kept
 
     def _stretch(self, record: Applied) -> None:
-        whose, seq = (record.session, record.client), _seq(record.frame)
+        whose, seq = (record.session, record.client), seq_of(record.frame)
         first, last = self._spans.get(whose, (seq, seq))
         self._spans[whose] = min(first, seq), max(last, seq)
 
@@ -146,7 +166,3 @@ class Ledger:
         if len(self.stories) < STORIES_MAX:
             lines = story(self._kept, session=violation.session, client=violation.client).splitlines()
             self.stories.append("\n".join([f"{loss}: {violation}", *lines[-CONTEXT_RECORDS:]]))
-
-
-def _seq(frame: bytes) -> int:
-    return int(frame[SEQ_AT : frame.index(b",", SEQ_AT)])

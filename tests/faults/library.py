@@ -5,17 +5,29 @@ the phase.
 """
 
 import asyncio
-from typing import Any, Final
+from typing import Final
 
+from msgspec import json
 from tests.faults.light import Around
 from tests.faults.pen import Pen, Place
+from tests.faults.speech import Draft
 
 from anypod.client import Event, Phase, Session
 from anypod.client.phase import Transport
 from anypod.core.errors import AnypodError
 from anypod.core.frames import encode
 
+ORDER: Final = ("type", "seq", "cursor", "replaces", "id", "kind", "author", "ts", "turn", "attempt", "part", "data")
 AGAIN_S: Final = 0.5  # before an application that was stopped begins again
+
+
+def _frame(event: Event) -> bytes:
+    """What the log wrote, byte for byte, if the library has changed nothing: the log writes an event's data last."""
+    frame = encode(event)
+    if event.part is None and event.replaces is None:
+        return frame
+    fields = json.decode(frame)
+    return json.encode({name: fields[name] for name in sorted(fields, key=ORDER.index)})
 
 
 class LibraryClient:
@@ -43,7 +55,7 @@ class LibraryClient:
     async def _read(self) -> None:
         pen = self.pen
         session = Session(
-            self.around.url,
+            self.around.url(pen.session),
             pen.session,
             credential=self.around.credential(pen.session),
             after=pen.cursor,
@@ -57,8 +69,7 @@ class LibraryClient:
             self._entered.set()
             async for item in session:
                 if isinstance(item, Event):
-                    # What the log wrote, byte for byte, if the library has changed nothing.
-                    pen.applied(encode(item), Place(item.seq, item.cursor))
+                    pen.delivered_by_library(_frame(item), Place(item.seq, item.cursor))
                 else:
                     pen.reset(item.reason, item.common, item.common_seq or item.oldest - 1)
 
@@ -68,14 +79,14 @@ class LibraryClient:
         else:
             self.pen.cut()
 
-    async def publish(self, event_id: str, content: Any) -> None:
+    async def publish(self, event_id: str, draft: Draft) -> None:
         """Returns when it was answered."""
-        self.pen.attempted(event_id, content)
+        self.pen.attempted(event_id, draft)
         while event_id in self.pen.unsettled:
             await self._entered.wait()
             assert self._session is not None
             try:
-                receipt = await self._session.publish("message", content, id=event_id)
+                receipt = await self._session.publish(id=event_id, **draft.fields())
             except AnypodError as error:
                 self.pen.refused(event_id, error.code, is_final=not error.row.is_retryable and error.code != "closed")
                 await asyncio.sleep(AGAIN_S)

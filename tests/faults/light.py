@@ -13,6 +13,7 @@ from typing import Any, Final
 import aiohttp
 from msgspec import json
 from tests.faults.pen import START, Pen, place_of
+from tests.faults.speech import Draft
 
 OPEN_S_MAX: Final = 5.0  # a replica that says nothing for so long after the connection was made is hung
 SLACK_S: Final = 5.0  # protocol.md, "Heartbeats": two intervals and so much is silence
@@ -43,7 +44,7 @@ class Around:
     """What clients of a crowd share. `is_over`: nothing new is published."""
 
     http: aiohttp.ClientSession
-    url: str
+    url: Callable[[str], str]
     credential: Callable[[str], str]
     rng: random.Random
     is_over: asyncio.Event
@@ -55,7 +56,7 @@ class LightClient:
     def __init__(self, pen: Pen, around: Around) -> None:
         self.pen = pen
         self.around = around
-        self.base = f"{around.url}/v1/sessions/{pen.session}"
+        self.base = f"{around.url(pen.session)}/v1/sessions/{pen.session}"
         self.headers = {"Authorization": f"Bearer {around.credential(pen.session)}"}
         self.silence_s = OPEN_S_MAX
         self.heard_at = 0.0
@@ -67,8 +68,8 @@ class LightClient:
     async def attach(self) -> None:
         raise NotImplementedError
 
-    async def publish(self, event_id: str, content: Any) -> None:
-        await insist(self, event_id, content)
+    async def publish(self, event_id: str, draft: Draft) -> None:
+        await insist(self, event_id, draft)
 
     async def answered(self, frame: dict[str, Any]) -> None:
         """`published` or `error`, for transports that publish where they read."""
@@ -154,13 +155,15 @@ class LightClient:
         common = frame.get("common")
         before = int(common.split("-")[2]) if common is not None else max(0, frame.get("oldest", 0) - 1)
         self.pen.reset(frame["reason"], common, before)
+        if self.connection is not None:
+            self.pen.announced(self.connection, frame.get("folded", 0), frame.get("cursor", ""), None)
 
 
-async def insist(client: LightClient, event_id: str, content: Any) -> None:
+async def insist(client: LightClient, event_id: str, draft: Draft) -> None:
     """Publish by HTTP, again and again under the same id until it is accepted or refused for good."""
-    pen, body = client.pen, json.encode({"id": event_id, "kind": "message", "data": content})
+    pen, body = client.pen, json.encode({"id": event_id, **draft.fields()})
     headers = {**client.headers, "Content-Type": "application/json"}
-    pen.attempted(event_id, content)
+    pen.attempted(event_id, draft)
     while event_id in pen.unsettled:
         try:
             async with client.around.http.post(f"{client.base}/events", data=body, headers=headers) as response:

@@ -1,11 +1,12 @@
 """One connection through the proxy: two sockets, and what passes between them.
 
-Owns what can be done to a single connection. Must not know which ones are chosen, nor why; of the protocols above it only the word
-by which a connection of Redis' pub/sub is recognised.
+Owns what can be done to a single connection. Must not know which ones are chosen, nor why; of the protocols above it only the words
+by which it is recognised who dials Redis, and what for.
 """
 
 import asyncio
 import random
+import re
 import socket
 import struct
 from contextlib import suppress
@@ -14,6 +15,9 @@ from typing import Final, Protocol, cast
 from tests.faults.weather import HELD, Direction, Weather
 
 FEED_WORD: Final = b"SSUBSCRIBE"
+USER_WORDS: Final = re.compile(rb"AUTH\r\n\$\d+\r\n([\w-]+)\r\n")  # each of our replicas is a user of its own
+PEER_WORDS: Final = {b"REPLCONF": "replication", b"sentinel-": "sentinel"}  # both say so before anything that matters
+FIRST_CHUNKS: Final = 4  # within which whoever dials has said who it is
 BUFFER_BYTES_MAX: Final = 256 * 1024  # held for a slow side; beyond it the fast side is not read
 RESET_AT_CLOSE: Final = struct.pack("ii", 1, 0)  # SO_LINGER: what is unsent is dropped, and the peer gets a reset
 
@@ -79,12 +83,14 @@ class Side(asyncio.Protocol):
 
 
 class Link:
-    """One connection through the proxy. `is_feed`: it carries a subscription of Redis."""
+    """One connection through the proxy. `is_feed`: it carries a subscription of Redis. `caller`: who dials Redis, once it has said so."""
 
     def __init__(self, owner: Owner, rng: random.Random) -> None:
         self.client = Side(self, is_server=False)
         self.server = Side(self, is_server=True)
         self.is_feed = False
+        self.caller = ""
+        self._chunks = 0
         self.is_joined = False
         self._is_torn = False
         self._is_orphan = False
@@ -139,11 +145,19 @@ class Link:
         if not self.is_joined:
             self._early += data  # read before it could be stopped
             return
-        if FEED_WORD in data and not self.is_feed:
-            self.is_feed = True
-            self._owner.change(self)
+        self._recognise(data)
         self._up.take(data)
         self._owner.asked(self, data)
+
+    def _recognise(self, data: bytes) -> None:
+        is_feed = self.is_feed or FEED_WORD in data
+        caller = self.caller
+        if not caller and self._chunks < FIRST_CHUNKS:
+            self._chunks += 1
+            caller = caller_of(data)
+        if (is_feed, caller) != (self.is_feed, self.caller):
+            self.is_feed, self.caller = is_feed, caller
+            self._owner.change(self)
 
     def answered(self, data: bytes) -> None:
         if self._owner.takes_reply(self):
@@ -181,6 +195,13 @@ class Link:
             side.transport.pause_reading()
         else:
             side.transport.resume_reading()
+
+
+def caller_of(data: bytes) -> str:
+    """Empty: this does not tell."""
+    if match := USER_WORDS.search(data):
+        return match[1].decode()
+    return next((name for word, name in PEER_WORDS.items() if word in data), "")
 
 
 async def joined(link: Link, port: int, connect_s_max: float) -> bool:

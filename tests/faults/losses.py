@@ -19,6 +19,7 @@ Loss = Literal[
     "foreign bytes",
     "broken acknowledgement",
     "broken idempotency",
+    "wrong history",  # a page of it is not what the log has there
     "late",  # delivered long after it was logged, though nothing stood in the way
     "other",
 ]
@@ -30,6 +31,8 @@ Span = tuple[int, int]  # the first and the last seq that a client has applied
 # The oracle's words; the first that is found decides.
 _WORDS: Final[tuple[tuple[str, Loss], ...]] = (
     (": twice", "duplicated"),
+    ("page of history", "wrong history"),
+    ("history was said", "wrong history"),
     (": out of order", "silent gap"),  # of a history that is not the client's
     ("never logged: ", "foreign bytes"),
     ("though nothing stood in the way", "late"),

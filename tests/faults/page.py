@@ -11,7 +11,15 @@ from tests.faults.report import Report, RowFigures, Span, Times
 
 WIDTH: Final = 1_000  # of the picture, in its own units
 LANE: Final = 16
-HEADINGS: Final = ("row", "faults", "clients cut off", "recovered: p50 / p95 / max", "all well: p50 / p95 / max", "resets", "lost by Redis")
+HEADINGS: Final = (
+    "row",
+    "faults",
+    "clients cut off",
+    "recovered after p50 / p95 / max",
+    "all well after p50 / p95 / max",
+    "resets",
+    "lost",
+)
 
 STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; color: #1b1f24; background: #fff }
@@ -55,7 +63,9 @@ def _run(report: Report) -> dict[str, object]:
         "events logged": f"{report.events:,}",
         "events acknowledged": f"{report.acknowledged:,}",
         "deliveries checked": f"{report.deliveries:,}",
+        **{f"checked: {name}": f"{count:,}" for name, count in report.asides.items()},
         "events that Redis lost": f"{report.lost_events:,}",
+        "from the loss of a primary to the next event, p50 / p95 / max": _seconds(report.resumed),
     }
 
 
@@ -73,18 +83,7 @@ def _list(title: str, lines: Iterable[str]) -> str:
 
 
 def _rows(rows: Iterable[RowFigures]) -> str:
-    head = "".join(
-        f"<th>{name}</th>"
-        for name in (
-            "row",
-            "faults",
-            "clients cut off",
-            "recovered after p50 / p95 / max",
-            "all well after p50 / p95 / max",
-            "resets",
-            "lost",
-        )
-    )
+    head = "".join(f"<th>{name}</th>" for name in HEADINGS)
     lines = "".join(
         f"<tr><td>{escape(row.row)}</td><td>{row.faults}</td><td>{row.recoveries.count if row.recoveries else 0}</td>"
         f"<td>{_seconds(row.recoveries)}</td><td>{_seconds(row.well)}</td><td>{row.resets}</td><td>{row.lost_events}</td></tr>"

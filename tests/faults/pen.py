@@ -5,9 +5,10 @@ Owns the records of one client, and how it fares: is it up to date, how long was
 
 import re
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from tests.faults.ledger import Ledger
+from tests.faults.ledger import AS_THE_LOG, Ledger
+from tests.faults.speech import Draft
 from tests.simulation.history import (
     Acknowledged,
     Announced,
@@ -26,7 +27,6 @@ from tests.simulation.history import (
 from tests.simulation.truth import Content
 
 START: Final = "start"
-KIND: Final = "message"
 _EVENT: Final = re.compile(rb'\{"type":"event",(?:"ref":"[^"]*",)?"seq":(\d+),"cursor":"([^"]+)"')
 
 
@@ -52,9 +52,10 @@ def place_of(frame: bytes) -> Place | None:
 
 @dataclass
 class Pen:
-    """`cursor`, `seq`: of the newest event applied. `acknowledged_at`: when a publish succeeded last. `unsettled`: contents by id.
+    """`cursor`, `seq`: of the newest event applied. `folded`: up to it deltas may be missing, as it was told.
 
-    `taken_back`: events that it had and was told to drop, all resets together. `answers`: how publishes ended, by code.
+    `acknowledged_at`: when a publish succeeded last. `unsettled`: contents by id. `answers`: how publishes ended, by code.
+    `taken_back`: events that it had and was told to drop, all resets together.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Pen:
     ledger: Ledger
     cursor: str = START
     seq: int = 0
+    folded: int = 0
     is_live: bool = False
     acknowledged_at: float = 0.0
     delivered: int = 0
@@ -94,9 +96,11 @@ class Pen:
         self.ledger.note(Asked(self.now(), self.session, self.name, connection, self.cursor))
 
     def announced(self, connection: int, folded: int, head: str, base: str | None) -> None:
+        self.folded = max(self.folded, folded)
         self.ledger.note(Announced(self.now(), self.session, self.name, connection, folded, head, base))
 
     def synced(self, connection: int, cursor: str, folded: int) -> None:
+        self.folded = max(self.folded, folded)
         self.ledger.note(Synced(self.now(), self.session, self.name, connection, cursor, folded))
         self.live()
 
@@ -120,10 +124,20 @@ class Pen:
         self.ledger.note(Received(now, self.session, self.name, connection, frame))
         if place.seq <= self.seq:
             return True
-        if place.seq != self.seq + 1:
+        if place.seq - 1 > max(self.seq, self.folded):
             return False
         self.applied(frame, place)
         return True
+
+    def delivered_by_library(self, frame: bytes, place: Place) -> None:
+        """Of the library's connections nothing is seen: where it passes over folded deltas, the log itself must have folded them."""
+        if place.seq == self.seq + 1:
+            self.applied(frame, place)
+            return
+        connection = self.opened()
+        self.announced(connection, AS_THE_LOG, place.cursor, None)
+        self.applied(frame, place)
+        self.shut(connection)
 
     def applied(self, frame: bytes, place: Place) -> None:
         self._heard_at = self.now()
@@ -134,12 +148,13 @@ class Pen:
     def reset(self, reason: str, common: str | None, before: int) -> None:
         """`before`: what follows begins after this seq."""
         self.ledger.note(ResetSeen(self.now(), self.session, self.name, reason, common))
+        self.folded = 0
         self.taken_back += max(0, self.seq - before) if common is not None else self.seq
         self.cursor, self.seq = common or START, before
 
     # Publishes.
-    def attempted(self, event_id: str, content: Any) -> None:
-        text = str(Content(KIND, content))
+    def attempted(self, event_id: str, draft: Draft) -> None:
+        text = str(Content(draft.kind, draft.data, None, draft.part, draft.replaces))
         self.unsettled[event_id] = text
         self.ledger.note(Attempted(self.now(), self.session, self.name, event_id, text))
 

@@ -28,6 +28,10 @@ def feeds(link: Link) -> bool:
     return link.is_feed
 
 
+def called_by(*names: str) -> Select:
+    return lambda link: link.caller in names
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Spell:
     """`up`: what clients say; `down`: what they are answered."""
@@ -61,6 +65,7 @@ class Proxy:
             try:
                 await loop.create_future()
             finally:
+                self.is_shut = True  # whoever was accepted meanwhile is refused
                 server.close()
                 self.cut(everything)
 

@@ -56,6 +56,7 @@ class Report(Struct):
     """`taken_back`: deliveries that clients were told to drop, `resets`: how that was announced, by reason.
 
     `answers`: how publishes were answered, each attempt; `refusals`: those for good. `errors`: lines that replicas should not write.
+    `asides`: what else was checked. `resumed`: from the loss of a primary to the next event.
     """
 
     seed: int
@@ -74,8 +75,10 @@ class Report(Struct):
     lost_events: int
     refusals: dict[str, int]
     errors: dict[str, int]
+    asides: dict[str, int]
     answers: dict[str, int]
     by_row: list[RowFigures]
+    resumed: Times | None
     skipped: list[str]
     spans: list[Span]
     stories: list[str]
@@ -113,11 +116,30 @@ def report_of(campaign: Campaign, *, again: str, skipped: Sequence[str]) -> Repo
         lost_events=ledger.lost_events,
         refusals=dict(ledger.refusals),
         errors=dict(Counter(map(_gist, campaign.stage.failures()))),
+        asides={
+            "folds of the log": ledger.counts["Folded"],
+            "pages of history": ledger.counts["Leafed"],
+            "changes of state": ledger.counts["Patched"],
+        },
         answers=dict(sum((Counter(pen.answers) for pen in pens), Counter())),
         by_row=list(_by_row(campaign)),
+        resumed=_times(campaign.stage.resumes),
         skipped=list(skipped),
         spans=[Span(fault.row, fault.began, fault.ended, fault.well_s) for fault in campaign.faults],
         stories=ledger.stories,
+    )
+
+
+def total(reports: Sequence[Report]) -> str:
+    """Of several campaigns, in a line."""
+    harm = sum((Counter(report.losses) for report in reports), Counter[str]())
+    complaints = sum(len(report.complaints) for report in reports)
+    found = ", ".join(f"{count} {loss}" for loss, count in harm.items() if count) or "nothing lost, doubled, reordered or hidden"
+    return (
+        f"{len(reports)} campaigns, {sum(report.seconds for report in reports) / 60:.0f} minutes: "
+        f"{sum(report.deliveries for report in reports):,} deliveries checked under {sum(report.faults for report in reports)} faults: "
+        f"{found}; {complaints} complaints; Redis lost {sum(report.lost_events for report in reports):,} events, "
+        f"all announced by {sum(sum(report.resets.values()) for report in reports):,} resets"
     )
 
 

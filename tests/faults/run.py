@@ -15,7 +15,8 @@ from tests.faults.stage import stage_of
 
 async def run(plan: Plan, folder: Path, say: Callable[[str], None], *, again: str = "", skipped: Sequence[str] = ()) -> Report:
     rng = random.Random(plan.seed)
-    async with stage_of(plan.topology, folder, rng) as stage:
-        campaign = Campaign(plan, stage, Crowd(stage.url, stage.ledger, rng, groups(plan.rate)), say)
+    is_clocked = any(row.needs_clock for row in plan.rows)
+    async with stage_of(plan.topology, folder, rng, is_clocked=is_clocked) as stage:
+        campaign = Campaign(plan, stage, Crowd(stage.url_for, stage.ledger, rng, groups(plan.rate)), say)
         await campaign.run()
         return report_of(campaign, again=again, skipped=skipped)

@@ -1,4 +1,4 @@
-"""What a crowd meets: one Redis, replicas, and a proxy on every link between them.
+"""What a crowd meets: Redis servers, replicas, and a proxy on every link between them.
 
 Owns the processes and the proxies, their start and their end. Must not know what is done to them, nor who the clients are.
 """
@@ -7,63 +7,72 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, assert_never
+from typing import Final, Literal, assert_never, get_args
 
-import aiohttp
-from tests.faults.access import credential_for
+from tests.faults.gate import CONNECT_S_MAX, Gate, carried
+from tests.faults.guarded import guarded
 from tests.faults.journal import Journal
 from tests.faults.ledger import Ledger
 from tests.faults.link import Link, joined
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Joined, Proxy, everything
 from tests.faults.rows import Topology
-from tests.redis_clusters import DOWN_AFTER_MS, NAME, Watched, watched
+from tests.faults.sharded import sharded
+from tests.faults.stores import Guarded, Setting, Sharded, Single, Stores, binary, made, single
+from tests.faults.wall_clock import WallClock
 from tests.replicas import Replica
-from tests.servers import LOOPBACK, Kind, RedisServer, free_port, running
+from tests.servers import RedisServer, free_port
 
-REPLICAS: Final = 3
-PATIENT_MS: Final = 60_000
-KIND: Final[Kind] = "valkey"
-CONNECT_S_MAX: Final = 1.0  # on one machine a replica accepts within milliseconds; one that does not is skipped
+CALLERS: Final = ("replica-0", "replica-1", "replica-2")  # the replicas, as Redis and its gates know them
+LONER: Final = CALLERS[0]  # whom the far side of a partition is left to
+CLOCKED: Final = CALLERS[-1]  # whose clock can be stepped
 POLL_S: Final = 0.05
 READY_S_MAX: Final = 60.0  # of a start, on a machine that does much else
-SHOUT_BYTES: Final = 40_000  # more than the 16 KiB that Redis keeps for a client beside its output list
-SHOUT_S_MAX: Final = 2.0
-REDIS_OPTIONS: Final = (
-    # What was answered stands on the disk; the file is the truth that clients are compared with, so nothing may rewrite it.
-    *("--appendfsync", "always", "--auto-aof-rewrite-percentage", "0", "--maxmemory-policy", "noeviction", "--loglevel", "warning"),
-)
 SETTINGS: Final[Mapping[str, str]] = {
     "events_per_session_max": "1000000",  # a run writes on and on, and nothing may be trimmed
+    "deltas_per_session_max": "1000000",
+    "session_classes": '{"chat": {"fold_after_ms": 3000}}',  # so that readers who come back find parts folded
     "heartbeat_ms_max": "2000",  # a silent link is found within 9 s: a run has many
     "unwritable_s_max": "4",  # for the same reason
     "max_stream_s": "60",  # streams end by themselves too
 }
+Clocked = Literal["redis", "replica"]
+Clocks = Mapping[Clocked, WallClock]
+CLOCKS: Final[tuple[Clocked, ...]] = get_args(Clocked)
+Side = Literal["near", "far"]  # of a partition, if there is one
+SIDES: Final[tuple[Side, ...]] = get_args(Side)
+
+
+class ClockedReplica(Replica):
+    """It reads the time from a clock of ours."""
+
+    def __init__(self, name: str, settings: Mapping[str, str], directory: Path, clock: WallClock | None) -> None:
+        super().__init__(name, settings, directory)
+        self._variables = {**self._variables, **(clock.variables if clock is not None else {})}
 
 
 class Stage:
-    """`front`: clients to replicas. `stores`: one proxy for each replica, on its way to Redis; none where Sentinels tell the way.
+    """`fronts`: clients to replicas, by the side that their session is on. `clocks`: those that can be stepped."""
 
-    `redis`: the server that is written to. `watched`: it and its replica, with their Sentinels.
-    """
-
-    def __init__(self, folder: Path, rng: random.Random, redis: RedisServer, watched: Watched | None = None) -> None:
-        self.topology: Topology = "single" if watched is None else "sentinel"
+    def __init__(self, folder: Path, rng: random.Random, stores: Stores, clocks: Clocks) -> None:
         self.rng = rng
-        self.redis = redis
-        self.watched = watched
+        self.stores = stores
+        self.clocks = clocks
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self.journal = Journal(self.redis, self.now)
+        self.journal = Journal([gate.server for gate in stores.gates], [gate.server for gate in stores.written], self.now)
         self.ledger = Ledger(self.journal, self.now)
-        self.stores = [Proxy(free_port(), self._dial_redis, rng) for _ in range(REPLICAS)] if watched is None else []
-        urls = [watched.url] * REPLICAS if watched is not None else [f"redis://{LOOPBACK}:{store.port}/0" for store in self.stores]
+        logs = made(folder / "logs")
         self.replicas = [
-            Replica(f"replica-{number}", {**SETTINGS, "redis_url": url}, _made(folder / "logs")) for number, url in enumerate(urls)
+            ClockedReplica(name, {**SETTINGS, "redis_url": stores.url(name)}, logs, clocks.get("replica") if name == CLOCKED else None)
+            for name in CALLERS
         ]
-        self.front = Proxy(free_port(), self._dial_replica, rng)
+        self.fronts = {side: Proxy(free_port(), self._dialler(side), rng) for side in SIDES}
+        self.is_parted = False
+        self.resumes: list[float] = []  # seconds without a primary, from its death or the partition to the next event
         self._turn = 0
 
     def now(self) -> float:
@@ -71,20 +80,31 @@ class Stage:
         return self._loop.time() - self._began
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.front.port}"
+    def topology(self) -> Topology:
+        match self.stores:
+            case Guarded():
+                return "sentinel"
+            case Sharded():
+                return "cluster"
+            case _:
+                return "single"
+
+    def url_for(self, session: str) -> str:
+        return f"http://127.0.0.1:{self.fronts[side_of(session)].port}"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["Stage"]:
         """Everything is up inside, and gone afterwards."""
-        async with AsyncExitStack() as stack:
+        with ExitStack() as stack:
             stack.callback(self.journal.close)
             stack.callback(self._end_replicas)
-            tasks = [asyncio.ensure_future(proxy.run()) for proxy in (*self.stores, self.front)]
-            tasks += [asyncio.ensure_future(self._keep(replica)) for replica in self.replicas]
-            stack.push_async_callback(_cancel, tasks)
-            await self.until_ready()
-            yield self
+            async with carried(list(self.fronts.values())):
+                keeping = [asyncio.ensure_future(self._keep(replica)) for replica in self.replicas]
+                try:
+                    await self.until_ready()
+                    yield self
+                finally:
+                    await _cancel(keeping)
 
     async def until_ready(self) -> None:
         """All replicas are."""
@@ -108,7 +128,17 @@ class Stage:
         for replica in self.replicas:
             replica.kill()
 
-    # Processes.
+    # What deeds are done to.
+    def some_gate(self, rng: random.Random) -> Gate:
+        """To one of the servers that are written to."""
+        return rng.choice(self.stores.written)
+
+    def some_session(self, rng: random.Random) -> str:
+        return rng.choice(sorted(self.journal.heads))
+
+    def home(self, session: str) -> Gate:
+        return self.stores.gate_of(self.journal.homes[session])
+
     @contextmanager
     def frozen(self, pid: int) -> Iterator[None]:
         os.kill(pid, signal.SIGSTOP)
@@ -118,98 +148,75 @@ class Stage:
             os.kill(pid, signal.SIGCONT)
 
     @contextmanager
-    def configured(self, name: str, value: str | int, usual: str | int) -> Iterator[None]:
-        self.redis.command("CONFIG", "SET", name, value)
+    def configured(self, server: RedisServer, settings: Mapping[str, str | int], usual: Mapping[str, str | int]) -> Iterator[None]:
+        for name, value in settings.items():
+            server.command("CONFIG", "SET", name, value)
         try:
             yield
         finally:
-            self.redis.command("CONFIG", "SET", name, usual)
+            for name, value in usual.items():
+                server.command("CONFIG", "SET", name, value)
 
     @contextmanager
-    def gates_shut(self) -> Iterator[None]:
-        """No replica reaches Redis: what it holds can be looked at before anybody writes again."""
+    def gates_shut(self, gates: Iterable[Gate]) -> Iterator[None]:
+        """Nobody reaches these servers: what they hold can be looked at before anybody writes again."""
         with ExitStack() as stack:
-            for store in self.stores:
-                stack.enter_context(store.shut())
+            for gate in gates:
+                stack.enter_context(gate.proxy.shut())
             yield
 
-    # What it is asked.
-    async def shout(self, session: str) -> None:
-        """A large event, as any client might publish one. Nobody insists when it is refused."""
-        headers = {"Authorization": f"Bearer {credential_for(session)}", "Idempotency-Key": f"shout.{self.rng.getrandbits(64):x}"}
-        url, timeout = f"{self.url}/v1/sessions/{session}/events", aiohttp.ClientTimeout(total=SHOUT_S_MAX)
-        with suppress(aiohttp.ClientError, TimeoutError):
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as http,
-                http.post(url, json={"kind": "message", "data": "!" * SHOUT_BYTES}, headers=headers) as answer,
-            ):
-                await answer.read()
-
-    async def feeds_killed(self) -> int:
-        """How many clients Redis has cut off because of their output buffers."""
-        stats = await asyncio.to_thread(self.redis.command, "INFO", "stats")
-        assert isinstance(stats, bytes)
-        return int(stats.split(b"client_output_buffer_limit_disconnections:")[1].split()[0])
+    @contextmanager
+    def parted(self) -> Iterator[None]:
+        """Clients of the far side reach one replica alone, and those of the near side the others. All begin with a new connection."""
+        self.is_parted = True
+        for front in self.fronts.values():
+            front.cut(everything)
+        try:
+            yield
+        finally:
+            self.is_parted = False
 
     # Ways.
-    async def _dial_redis(self, link: Link) -> bool:
-        return await joined(link, self.redis.port, CONNECT_S_MAX)
+    def _dialler(self, side: Side) -> Joined:
+        async def dial(link: Link) -> bool:
+            """The next one that accepts, as a balancer without a memory does."""
+            self._turn += 1
+            at_hand = [replica for replica in self.replicas if not self.is_parted or (replica.name == LONER) == (side == "far")]
+            for offset in range(len(at_hand)):
+                if await joined(link, at_hand[(self._turn + offset) % len(at_hand)].port, CONNECT_S_MAX):
+                    return True
+            return False
 
-    async def _dial_replica(self, link: Link) -> bool:
-        """The next one that accepts, as a balancer without a memory does."""
-        self._turn += 1
-        for offset in range(REPLICAS):
-            replica = self.replicas[(self._turn + offset) % REPLICAS]
-            if await joined(link, replica.port, CONNECT_S_MAX):
-                return True
-        return False
+        return dial
+
+
+def side_of(session: str) -> Side:
+    """Of a partition. Halls and rooms are on both."""
+    return "far" if session.endswith(("1", "2")) else "near"
+
+
+def stage_of(topology: Topology, folder: Path, rng: random.Random, *, is_clocked: bool = False) -> AbstractAsyncContextManager[Stage]:
+    """A stage that is up inside, and gone afterwards. `is_clocked`: a replica's clock can be stepped, and that of a single Redis."""
+    return _staged(topology, folder, rng, {name: WallClock(folder / f"clock-of-{name}") for name in CLOCKS} if is_clocked else {})
 
 
 @asynccontextmanager
-async def stage_of(topology: Topology, folder: Path, rng: random.Random) -> AsyncIterator[Stage]:
-    """A stage that is up inside, and gone afterwards."""
+async def _staged(topology: Topology, folder: Path, rng: random.Random, clocks: Clocks) -> AsyncIterator[Stage]:
+    setting = Setting(folder, rng, CALLERS, binary())
+    async with _stores(topology, setting, clocks) as stores, Stage(folder, rng, stores, clocks).running() as stage:
+        yield stage
+
+
+def _stores(topology: Topology, setting: Setting, clocks: Clocks) -> AbstractAsyncContextManager[Single | Guarded | Sharded]:
     match topology:
         case "single":
-            with running(KIND, _made(folder / "redis"), *REDIS_OPTIONS) as server:
-                async with Stage(folder, rng, server).running() as stage:
-                    yield stage
+            return single(replace(setting, binary=clocks["redis"].wrapped(setting.binary)) if clocks else setting)
         case "sentinel":
-            with watched(KIND, folder) as servers:
-                for server in servers.servers:
-                    configure(server)
-                _bear(servers, PATIENT_MS)
-                async with Stage(folder, rng, servers.primary(), servers).running() as stage:
-                    yield stage
+            return guarded(setting)
         case "cluster":
-            raise AssertionError("no row is for a cluster alone, and its slots have no one journal")
+            return sharded(setting)
         case _:
             assert_never(topology)
-
-
-@contextmanager
-def impatient(servers: Watched) -> Iterator[None]:
-    """Sentinels call a primary dead after a second. Otherwise they do not: one that a busy machine keeps waiting is no row of ours."""
-    _bear(servers, DOWN_AFTER_MS)
-    try:
-        yield
-    finally:
-        _bear(servers, PATIENT_MS)
-
-
-def _bear(servers: Watched, silence_ms: int) -> None:
-    for sentinel in servers.sentinels:
-        sentinel.command("SENTINEL", "SET", NAME, "down-after-milliseconds", silence_ms)
-
-
-def configure(server: RedisServer) -> None:
-    """A server that was started without our options."""
-    options = [word.removeprefix("--") for word in REDIS_OPTIONS]
-    server.command("CONFIG", "SET", *options)
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 async def _cancel(tasks: Sequence["asyncio.Future[None]"]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 from tests.faults.actor import perform
 from tests.faults.crowd import Crowd, Group
 from tests.faults.deeds import (
@@ -20,11 +21,17 @@ from tests.faults.deeds import (
     KillReplica,
     Lines,
     LoseReply,
+    MoveSlots,
     OverflowFeeds,
     RestartRedis,
     SpoilKey,
+    StepClock,
 )
+from tests.faults.rows import Topology
+from tests.faults.servers import feeds_killed
 from tests.faults.stage import Stage, stage_of
+from tests.faults.wall_clock import MISSING, library
+from tests.servers import RedisServer
 from tests.simulation.history import Disturbed
 
 SMALL = (
@@ -60,6 +67,10 @@ class Scene:
         await self.until(lambda: self.crowd.is_well(since, heads))
 
     @property
+    def server(self) -> RedisServer:
+        return self.stage.stores.gates[0].server
+
+    @property
     def recoveries(self) -> int:
         return sum(len(client.pen.recoveries) for client in self.crowd.clients)
 
@@ -77,10 +88,10 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(folder: Path) -> AsyncIterator[Scene]:
+async def scene(folder: Path, topology: Topology = "single", *, is_clocked: bool = False) -> AsyncIterator[Scene]:
     rng = random.Random(2)
-    async with stage_of("single", folder, rng) as stage:
-        crowd = Crowd(stage.url, stage.ledger, rng, SMALL)
+    async with stage_of(topology, folder, rng, is_clocked=is_clocked) as stage:
+        crowd = Crowd(stage.url_for, stage.ledger, rng, SMALL)
         stage.ledger.note(Disturbed(stage.now(), None, "a test"))
         async with crowd.present():
             made = Scene(stage, crowd)
@@ -146,9 +157,9 @@ async def test_redis_refuses_what_is_too_much_and_forgets_what_it_is_told_to(tmp
         await on.until_well()
         await on.suffer(Command(("FUNCTION", "FLUSH", "SYNC")))
         await on.until_well()
-        killed = await on.stage.feeds_killed()
+        killed = feeds_killed(on.server)
         await on.suffer(OverflowFeeds())
-        assert await on.stage.feeds_killed() > killed
+        assert feeds_killed(on.server) > killed
         await on.until_well()
 
 
@@ -187,3 +198,41 @@ async def test_a_frozen_replica_says_nothing_and_its_clients_find_another(tmp_pa
         await on.suffer(FreezeReplica(), 15.0)
         assert on.recoveries > before
         await on.until_well()
+
+
+async def test_a_slot_that_moves_takes_its_session_along_and_nobody_misses_anything(tmp_path: Path) -> None:
+    async with scene(tmp_path, "cluster") as on:
+        for _ in range(3):
+            before, last = on.stage.journal.homes["hall"], on.stage.ledger.head("hall")
+            await on.suffer(MoveSlots(1))
+            await on.until(lambda last=last: on.stage.ledger.head("hall") > last + 20)  # type: ignore[misc]
+            assert on.stage.journal.homes["hall"] is not before
+            await on.until_well()
+        assert not on.resets
+
+
+async def test_a_node_out_of_reach_stops_its_sessions_until_it_is_back(tmp_path: Path) -> None:
+    async with scene(tmp_path, "cluster") as on:
+        home = on.stage.home("hall").server
+        for deed in (FreezeRedis(), RestartRedis("everything")):
+            on.stage.stores.written = [on.stage.home("hall")]  # so that the deed strikes the node that matters
+            suffering = asyncio.ensure_future(on.suffer(deed, 3.0))
+            await asyncio.sleep(1.0)  # what was on its way has come
+            before = on.answers("accepted")
+            await asyncio.sleep(1.0)
+            assert on.answers("accepted") == before, f"{deed} did not keep publishes from the node"
+            await suffering
+            await on.until_well()
+        assert on.stage.journal.homes["hall"] is home
+        assert not on.resets
+
+
+@pytest.mark.skipif(library() is None, reason=MISSING)
+async def test_a_clock_that_is_stepped_by_an_hour_harms_nobody(tmp_path: Path) -> None:
+    async with scene(tmp_path, is_clocked=True) as on:
+        for of in ("redis", "replica"):
+            await on.suffer(StepClock(of, 3_600.0), 1.0)
+            await on.until_well()
+        assert not on.resets
+        stepped = [int(frame.split(b'"ts":')[1].split(b",")[0]) for frame in on.stage.journal.final(0.0, "hall").frames]
+        assert max(stepped) - min(stepped) > 3_000_000, "some events were written by the replica whose clock was stepped"

@@ -1,11 +1,12 @@
 """The journal tells of an append-only file what really happened, in its order, and nothing twice."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.faults.gate import REDIS_OPTIONS
 from tests.faults.journal import Journal
-from tests.faults.stage import REDIS_OPTIONS
 from tests.redis_clusters import wait_for
 from tests.servers import RedisServer, running
 from tests.simulation.history import FinalLog, Folded, Gone, Logged, Trimmed
@@ -21,7 +22,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def journal(server: RedisServer) -> Iterator[Journal]:
-    made = Journal(server, lambda: 7.0)
+    made = Journal([server], [server], lambda: 7.0)
     yield made
     made.close()
 
@@ -70,7 +71,7 @@ def test_after_a_cut_the_file_is_read_on_from_its_mended_end(server: RedisServer
     path = server.aof
     path.write_bytes(path.read_bytes()[:-5])
     server.start()
-    journal.skip_to_end()
+    journal.skip_to_end(server)
     assert journal.head("s") == 2
     again = write(server, 3)
     assert [record.frame for record in journal.read() if isinstance(record, Logged)] == [again]
@@ -93,13 +94,70 @@ def test_a_file_that_is_written_anew_is_read_to_its_end_and_then_on(server: Redi
     assert told == frames
 
 
-def test_another_server_is_read_from_where_it_parts_with_the_one_before(server: RedisServer, journal: Journal, tmp_path: Path) -> None:
-    with running("valkey", tmp_path / "other", *REDIS_OPTIONS) as other:
-        shared = [write(server, 1), write(server, 2), write(server, 3)]
-        assert len(list(journal.read())) == len(shared)
+@contextmanager
+def two_servers(server: RedisServer, folder: Path) -> Iterator[tuple[RedisServer, Journal]]:
+    """The one that is written to first, and another."""
+    with running("valkey", folder / "other", *REDIS_OPTIONS) as other:
+        made = Journal([server, other], [server], lambda: 7.0)
+        try:
+            yield other, made
+        finally:
+            made.close()
+
+
+def told(journal: Journal) -> list[bytes]:
+    return [record.frame for record in journal.read() if isinstance(record, Logged)]
+
+
+def test_another_server_is_read_from_where_it_parts_with_the_one_before(server: RedisServer, tmp_path: Path) -> None:
+    with two_servers(server, tmp_path) as (other, journal):
+        frames = [write(server, 1), write(server, 2), write(server, 3)]
+        assert told(journal) == frames
         for seq in (1, 2):
             write(other, seq)
         other.command("XADD", f"{STEM}l", "3-9", "f", frame(3))
-        journal.turn_to(other)
+        assert told(journal) == [], "its word does not count yet"
+        journal.turn_to(other, ["s"])
         assert journal.shared_head("s") == 2
-        assert [type(record) for record in journal.read()] == [Logged]
+        assert told(journal) == [frame(3)]
+        write(server, 4)
+        assert told(journal) == [], "the word of the one before does not count any more"
+
+
+def test_a_session_whose_slot_moves_is_told_once_and_in_order(server: RedisServer, tmp_path: Path) -> None:
+    with two_servers(server, tmp_path) as (other, journal):
+        journal.leaders = [server, other]
+        for source, target, first in ((server, other, 1), (other, server, 4), (server, other, 7)):
+            source.command("HSET", f"{STEM}m", "p", "e-1ffffff")
+            frames = [write(source, first), write(source, first + 1, "d")]
+            source.command("MIGRATE", target.host, target.port, "", 0, 5_000, "KEYS", f"{STEM}m", f"{STEM}l", f"{STEM}d")
+            frames.append(write(target, first + 2))
+            records = list(journal.read())
+            assert [type(record) for record in records] == [Logged] * len(frames), "nothing is gone or trimmed"
+            assert [record.frame for record in records if isinstance(record, Logged)] == frames
+            assert journal.homes["s"] is target
+
+
+def test_a_session_that_has_moved_there_and_back_before_anybody_looks_is_told_in_order(server: RedisServer, tmp_path: Path) -> None:
+    with two_servers(server, tmp_path) as (other, journal):
+        journal.leaders = [server, other]
+        server.command("HSET", f"{STEM}m", "p", "e-1ffffff")
+        frames = []
+        for seq, (source, target) in enumerate(((server, other), (other, server), (server, other), (other, server)), 1):
+            frames.append(write(source, seq))
+            source.command("MIGRATE", target.host, target.port, "", 0, 5_000, "KEYS", f"{STEM}m", f"{STEM}l", f"{STEM}d")
+        bystander = frame(1)
+        server.command("XADD", "p:{1.0}/tenant/other/l", "1-5", "f", bystander)
+        records = list(journal.read())
+        assert [type(record) for record in records] == [Logged] * 5, "nothing is gone or trimmed, and nobody else is forgotten"
+        assert [record.frame for record in records if isinstance(record, Logged) and record.session == "s"] == frames
+
+
+def test_a_session_that_is_deleted_where_it_has_moved_is_gone(server: RedisServer, tmp_path: Path) -> None:
+    with two_servers(server, tmp_path) as (other, journal):
+        journal.leaders = [server, other]
+        server.command("HSET", f"{STEM}m", "p", "e-1ffffff")
+        write(server, 1)
+        server.command("MIGRATE", other.host, other.port, "", 0, 5_000, "KEYS", f"{STEM}m", f"{STEM}l")
+        other.command("DEL", f"{STEM}m")
+        assert [type(record) for record in journal.read()] == [Logged, Gone]

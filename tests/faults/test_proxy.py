@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from tests.faults.link import FEED_WORD, Link, joined
+from tests.faults.link import FEED_WORD, Link, caller_of, joined
 from tests.faults.proxy import APPEND_WORD, Proxy, everything, feeds
 from tests.faults.weather import HELD, SEGMENT_BYTES, Weather
 from tests.servers import free_port
@@ -255,3 +255,16 @@ async def test_losses_stall_a_line_and_lose_nothing(line: Line) -> None:
 async def test_weathers_add_up() -> None:
     both = Weather(delay_s=0.1, bytes_per_s=10.0).and_also(Weather(is_held=True, delay_s=0.2, bytes_per_s=20.0, loss=0.5))
     assert both == Weather(True, pytest.approx(0.3), 10.0, 0.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("words", "caller"),
+    [
+        (b"*3\r\n$4\r\nAUTH\r\n$9\r\nreplica-1\r\n$2\r\npw\r\n", "replica-1"),
+        (b"*3\r\n$8\r\nREPLCONF\r\n$14\r\nlistening-port\r\n$4\r\n6379\r\n", "replication"),
+        (b"*3\r\n$6\r\nCLIENT\r\n$7\r\nSETNAME\r\n$21\r\nsentinel-0123abcd-cmd\r\n", "sentinel"),
+        (b"*1\r\n$4\r\nPING\r\n", ""),
+    ],
+)
+def test_whoever_dials_redis_is_known_by_its_first_words(words: bytes, caller: str) -> None:
+    assert caller_of(words) == caller

@@ -1,12 +1,14 @@
 """What a report says of a run, and that its page needs nothing else."""
 
 import re
+from pathlib import Path
 
 import pytest
 from tests.faults.page import page
-from tests.faults.report import Report, RowFigures, Span, Times
+from tests.faults.report import Report, RowFigures, Span, Times, total
 from tests.faults.rows import ROWS, SENTINEL, chosen
 
+OPERATIONS = Path(__file__).parents[2] / "service/docs/operations.md"
 REPORT = Report(
     seed=7,
     again="make faults SEED=7 MINUTES=1",
@@ -24,8 +26,10 @@ REPORT = Report(
     lost_events=3,
     refusals={},
     errors={},
+    asides={"pages of history": 7},
     answers={"accepted": 100},
     by_row=[RowFigures("replica-killed", 2, Times(3, 0.5, 1.0, 1.5), None, 0, 0)],
+    resumed=Times(2, 2.1, 2.9, 2.9),
     skipped=["failed-over is skipped: needs sentinel"],
     spans=[Span("replica-killed", 1.0, 2.0, 0.7), Span("replica-killed", 5.0, 5.0, None)],
     stories=[],
@@ -46,6 +50,11 @@ def test_a_report_says_what_is_wrong_in_a_line() -> None:
     assert "nothing lost" in str(REPORT)
     assert "3 lost middle" in str(harmed(losses={"lost middle": 3}))
     assert "never well" in str(harmed(complaints=["never well"]))
+
+
+def test_several_reports_are_added_up_and_harm_in_one_is_harm() -> None:
+    assert "2 campaigns, 2 minutes: 600 deliveries checked under 4 faults: nothing lost" in total([REPORT, REPORT])
+    assert "1 duplicated" in total([REPORT, harmed(losses={"duplicated": 1})])
 
 
 def test_the_page_is_one_file_that_loads_nothing() -> None:
@@ -71,3 +80,9 @@ def test_rows_that_cannot_be_played_say_why() -> None:
 def test_a_row_that_there_is_not_is_refused() -> None:
     with pytest.raises(KeyError):
         chosen("no-such-row", "single")
+
+
+def test_operators_are_told_of_every_row_and_of_no_other() -> None:
+    table = OPERATIONS.read_text().split("## What each failure costs")[1].split("\n## ")[0]
+    told = re.findall(r"`([a-z0-9-]+)`", "\n".join(line.split(" | ")[0] for line in table.splitlines() if line.startswith("| `")))
+    assert sorted(told) == sorted(row.name for row in ROWS)

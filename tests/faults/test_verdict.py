@@ -30,6 +30,7 @@ class NoDisk:
     """What it would tell stands in the records already."""
 
     heads: dict[str, int] = {}  # noqa: RUF012 - nothing is ever written there
+    folded: dict[str, int] = {}  # noqa: RUF012 - the same
 
     def read(self) -> Iterator[Record]:
         return iter(())
@@ -45,7 +46,7 @@ async def record(folder: Path) -> list[Record]:
     rows, _ = chosen("aof-tail-lost", "single")
     rng = random.Random(5)
     async with stage_of("single", folder, rng) as stage:
-        crowd = Crowd(stage.url, stage.ledger, rng, SMALL)
+        crowd = Crowd(stage.url_for, stage.ledger, rng, SMALL)
         campaign = Campaign(Plan(5, 3.0, rows, longest_s=0.2), stage, crowd, lambda line: None)
         await campaign.run()
         assert not stage.ledger.losses, stage.ledger.stories

@@ -11,6 +11,7 @@ import aiohttp
 from msgspec import Raw, Struct, json
 from tests.faults.light import RETRIED, Around, BrokenError, LightClient
 from tests.faults.pen import START, Pen
+from tests.faults.speech import Draft
 
 UNANSWERED_MAX: Final = 8  # publishes on their way at once
 AGAIN_S: Final = 0.3  # before a refused publish is sent again
@@ -30,7 +31,7 @@ class WebsocketClient(LightClient):
     def __init__(self, pen: Pen, around: Around) -> None:
         super().__init__(pen, around)
         self._socket: Socket | None = None
-        self._contents: dict[str, Any] = {}  # of what was not answered, by id
+        self._drafts: dict[str, Draft] = {}  # of what was not answered, by id
         self._room = asyncio.Semaphore(UNANSWERED_MAX)
 
     async def attach(self) -> None:
@@ -67,11 +68,11 @@ class WebsocketClient(LightClient):
             self.pen.asked(self.connection)
             await self._say(self._socket, type="sync", after=self.pen.cursor)
 
-    async def publish(self, event_id: str, content: Any) -> None:
+    async def publish(self, event_id: str, draft: Draft) -> None:
         """Returns when it is on its way, or will be with the next connection."""
         await self._room.acquire()
-        self._contents[event_id] = content
-        self.pen.attempted(event_id, content)
+        self._drafts[event_id] = draft
+        self.pen.attempted(event_id, draft)
         if self._socket is not None:
             await self._publish(self._socket, event_id)
 
@@ -80,7 +81,7 @@ class WebsocketClient(LightClient):
         if frame["type"] == "published":
             self._settle(frame["id"])
             self.pen.acknowledged(frame["id"], frame["seq"], frame["cursor"])
-        elif isinstance(ref, str) and ref in self._contents:
+        elif isinstance(ref, str) and ref in self._drafts:
             is_final = frame["code"] not in RETRIED
             self.pen.refused(ref, frame["code"], is_final=is_final)
             if is_final:
@@ -89,19 +90,19 @@ class WebsocketClient(LightClient):
                 asyncio.get_running_loop().call_later(AGAIN_S, self._publish_later, ref)
 
     def _settle(self, event_id: str) -> None:
-        if self._contents.pop(event_id, None) is not None:
+        if self._drafts.pop(event_id, None) is not None:
             self._room.release()
 
     def _publish_later(self, event_id: str) -> None:
-        if self._socket is not None and event_id in self._contents:
+        if self._socket is not None and event_id in self._drafts:
             self._sending = asyncio.ensure_future(self._publish(self._socket, event_id))
 
     async def _send_again(self, socket: Socket) -> None:
-        for event_id in list(self._contents):
+        for event_id in list(self._drafts):
             await self._publish(socket, event_id)
 
     async def _publish(self, socket: Socket, event_id: str) -> None:
-        await self._say(socket, type="publish", ref=event_id, id=event_id, kind="message", data=self._contents[event_id])
+        await self._say(socket, type="publish", ref=event_id, id=event_id, **self._drafts[event_id].fields())
 
     async def _say(self, socket: Socket, **frame: Any) -> None:
         with suppress(aiohttp.ClientError, ConnectionError):  # the reader finds out
