@@ -15,6 +15,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any, Final
 
 import uvicorn
@@ -30,6 +31,7 @@ from anypod.transport.sniffer import sniffing
 
 logger = logging.getLogger(__name__)
 
+START_S_MAX: Final = 45.0  # for the store to be there; less than the minute that platforms give a start
 BACKLOG: Final = 4_096  # connections that wait for accept: a storm of reconnects comes within a second
 UNSENT_BYTES_MAX: Final = 128 << 10  # that the kernel holds for one client before the network takes them
 FIRST_WORD_S_MAX: Final = 1  # for a connection's first bytes, before it is accepted without any: as soon as the kernel can
@@ -63,13 +65,29 @@ class Process:
         with contextlib.ExitStack() as sockets:
             public = sockets.enter_context(_listen(settings.host, settings.port, settings.unwritable_s_max))
             admin = sockets.enter_context(_listen(*settings.admin_address, settings.unwritable_s_max))
-            await self._replica.start()
+            await self._start()
             _calm_collector()
             try:
                 await self._serve(public, admin)
             finally:
                 await self._replica.close()
         return 0
+
+    async def _start(self) -> None:
+        """A store that starts at the same time is waited for. Raises AnypodError for one that cannot be used, or does not come."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for attempt in count():
+            try:
+                await self._replica.start()
+            except AnypodError as error:
+                if error.retry_after_ms is None or loop.time() > began + START_S_MAX:
+                    raise
+                if attempt == 0:
+                    logger.warning("%s; it is waited for, %g s at most", error.message, START_S_MAX)
+                await asyncio.sleep(error.retry_after_ms / 1_000)
+            else:
+                return
 
     async def _serve(self, public: socket.socket, admin: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -43,7 +43,7 @@ class RemoteKeySet:
             await self._refresh()
             key = self._held(algorithm, kid)
         if key is None and self._fetched_at_s < self._tried_at_s:
-            raise unavailable(int(REFRESH_S_MIN * 1_000))
+            raise unavailable(retry_after_ms=int(REFRESH_S_MIN * 1_000))
         return key
 
     def _held(self, algorithm: str, kid: str | None) -> Key | None:

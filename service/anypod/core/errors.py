@@ -101,8 +101,9 @@ class AnypodError(Exception):
         return CODES[self.code]
 
 
-def unavailable(retry_after_ms: int = 1_000) -> AnypodError:
-    return AnypodError("unavailable", retry_after_ms=retry_after_ms)
+def unavailable(message: str = "", *, retry_after_ms: int = 1_000) -> AnypodError:
+    """What may pass by itself, and so comes with a hint."""
+    return AnypodError("unavailable", message, retry_after_ms=retry_after_ms)
 
 
 def close_reason(error: AnypodError) -> str:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Final
 
 from anypod.clock import Clock
-from anypod.core.errors import AnypodError
+from anypod.core.errors import AnypodError, unavailable
 from anypod.redis_store.address import Address, Deployment, Endpoint
 from anypod.redis_store.connection import pack
 from anypod.redis_store.informant import Informant, answers
@@ -45,7 +45,7 @@ class Cluster:
                 self._fresh_until = self._clock.now() + FRESH_S
         if not self._owners:
             asked = ", ".join(map(str, self._informants))
-            raise AnypodError("unavailable", f"no node knows who serves each slot of the cluster; asked: {asked}")
+            raise unavailable(f"no node knows who serves each slot of the cluster; asked: {asked}")
         return self._owners
 
     def place(self, endpoint: Endpoint) -> "Member":

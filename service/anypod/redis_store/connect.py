@@ -12,7 +12,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
-from anypod.core.errors import AnypodError
+from anypod.core.errors import AnypodError, unavailable
 from anypod.redis_store.address import Address
 from anypod.redis_store.durability import wait_of
 from anypod.redis_store.library import Library
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 async def check(address: Address, options: RedisOptions, library: Library, *, is_node: bool = False) -> None:
-    """`is_node`: of a cluster. Raises AnypodError `unavailable` with one line for whoever started this."""
+    """`is_node`: of a cluster. Raises AnypodError `unavailable` with one line for whoever started this; with a hint when it may pass."""
     redis = _client(address, options)
     try:
         check_server(await redis.info("server"), await redis.info("replication"), is_node=is_node)
@@ -36,8 +36,10 @@ async def check(address: Address, options: RedisOptions, library: Library, *, is
         await _check_durability(redis, options)
     except AuthenticationError as exc:
         raise _unusable(f"{_where(address)} does not accept the user or password; correct them in the Redis URL") from exc
+    except ResponseError as exc:
+        raise _unusable(f"{_where(address)} cannot be used ({exc}); correct it, or the Redis URL") from exc
     except (TimeoutError, RedisError, OSError) as exc:
-        raise _unusable(f"{_where(address)} cannot be used ({exc}); start it, or correct the Redis URL") from exc
+        raise unavailable(f"{_where(address)} cannot be used ({exc}); start it, or correct the Redis URL") from exc
     finally:
         await redis.aclose()
 

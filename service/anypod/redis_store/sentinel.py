@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 from anypod.clock import Clock
-from anypod.core.errors import AnypodError
+from anypod.core.errors import AnypodError, unavailable
 from anypod.redis_store.address import Address, Deployment, Endpoint
 from anypod.redis_store.connection import Reply, pack
 from anypod.redis_store.informant import Informant, answers
@@ -52,7 +52,7 @@ class Sentinels:
                 self._fresh_until = self._clock.now() + FRESH_S
         if self._view is None:
             asked = ", ".join(map(str, self._deployment.endpoints))
-            raise AnypodError("unavailable", f"no Sentinel knows where {self._deployment.name} is; asked: {asked}")
+            raise unavailable(f"no Sentinel knows where {self._deployment.name} is; asked: {asked}")
         return self._deployment.address(self._view.primary)
 
     async def left(self, address: Address) -> None:
