@@ -123,7 +123,7 @@ async def _check(response: aiohttp.ClientResponse) -> None:
         return
     if response.content_type == "application/problem+json":
         told_s = response.headers.get(hdrs.RETRY_AFTER, "")
-        body = await _body(response)
+        body = await body_of(response, PROBLEM_BYTES_MAX)
         error = decode_problem(body, int(told_s) * 1000 if told_s.isdigit() else None)
         if error is not None:
             raise error
@@ -132,12 +132,12 @@ async def _check(response: aiohttp.ClientResponse) -> None:
     raise _foreign(response, f"answered with status {response.status}")
 
 
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """All of it, in however many pieces it comes; of a proxy's endless page no more than a problem may have."""
+async def body_of(response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    """All of it, in however many pieces it comes; of an endless page little more than `bytes_max`."""
     body = bytearray()
     async for piece in response.content.iter_any():
         body += piece
-        if len(body) > PROBLEM_BYTES_MAX:
+        if len(body) > bytes_max:
             break
     return bytes(body)
 

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import hdrs
 
 from anypod.client import open_http
-from anypod.client.endpoint import FOREIGN_ERRORS, reason_of
+from anypod.client.endpoint import FOREIGN_ERRORS, body_of, reason_of
 from anypod.clock import Clock
 from anypod.core.errors import CLOSE_RETRIED, AnypodError
 from anypod.core.frames import PROTOCOL, SUBPROTOCOL, Init, encode
@@ -91,7 +91,7 @@ class Asker:
                     method, self._url + path, params=params, data=content, headers=headers, timeout=timeout, allow_redirects=False
                 ) as response,
             ):
-                return Answer(response.status, response.content_type, await _body(response))
+                return Answer(response.status, response.content_type, await body_of(response, BODY_BYTES_MAX))
         except FOREIGN_ERRORS as exc:
             raise AnypodError("unavailable", reason_of(exc)) from exc
 
@@ -115,13 +115,3 @@ async def _replay(socket: aiohttp.ClientWebSocketResponse[bool]) -> tuple[int, b
             return socket.close_code or 0, heard
         heard += message.data.encode()
     return 0, heard
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    """All of it, or as much as is looked at."""
-    body = bytearray()
-    async for chunk in response.content.iter_any():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            break
-    return bytes(body)
