@@ -20,7 +20,7 @@ from anypod.redis_store import RedisOptions, RedisStore
 from anypod.telemetry import Metrics
 
 KINDS = ["valkey", "redis", "redis8"]
-WAIT_MS = 600
+WAIT_MS = 1_200  # a machine that does much else answers late, and a probe may take 2 s
 
 
 class Pair(NamedTuple):
