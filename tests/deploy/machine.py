@@ -11,7 +11,7 @@ import os
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -88,17 +88,16 @@ class Given:
         run((*self._load_command, str(archive)), LOAD_S_MAX)
 
 
-def find_machine() -> Machine | str:
+def find_machine(kit: Path = KIT, environ: Mapping[str, str] = os.environ) -> Machine | str:
     """The machine, or why there is none."""
-    if (KIT / "cluster").exists():
-        is_root = os.geteuid() == 0
-        return Kit() if is_root else f"{KIT.name} is there, but only root can bring a cluster up with it"
-    if not os.environ.get("KUBECONFIG"):
+    if (kit / "cluster").exists():
+        return Kit(kit) if os.geteuid() == 0 else f"{kit / 'cluster'} is there, but only root can bring a cluster up with it"
+    if not environ.get("KUBECONFIG"):
         return "there is no cluster: set KUBECONFIG to one for tests (kind, k3d or minikube make one)"
-    if not os.environ.get(LOAD):
+    if not environ.get(LOAD):
         return f"KUBECONFIG is set, but {LOAD} is not: set it to the command that loads an image archive, such as `kind load image-archive`"
-    lacking = [name for name in ("kubectl", "helm") if shutil.which(name) is None]
-    return f"there is no {' and no '.join(lacking)} on PATH" if lacking else Given(os.environ[LOAD])
+    lacking = [name for name in ("kubectl", "helm") if shutil.which(name, path=environ.get("PATH", "")) is None]
+    return f"there is no {' and no '.join(lacking)} on PATH" if lacking else Given(environ[LOAD])
 
 
 def run(command: Sequence[str], seconds: float, *, text: str | None = None) -> str:

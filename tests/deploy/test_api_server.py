@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.deploy.deeds import upgrade
 from tests.deploy.disturbance import Disturbance
 from tests.deploy.kube import Kube
 from tests.deploy.machine import ROOT
@@ -48,11 +49,6 @@ async def test_an_upgrade_from_the_last_released_chart_keeps_password_and_sessio
     assert before
     await Disturbance(release, f"upgrade from {package.stem}", clients=60).run(lambda: upgrade(release))
     assert password(release) == before
-
-
-def upgrade(release: Release) -> None:
-    release.install()
-    release.until_settled(3)
 
 
 def password(release: Release) -> str:

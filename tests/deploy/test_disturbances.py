@@ -1,9 +1,7 @@
 """Three hundred clients on the release while it is upgraded, scaled, drained and broken: nothing is lost, and nobody is moved in vain."""
 
-import time
-
 import pytest
-from tests.deploy.deeds import SUDDEN, VOLUNTARY, kill_node, redis_pod
+from tests.deploy.deeds import MORE, REPLICAS, SUDDEN, VOLUNTARY, kill_node, redis_pod
 from tests.deploy.disturbance import Disturbance
 from tests.deploy.machine import Kit, find_machine
 from tests.deploy.release import Release
@@ -24,21 +22,20 @@ async def test_nothing_is_lost_by(name: str, release: Release) -> None:
     await Disturbance(release, name).run(lambda: SUDDEN[name](release))
 
 
-async def test_replicas_that_come_late_get_their_share(release: Release) -> None:
+async def test_replicas_that_come_late_get_their_share_and_give_it_back_when_they_go(release: Release) -> None:
     crowd = Disturbance(release, "balance")
 
     def balance() -> None:
-        release.begin_upgrade({"replicaCount": 5})
-        release.until_settled(5)
-        began = time.monotonic()
-        release.kube.until(lambda: is_balanced(release.held()), "every replica holds its share", BALANCED_S_MAX)
-        print(f"\nbalanced {time.monotonic() - began:.0f} s after the last one came: {sorted(release.held().values())}")
+        release.begin_upgrade({"replicaCount": MORE})
+        release.until_settled(MORE)
+        took = release.kube.until(lambda: is_balanced(release.held()), "every replica holds its share", BALANCED_S_MAX)
+        print(f"\nbalanced {took:.0f} s after the last one came: {sorted(release.held().values())}")
+        release.begin_upgrade({"replicaCount": REPLICAS})
+        release.until_settled(REPLICAS)
 
     await crowd.run(balance)
     moves = [len(member.attached) - 1 for member in crowd.members if member.transport != "poll"]
     print(f"  clients moved: {sum(count > 0 for count in moves)} of {len(moves)}, the most moves of one: {max(moves)}")
-    release.begin_upgrade({"replicaCount": 3})
-    release.until_settled(3)
 
 
 async def test_nothing_is_lost_by_a_node_that_dies(release: Release) -> None:

@@ -20,7 +20,8 @@ from anypod.hub.hub import Hub
 from anypod.hub.subscriber import Subscriber
 
 REST_S: Final = 60.0  # without a replica that came, went or drains: longer than a step of a rollout
-SHED_S: Final = 30.0  # over which a surplus goes, evenly
+LASTING_S: Final = 15.0  # that a surplus must have been there: in a storm of arrivals the others' numbers are older than one's own
+SHED_S: Final = 20.0  # over which a surplus goes, evenly; with the seconds of announcements between them it is half a minute
 SHED_PER_S_MAX: Final = 200  # of a large one: a small part of what the others' budgets of arrivals let in
 
 
@@ -37,6 +38,7 @@ class Rebalance:
         self._next_announcement = 0.0
         self._lives: frozenset[tuple[str, int]] = frozenset()
         self._rests_since = float("inf")
+        self._too_many_since: float | None = None
         self._surplus = 0  # as judged after the last announcement, less those sent away since
         self._pace = 0  # of them in a second
         self._on_their_way = 0  # sent away since the announcement before: whoever they come to may not have told yet
@@ -46,8 +48,9 @@ class Rebalance:
             self._surplus = 0  # nobody knows what the others hold
         elif now >= self._next_announcement:
             self._next_announcement = now + ANNOUNCE_S
+            # Nobody is sent away in this second: who was told in the one before has gone, and is not counted any more.
             self._hub.tasks.start(self._announce(), "announcement")
-        if self._surplus > 0 and not self._hub.is_leaving:
+        elif self._surplus > 0 and not self._hub.is_leaving:
             self._shed(min(self._surplus, self._pace))
 
     async def _announce(self) -> None:
@@ -60,13 +63,16 @@ class Rebalance:
         lives = frozenset((fellow.replica, fellow.since_ms) for fellow in fellows)
         if lives != self._lives or any(fellow.draining for fellow in fellows):
             self._lives, self._rests_since = lives, now
-        if now - self._rests_since < REST_S:
-            self._surplus = 0
-            return
         total = sum(fellow.connections for fellow in fellows) + self._on_their_way
         self._on_their_way = 0
-        self._surplus = surplus(len(self._attachments.everybody), total, len(fellows), share_max=self._share_max)
-        self._pace = min(ceil(self._surplus / SHED_S), SHED_PER_S_MAX)
+        found = surplus(len(self._attachments.everybody), total, len(fellows), share_max=self._share_max)
+        self._too_many_since = (now if self._too_many_since is None else self._too_many_since) if found else None
+        rests = now - self._rests_since >= REST_S
+        lasts = self._too_many_since is not None and now - self._too_many_since >= LASTING_S
+        self._surplus = found if rests and lasts else 0
+        # Some come back to where they were sent away, so what is left goes as fast as it began, not slower each time it is judged.
+        begun = self._pace if self._surplus else 0
+        self._pace = max(begun, min(ceil(self._surplus / SHED_S), SHED_PER_S_MAX))
 
     def _shed(self, count: int) -> None:
         """By lot: nobody is sent away again and again for having come first or last."""
