@@ -15,20 +15,16 @@ from starlette.responses import Response, StreamingResponse
 from anypod.api.bodies import LIST_MAX, EventBody, decode_events, read_body
 from anypod.api.context import Context, etag, expected
 from anypod.api.description import answers, takes
+from anypod.api.polls import PageView, create_missing, page_after, page_of_another
 from anypod.auth import Principal
-from anypod.core import frames
-from anypod.core.cursor import Cursor, Facts, Reset, judge, parse_after
 from anypod.core.errors import AnypodError
-from anypod.core.event import Draft, as_json
+from anypod.core.event import Draft
 from anypod.core.identity import SessionKey, is_name
-from anypod.hub.ask import Ask, lost_with
+from anypod.hub.ask import Ask
 from anypod.hub.attachments import HISTORY_MAX
-from anypod.hub.catch_up import end_of
 from anypod.hub.farewell import RECONNECT_MS_MAX
 from anypod.hub.publisher import Publication
 from anypod.hub.requests import Pen, history_frame
-from anypod.hub.session import common_cursor
-from anypod.store import Missing, Page, Snapshot
 from anypod.transport import sse
 from anypod.transport.longpoll import WAIT_S_MAX, wait_for_events
 
@@ -47,17 +43,6 @@ class Result(msgspec.Struct):
     seq: int
     cursor: str
     duplicate: bool
-
-
-class PageView(msgspec.Struct):
-    """`cursor`: where the page ends, the next `after`. `head`: where the log ends. `closed`: for good."""
-
-    events: list[Raw]
-    cursor: str
-    head: str
-    folded: int
-    more: bool
-    closed: bool
 
 
 class HistoryView(msgspec.Struct, omit_defaults=True):
@@ -119,23 +104,33 @@ class EventRoutes:
         key = context.key(principal, session_id)
         if is_stream:
             return await _stream(context, self._streams, principal, _stream_ask(request, key, query))
-        if query.wait is not None:
-            await _create_missing(context, principal, Ask(key, after=query.after))
-        view = await _page(context, principal, key, query.after or "start", limit=query.limit, fold=query.folds)
+        view = await self._first_page(principal, key, query)
         is_sent_away = False
         if query.wait and not view.events and not view.closed:
             ask = Ask(key, after=view.cursor, may_create=False)
             try:
                 is_sent_away = await self._wait(request, principal, ask, query.wait)
-                view = await _page(context, principal, key, view.cursor, limit=query.limit, fold=query.folds)
+                view = await page_after(context, principal, key, view.cursor, limit=query.limit, fold=query.folds)
             except AnypodError as error:
-                if error.code == "no_such_session":
-                    await _refuse_vanished(context, principal, ask)
-                raise
+                if error.code != "no_such_session":
+                    raise
+                view = await page_of_another(context, principal, ask, limit=query.limit, fold=query.folds)
         headers = {"ETag": etag(view.head), "Cache-Control": "no-store"}
         if is_sent_away or context.desk.hub.is_leaving:
             headers["Connection"] = "close"  # the next poll is to reach another replica
         return Response(msgspec.json.encode(view), 200, headers, media_type="application/json")
+
+    async def _first_page(self, principal: Principal, key: SessionKey, query: PageQuery) -> PageView:
+        """What there is already. Raises AnypodError."""
+        context, ask = self._context, Ask(key, after=query.after)
+        if query.wait is not None:
+            await create_missing(context, principal, ask)
+        try:
+            return await page_after(context, principal, key, query.after or "start", limit=query.limit, fold=query.folds)
+        except AnypodError as error:
+            if query.wait is None or error.code != "no_such_session":
+                raise
+            return await page_of_another(context, principal, ask, limit=query.limit, fold=query.folds)  # lost since it was looked at
 
     async def _wait(self, request: Request, principal: Principal, ask: Ask, wait_s: float) -> bool:
         """Is the poller to take another connection? Raises AnypodError `draining` instead of holding up the end of the replica."""
@@ -199,68 +194,6 @@ async def _gone(request: Request) -> None:
     """Ends when the client has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _page(context: Context, principal: Principal, key: SessionKey, after: str, *, limit: int, fold: bool) -> PageView:
-    """Raises AnypodError `cursor_gone` with the frame that says why, where the cursor cannot be honoured."""
-    place = parse_after(after)
-    seq = place.seq if isinstance(place, Cursor) else 0 if place == "start" else None
-    page = await context.page(principal, key, seq, limit=limit, fold=fold)
-    facts = page.snapshot.facts
-    verdict = judge(place, facts)
-    if isinstance(verdict, Reset):
-        raise await _cursor_gone(context, principal, key, verdict, page)
-    end = end_of(page) or after
-    return PageView(
-        events=[Raw(as_json(frame)) for frame in page.frames],
-        cursor=end if isinstance(Cursor.parse(end), Cursor) else str(facts.head),
-        head=str(facts.head),
-        folded=facts.folded,
-        more=page.has_more,
-        closed=page.snapshot.is_closed,
-    )
-
-
-async def _cursor_gone(context: Context, principal: Principal, key: SessionKey, verdict: Reset, page: Page) -> AnypodError:
-    facts, common = page.snapshot.facts, None
-    if verdict.common is not None:
-        facts = (await context.page(principal, key, verdict.common)).snapshot.facts
-        common = common_cursor(facts, verdict.common)
-    context.desk.hub.metrics.resets[verdict.reason] += 1
-    return AnypodError("cursor_gone", reset=_reset_frame(page.snapshot, facts, verdict, common, context.desk.hub.clock.wall_ms()))
-
-
-def _reset_frame(snapshot: Snapshot, facts: Facts, verdict: Reset, common: str | None, wall_ms: int) -> bytes:
-    return frames.encode(
-        frames.Reset(
-            reason=verdict.reason,
-            common=common,
-            cursor=str(facts.head),
-            folded=facts.folded,
-            oldest=facts.oldest,
-            state=Raw(snapshot.state),
-            live=Raw(snapshot.live if wall_ms < snapshot.live_until_ms else b"{}"),
-        )
-    )
-
-
-async def _create_missing(context: Context, principal: Principal, ask: Ask) -> None:
-    """A poll attaches: with the right it creates what is missing. Raises AnypodError `cursor_gone` when it had a history there."""
-    found = await context.desk.hub.store.read(ask.key, None, limit=0)
-    if not (isinstance(found, Missing) and principal.may("publish") and principal.reaches(ask.key.session, None)):
-        return
-    lost = lost_with(ask, found, principal.subject)
-    if lost is not None:
-        context.desk.hub.metrics.resets[lost.reason] += 1
-        raise AnypodError("cursor_gone", reset=frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
-    await context.desk.attachments.creations.create(principal, ask.key)
-
-
-async def _refuse_vanished(context: Context, principal: Principal, ask: Ask) -> None:
-    """A log that is lost while a poll waits is told as on other transports, one that was deleted is not there. Raises `cursor_gone`."""
-    found = await context.desk.hub.store.read(ask.key, None, limit=0)
-    if isinstance(found, Missing) and not found.was_deleted:
-        await _create_missing(context, principal, ask)
 
 
 def _stream_ask(request: Request, key: SessionKey, query: PageQuery) -> Ask:

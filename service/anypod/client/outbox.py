@@ -23,13 +23,16 @@ ENTRY_BYTES: Final = 200  # what the envelope adds to the data, about
 
 @dataclass(slots=True)
 class Entry:
-    """`link`: where it is in flight, None when it waits. `seen`: it came by in the log while its answer was still due."""
+    """`link`: where it is in flight, None when it waits. `seen`: it came by in the log while its answer was still due. `is_refused`:
+    the last answer was to send it again, and the link that said so is still there.
+    """
 
     publish: Publish
     payload: bytes | None
     size: int
     link: int | None = None
     refusals: int = 0
+    is_refused: bool = False
     not_before: float = 0.0
     seen: Receipt | None = None
 
@@ -89,12 +92,14 @@ class Outbox:
         return self._entries.get(event_id)
 
     def came_by(self, event: Event) -> Receipt | None:
-        """An event of the log: the receipt if it settles an entry now. While an answer is due, that decides: the id may be another's."""
+        """An event of the log: the receipt if it settles an entry now. While an answer is due, that decides: the id may be another's,
+        and one that was refused for the time being may be in the log and not durable yet.
+        """
         entry = self._entries.get(event.id)
         if entry is None or not _is_same(entry, event):
             return None
         receipt = Receipt(event.id, event.seq, event.cursor, True)
-        if entry.link is None:
+        if entry.link is None and not entry.is_refused:
             return receipt
         entry.seen = receipt
         return None
@@ -103,10 +108,10 @@ class Outbox:
         """Answers of this link will not come. The receipts of what was seen meanwhile; all else is to be sent again."""
         seen = []
         for entry in self._entries.values():
-            if entry.link != link:
-                continue
-            entry.link = None
-            if entry.seen is not None:
+            entry.is_refused = False  # whoever answers next may have forgotten the id: what comes by then is not sent again
+            if entry.link == link:
+                entry.link = None
+            if entry.link is None and entry.seen is not None:
                 seen.append(entry.seen)
         return seen
 

@@ -86,11 +86,9 @@ class Publisher:
         error = error_of(frame)
         if not error.row.is_retryable:
             self._fail(entry.publish.id, error)
-        elif entry.seen is not None:
-            self._settle(entry.seen)  # an earlier attempt had arrived after all
-        else:
+        else:  # also when it has come by: in the log, it may not be as durable as it must be, and only an answer says that it is
             wait_s = frame.retry_after_ms / 1000 if frame.retry_after_ms is not None else full_jitter_s(entry.refusals, self._chance())
-            entry.link = None
+            entry.is_refused, entry.link = entry.link is not None, None
             entry.refusals += 1
             entry.not_before = now + max(wait_s, RETRY_S_MIN)
 

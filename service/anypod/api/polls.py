@@ -1,0 +1,96 @@
+"""A page of the log as a poll gets it, and what it is told where its cursor cannot be honoured.
+
+Owns the judgement of a poll's cursor and the making of what is not there. Must not know requests, nor how a poll waits.
+"""
+
+import msgspec
+from msgspec import Raw
+
+from anypod.api.context import Context
+from anypod.auth import Principal
+from anypod.core import frames
+from anypod.core.cursor import Cursor, Facts, Reset, judge, parse_after
+from anypod.core.errors import AnypodError
+from anypod.core.event import as_json
+from anypod.core.identity import SessionKey
+from anypod.hub.ask import Ask, lost_with
+from anypod.hub.catch_up import end_of
+from anypod.hub.session import common_cursor
+from anypod.store import Missing, Page, Snapshot
+
+
+class PageView(msgspec.Struct):
+    """`cursor`: where the page ends, the next `after`. `head`: where the log ends. `closed`: for good."""
+
+    events: list[Raw]
+    cursor: str
+    head: str
+    folded: int
+    more: bool
+    closed: bool
+
+
+async def page_after(context: Context, principal: Principal, key: SessionKey, after: str, *, limit: int, fold: bool) -> PageView:
+    """Raises AnypodError `cursor_gone` with the frame that says why, where the cursor cannot be honoured."""
+    place = parse_after(after)
+    seq = place.seq if isinstance(place, Cursor) else 0 if place == "start" else None
+    page = await context.page(principal, key, seq, limit=limit, fold=fold)
+    facts = page.snapshot.facts
+    verdict = judge(place, facts)
+    if isinstance(verdict, Reset):
+        raise await _cursor_gone(context, principal, key, verdict, page)
+    end = end_of(page) or after
+    return PageView(
+        events=[Raw(as_json(frame)) for frame in page.frames],
+        cursor=end if isinstance(Cursor.parse(end), Cursor) else str(facts.head),
+        head=str(facts.head),
+        folded=facts.folded,
+        more=page.has_more,
+        closed=page.snapshot.is_closed,
+    )
+
+
+async def _cursor_gone(context: Context, principal: Principal, key: SessionKey, verdict: Reset, page: Page) -> AnypodError:
+    facts, common = page.snapshot.facts, None
+    if verdict.common is not None:
+        facts = (await context.page(principal, key, verdict.common)).snapshot.facts
+        common = common_cursor(facts, verdict.common)
+    context.desk.hub.metrics.resets[verdict.reason] += 1
+    return AnypodError("cursor_gone", reset=_reset_frame(page.snapshot, facts, verdict, common, context.desk.hub.clock.wall_ms()))
+
+
+def _reset_frame(snapshot: Snapshot, facts: Facts, verdict: Reset, common: str | None, wall_ms: int) -> bytes:
+    return frames.encode(
+        frames.Reset(
+            reason=verdict.reason,
+            common=common,
+            cursor=str(facts.head),
+            folded=facts.folded,
+            oldest=facts.oldest,
+            state=Raw(snapshot.state),
+            live=Raw(snapshot.live if wall_ms < snapshot.live_until_ms else b"{}"),
+        )
+    )
+
+
+async def create_missing(context: Context, principal: Principal, ask: Ask) -> None:
+    """A poll attaches: with the right it creates what is missing. Raises AnypodError `cursor_gone` when it had a history there."""
+    found = await context.desk.hub.store.read(ask.key, None, limit=0)
+    if not (isinstance(found, Missing) and principal.may("publish") and principal.reaches(ask.key.session, None)):
+        return
+    lost = lost_with(ask, found, principal.subject)
+    if lost is not None:
+        context.desk.hub.metrics.resets[lost.reason] += 1
+        raise AnypodError("cursor_gone", reset=frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
+    await context.desk.attachments.creations.create(principal, ask.key)
+
+
+async def page_of_another(context: Context, principal: Principal, ask: Ask, *, limit: int, fold: bool) -> PageView:
+    """A log that is lost while a poll waits is told as on other transports, one that was deleted is not there. Raises `cursor_gone`.
+
+    Somebody else may have made it anew by now: then the cursor is found to be of another log.
+    """
+    found = await context.desk.hub.store.read(ask.key, None, limit=0)
+    if isinstance(found, Missing) and not found.was_deleted:
+        await create_missing(context, principal, ask)
+    return await page_after(context, principal, ask.key, ask.after or "start", limit=limit, fold=fold)
