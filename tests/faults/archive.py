@@ -18,13 +18,17 @@ PATCH_KIND: Final = b"context_update"
 
 
 class Leafed(NamedTuple):
-    """A page of history. `before`: the seq that was asked with; `losses`: of the log, then. `is_last`: nothing is before it."""
+    """A page of history. `before`: the seq that was asked with; `losses`: of the log, then; `known`: how many events it had at least.
+
+    `is_last`: nothing is before it.
+    """
 
     at: float
     session: str
     client: str
     before: int | None
     losses: int
+    known: int
     frames: tuple[bytes, ...]
     is_last: bool
 
@@ -76,6 +80,10 @@ class Archive:
         self._seqs[session], self._frames[session] = seqs[kept], self._frames[session][kept]
         self._patches[session] = [frame for frame in self._patches[session] if last is None or seq_of(frame) <= last]
 
+    def known(self, session: str) -> int:
+        """How many durable events the log has, as far as it was read."""
+        return len(self._seqs[session])
+
     def judge(self, record: Leafed | Patched) -> str | None:
         """What is wrong. Nothing is said of what was asked before the log lost something."""
         if record.losses != self.losses[record.session]:
@@ -86,7 +94,7 @@ class Archive:
         seqs, frames = self._seqs[page.session], self._frames[page.session]
         end = bisect_left(seqs, page.before) if page.before is not None else None
         if not page.frames:
-            is_empty = end == 0 or not frames
+            is_empty = end == 0 or not page.known
             return None if is_empty else f"a page of history before {page.before} was empty"
         first = bisect_left(seqs, seq_of(page.frames[0]))
         last = first + len(page.frames)

@@ -48,7 +48,8 @@ class Aside:
     async def _leaf(self, http: aiohttp.ClientSession) -> None:
         before: str | None = None
         for _ in range(PAGES_MAX):
-            losses = self._ledger.archive.losses[self._session]
+            archive = self._ledger.archive
+            losses, known = archive.losses[self._session], archive.known(self._session)
             params = {"limit": str(PAGE)} | ({"before": before} if before is not None else {})
             async with http.get(f"{self._base}/history", params=params, headers=self._headers) as response:
                 if response.status != 200:
@@ -56,7 +57,7 @@ class Aside:
                 page = json.decode(await response.read(), type=HistoryPage)
             seq = int(before.split("-")[2]) if before is not None else None
             frames = tuple(bytes(raw) for raw in page.events)
-            self._ledger.note(Leafed(self._ledger.now(), self._session, self.name, seq, losses, frames, page.before is None))
+            self._ledger.note(Leafed(self._ledger.now(), self._session, self.name, seq, losses, known, frames, page.before is None))
             before = page.before
             if before is None:
                 return

@@ -28,8 +28,8 @@ Command = list[bytes]
 
 
 class Journal:
-    """`now`: seconds of the history. `heads`: seq of each session's newest event, as far as the files were read; `folded`: up to
-    where its deltas are folded. `leaders`: the servers that new sessions may be at home on.
+    """`now`: seconds of the history. `heads`: seq of each session's newest event, as far as the files were read. `leaders`: the servers
+    that new sessions may be at home on.
     """
 
     def __init__(self, servers: Sequence[RedisServer], leaders: Sequence[RedisServer], now: Callable[[], float]) -> None:
@@ -38,7 +38,6 @@ class Journal:
         self.leaders = leaders
         self.keys: dict[str, bytes] = {}  # how those of a session begin
         self.heads: dict[str, int] = {}
-        self.folded: dict[str, int] = {}
         self.homes: dict[str, RedisServer] = {}
         self._tapes = [Tape(server) for server in servers]
         self._known: set[tuple[str, bytes]] = set()  # session and id of every entry that was told
@@ -120,7 +119,6 @@ class Journal:
     def _cut(self, session: str, key: bytes, bound: int) -> Truth:
         if key.endswith(LOG):
             return Trimmed(self._now(), session, bound)
-        self.folded[session] = bound - 1
         return Folded(self._now(), session, bound - 1)
 
     def _deleted(self, server: RedisServer, session: str, keys: Sequence[bytes]) -> Iterator[Truth]:
@@ -172,7 +170,6 @@ class Journal:
 
     def _gone(self, session: str) -> Gone:
         del self.heads[session]
-        self.folded.pop(session, None)
         return Gone(self._now(), session, "deleted")
 
     def _at(self, frame: bytes) -> float:

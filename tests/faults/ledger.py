@@ -11,21 +11,19 @@ from typing import Final, Protocol
 
 from tests.faults.archive import Archive, Leafed, Patched, seq_of
 from tests.faults.losses import HOLES, Loss, Span, loss_of
-from tests.simulation.history import Announced, Applied, Gone, Logged, Record, Refused, ResetSeen, TailLost, Trimmed, story
+from tests.simulation.history import Applied, Gone, Logged, Record, Refused, ResetSeen, TailLost, Trimmed, story
 from tests.simulation.oracle import CONTEXT_RECORDS, Oracle, Violation
 
 RECORDS_KEPT: Final = 100_000  # for the story of a violation, some 30 MiB: a large crowd's last half a minute
 STORIES_MAX: Final = 10  # one fault of the product shows in many clients
-AS_THE_LOG: Final = -1  # in place of what was announced: whatever the log has folded by then
 
 Aside = Leafed | Patched
 
 
 class Disk(Protocol):
-    """`heads`: seq of the newest event that was read of each session; `folded`: up to where its deltas are folded."""
+    """`heads`: seq of the newest event that was read of each session."""
 
     heads: dict[str, int]
-    folded: dict[str, int]
 
     def read(self) -> Iterator[Record]:
         """Everything since the last time."""
@@ -110,8 +108,6 @@ class Ledger:
 
     def _take(self, record: Record) -> None:
         self.counts[type(record).__name__] += 1
-        if isinstance(record, Announced) and record.folded == AS_THE_LOG:
-            record = record._replace(folded=self._disk.folded.get(record.session, 0))
         if isinstance(record, Applied):
             self._stretch(record)
         elif isinstance(record, Logged):

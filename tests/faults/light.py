@@ -140,6 +140,8 @@ class LightClient:
             case "session.reset":
                 self.reset(frame)
             case "heartbeat":
+                if "folded" in frame:  # what follows leaves deltas out
+                    pen.announced(connection, frame["folded"], frame["cursor"], None)
                 if pen.is_live and frame["cursor"] != pen.cursor:
                     await self.behind()
             case "goaway":

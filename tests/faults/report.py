@@ -151,7 +151,7 @@ def _by_row(campaign: Campaign) -> Iterator[RowFigures]:
     recoveries: dict[str, list[float]] = {}
     for client in campaign.crowd.clients:
         for recovery in client.pen.recoveries:
-            recoveries.setdefault(_cause(recovery, campaign.faults), []).append(recovery.live_at - recovery.cut_at)
+            recoveries.setdefault(cause_of(recovery, campaign.faults), []).append(recovery.live_at - recovery.cut_at)
     resets = Counter(_reason(reset, campaign) for reset in campaign.stage.ledger.resets)
     for name in [*(row.name for row in campaign.plan.rows), OF_ITSELF]:
         struck = [fault for fault in campaign.faults if fault.row == name]
@@ -161,10 +161,10 @@ def _by_row(campaign: Campaign) -> Iterator[RowFigures]:
             yield RowFigures(name, len(struck), _times(recoveries.get(name, [])), _times(well), resets[name], lost)
 
 
-def _cause(recovery: Recovery, faults: Sequence[Struck]) -> str:
-    """The fault that began last, among those that were going on or just over."""
-    near = [fault for fault in faults if fault.began <= recovery.cut_at <= fault.ended + AFTERMATH_S]
-    return max(near, key=lambda fault: fault.began).row if near else OF_ITSELF
+def cause_of(recovery: Recovery, faults: Sequence[Struck]) -> str:
+    """The fault that began nearest to when the client heard its last, among those that were going on meanwhile or just over."""
+    near = [fault for fault in faults if fault.began <= recovery.live_at and recovery.cut_at <= fault.ended + AFTERMATH_S]
+    return min(near, key=lambda fault: abs(fault.began - recovery.cut_at)).row if near else OF_ITSELF
 
 
 def _reason(reset: ResetSeen, campaign: Campaign) -> str:

@@ -181,8 +181,9 @@ def _cut_tail(server: RedisServer, rng: random.Random) -> None:
     """So that no session loses its beginning, and none that had ended or moved away comes back."""
     aof = server.aof
     written = aof.read_bytes()
-    begin = max(written.find(b"XADD"), *(written.rfind(word) for word in ENDINGS))
-    os.truncate(aof, len(written) - min(rng.randint(*TAIL_BYTES), (len(written) - begin) // 4))
+    begin = written.find(b"XADD", max(0, *(written.rfind(word) for word in ENDINGS)))
+    if begin > 0:  # an event has been written since
+        os.truncate(aof, len(written) - min(rng.randint(*TAIL_BYTES), (len(written) - begin) // 4))
 
 
 def _wipe(stage: Stage, server: RedisServer) -> None:

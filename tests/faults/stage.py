@@ -39,6 +39,7 @@ SETTINGS: Final[Mapping[str, str]] = {
     "unwritable_s_max": "4",  # for the same reason
     "max_stream_s": "60",  # streams end by themselves too
 }
+NO_SETTINGS: Final[Mapping[str, str]] = {}
 Clocked = Literal["redis", "replica"]
 Clocks = Mapping[Clocked, WallClock]
 CLOCKS: Final[tuple[Clocked, ...]] = get_args(Clocked)
@@ -57,20 +58,22 @@ class ClockedReplica(Replica):
 class Stage:
     """`fronts`: clients to replicas, by the side that their session is on. `clocks`: those that can be stepped."""
 
-    def __init__(self, folder: Path, rng: random.Random, stores: Stores, clocks: Clocks) -> None:
-        self.rng = rng
+    def __init__(self, setting: Setting, stores: Stores, clocks: Clocks, settings: Mapping[str, str]) -> None:
+        self.rng = setting.rng
         self.stores = stores
         self.clocks = clocks
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self.journal = Journal([gate.server for gate in stores.gates], [gate.server for gate in stores.written], self.now)
         self.ledger = Ledger(self.journal, self.now)
-        logs = made(folder / "logs")
+        logs = made(setting.folder / "logs")
         self.replicas = [
-            ClockedReplica(name, {**SETTINGS, "redis_url": stores.url(name)}, logs, clocks.get("replica") if name == CLOCKED else None)
+            ClockedReplica(
+                name, {**SETTINGS, **settings, "redis_url": stores.url(name)}, logs, clocks.get("replica") if name == CLOCKED else None
+            )
             for name in CALLERS
         ]
-        self.fronts = {side: Proxy(free_port(), self._dialler(side), rng) for side in SIDES}
+        self.fronts = {side: Proxy(free_port(), self._dialler(side), setting.rng) for side in SIDES}
         self.is_parted = False
         self.resumes: list[float] = []  # seconds without a primary, from its death or the partition to the next event
         self._turn = 0
@@ -195,15 +198,17 @@ def side_of(session: str) -> Side:
     return "far" if session.endswith(("1", "2")) else "near"
 
 
-def stage_of(topology: Topology, folder: Path, rng: random.Random, *, is_clocked: bool = False) -> AbstractAsyncContextManager[Stage]:
-    """A stage that is up inside, and gone afterwards. `is_clocked`: a replica's clock can be stepped, and that of a single Redis."""
-    return _staged(topology, folder, rng, {name: WallClock(folder / f"clock-of-{name}") for name in CLOCKS} if is_clocked else {})
-
-
 @asynccontextmanager
-async def _staged(topology: Topology, folder: Path, rng: random.Random, clocks: Clocks) -> AsyncIterator[Stage]:
+async def stage_of(
+    topology: Topology, folder: Path, rng: random.Random, *, is_clocked: bool = False, settings: Mapping[str, str] = NO_SETTINGS
+) -> AsyncIterator[Stage]:
+    """A stage that is up inside, and gone afterwards. `is_clocked`: a replica's clock can be stepped, and that of a single Redis.
+
+    `settings`: of the replicas, beside SETTINGS.
+    """
+    clocks = {name: WallClock(folder / f"clock-of-{name}") for name in CLOCKS} if is_clocked else {}
     setting = Setting(folder, rng, CALLERS, binary())
-    async with _stores(topology, setting, clocks) as stores, Stage(folder, rng, stores, clocks).running() as stage:
+    async with _stores(topology, setting, clocks) as stores, Stage(setting, stores, clocks, settings).running() as stage:
         yield stage
 
 

@@ -2,17 +2,15 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.faults.actor import perform
-from tests.faults.crowd import Crowd, Group
+from tests.faults.crowd import Group
 from tests.faults.deeds import (
     Command,
     CutStore,
-    Deed,
     DemoteRedis,
     FillRedis,
     FreezeRedis,
@@ -28,11 +26,10 @@ from tests.faults.deeds import (
     StepClock,
 )
 from tests.faults.rows import Topology
+from tests.faults.scene import Scene, scene
 from tests.faults.servers import feeds_killed
-from tests.faults.stage import Stage, stage_of
+from tests.faults.stage import stage_of
 from tests.faults.wall_clock import MISSING, library
-from tests.servers import RedisServer
-from tests.simulation.history import Disturbed
 
 SMALL = (
     Group("hall", 2, "websocket", False, 0.1),
@@ -40,70 +37,20 @@ SMALL = (
     Group("hall", 1, "websocket", True, 0.1),
     Group("hall", 1, "poll", False, 0.1),
 )
-SOON_S = 30.0  # on a busy machine
-
-
-class Scene:
-    """A small crowd on a stage, and what has become of it."""
-
-    def __init__(self, stage: Stage, crowd: Crowd) -> None:
-        self.stage = stage
-        self.crowd = crowd
-        self._rng = random.Random(3)
-
-    async def suffer(self, deed: Deed, seconds: float = 0.0) -> None:
-        await perform(deed, self.stage, seconds, self._rng)
-
-    async def until(self, is_so: Callable[[], bool]) -> None:
-        def is_settled_and_so() -> bool:
-            self.stage.ledger.settle()
-            return is_so()
-
-        assert await self.crowd.until(is_settled_and_so, SOON_S), self.crowd.unwell(0.0, {})
-
-    async def until_well(self) -> None:
-        self.stage.ledger.settle()
-        since, heads = self.stage.now(), {"hall": self.stage.ledger.head("hall")}
-        await self.until(lambda: self.crowd.is_well(since, heads))
-
-    @property
-    def server(self) -> RedisServer:
-        return self.stage.stores.gates[0].server
-
-    @property
-    def recoveries(self) -> int:
-        return sum(len(client.pen.recoveries) for client in self.crowd.clients)
-
-    @property
-    def delivered(self) -> int:
-        return self.crowd.delivered
-
-    def answers(self, code: str) -> int:
-        return sum(client.pen.answers.get(code, 0) for client in self.crowd.clients)
-
-    @property
-    def resets(self) -> set[str]:
-        self.stage.ledger.settle()
-        return {reset.reason for reset in self.stage.ledger.resets}
 
 
 @asynccontextmanager
-async def scene(folder: Path, topology: Topology = "single", *, is_clocked: bool = False) -> AsyncIterator[Scene]:
-    rng = random.Random(2)
-    async with stage_of(topology, folder, rng, is_clocked=is_clocked) as stage:
-        crowd = Crowd(stage.url_for, stage.ledger, rng, SMALL)
-        stage.ledger.note(Disturbed(stage.now(), None, "a test"))
-        async with crowd.present():
-            made = Scene(stage, crowd)
-            await made.until_well()
+async def scene_on(folder: Path, topology: Topology = "single", *, is_clocked: bool = False) -> AsyncIterator[Scene]:
+    """Nothing may be wrong with it at the end."""
+    async with stage_of(topology, folder, random.Random(2), is_clocked=is_clocked) as stage:
+        async with scene(stage, SMALL) as made:
             await made.until(lambda: stage.ledger.head("hall") > 100)
             yield made
-        stage.ledger.settle()
         assert stage.ledger.is_clean, stage.ledger.stories
 
 
 async def test_faults_of_lines_cut_clients_off_and_they_come_back(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with scene_on(tmp_path) as on:
         for deed, seconds in (
             (Lines("cut", 1.0), 0.0),
             (Lines("tear", 1.0), 1.0),
@@ -118,7 +65,7 @@ async def test_faults_of_lines_cut_clients_off_and_they_come_back(tmp_path: Path
 
 
 async def test_a_line_that_is_deaf_or_hung_delivers_nothing_meanwhile(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with scene_on(tmp_path) as on:
         suffering = asyncio.ensure_future(on.suffer(Lines("deaf", 1.0), 2.0))
         await asyncio.sleep(0.5)
         polls = [client for client in on.crowd.clients if client.pen.transport == "poll"]
@@ -129,7 +76,7 @@ async def test_a_line_that_is_deaf_or_hung_delivers_nothing_meanwhile(tmp_path: 
 
 
 async def test_redis_out_of_reach_stops_publishes_until_it_is_back(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with scene_on(tmp_path) as on:
         for deed in (Hole("all"), FreezeRedis(), DemoteRedis()):
             suffering = asyncio.ensure_future(on.suffer(deed, 3.0))
             await asyncio.sleep(1.0)  # what was on its way has come
@@ -141,7 +88,7 @@ async def test_redis_out_of_reach_stops_publishes_until_it_is_back(tmp_path: Pat
 
 
 async def test_a_deaf_pubsub_is_found_and_nobody_waits_for_its_end(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with scene_on(tmp_path) as on:
         suffering = asyncio.ensure_future(on.suffer(Hole("all", "feed"), 8.0))
         await asyncio.sleep(1.0)
         before = on.delivered
@@ -151,7 +98,7 @@ async def test_a_deaf_pubsub_is_found_and_nobody_waits_for_its_end(tmp_path: Pat
 
 
 async def test_redis_refuses_what_is_too_much_and_forgets_what_it_is_told_to(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with scene_on(tmp_path) as on:
         await on.suffer(FillRedis(), 1.0)
         assert on.answers("storage_full")
         await on.until_well()
@@ -164,7 +111,7 @@ async def test_redis_refuses_what_is_too_much_and_forgets_what_it_is_told_to(tmp
 
 
 async def test_a_lost_reply_leaves_an_event_in_the_log_that_is_not_doubled(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with scene_on(tmp_path) as on:
         for _ in range(5):
             await on.suffer(LoseReply())
             await on.suffer(CutStore("one"))
@@ -172,7 +119,7 @@ async def test_a_lost_reply_leaves_an_event_in_the_log_that_is_not_doubled(tmp_p
 
 
 async def test_a_lost_tail_is_told_with_what_is_left(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with scene_on(tmp_path) as on:
         await on.suffer(RestartRedis("everything"))
         await on.until_well()
         assert not on.resets
@@ -182,8 +129,16 @@ async def test_a_lost_tail_is_told_with_what_is_left(tmp_path: Path) -> None:
         assert on.stage.ledger.lost_events
 
 
+async def test_a_tail_that_is_lost_brings_nothing_back_that_had_ended(tmp_path: Path) -> None:
+    async with scene_on(tmp_path) as on:
+        on.server.command("FLUSHALL")
+        await on.suffer(RestartRedis("all but the tail"))
+        await on.until_well()
+        assert on.resets == {"expired"}
+
+
 async def test_a_log_that_is_another_one_is_told(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with scene_on(tmp_path) as on:
         await on.suffer(SpoilKey("m", is_replaced=True), 1.0)
         await on.until(lambda: on.resets == {"expired"})
         await on.until_well()
@@ -193,7 +148,7 @@ async def test_a_log_that_is_another_one_is_told(tmp_path: Path) -> None:
 
 
 async def test_a_frozen_replica_says_nothing_and_its_clients_find_another(tmp_path: Path) -> None:
-    async with scene(tmp_path) as on:
+    async with scene_on(tmp_path) as on:
         before = on.recoveries
         await on.suffer(FreezeReplica(), 15.0)
         assert on.recoveries > before
@@ -201,7 +156,7 @@ async def test_a_frozen_replica_says_nothing_and_its_clients_find_another(tmp_pa
 
 
 async def test_a_slot_that_moves_takes_its_session_along_and_nobody_misses_anything(tmp_path: Path) -> None:
-    async with scene(tmp_path, "cluster") as on:
+    async with scene_on(tmp_path, "cluster") as on:
         for _ in range(3):
             before, last = on.stage.journal.homes["hall"], on.stage.ledger.head("hall")
             await on.suffer(MoveSlots(1))
@@ -212,7 +167,7 @@ async def test_a_slot_that_moves_takes_its_session_along_and_nobody_misses_anyth
 
 
 async def test_a_node_out_of_reach_stops_its_sessions_until_it_is_back(tmp_path: Path) -> None:
-    async with scene(tmp_path, "cluster") as on:
+    async with scene_on(tmp_path, "cluster") as on:
         home = on.stage.home("hall").server
         for deed in (FreezeRedis(), RestartRedis("everything")):
             on.stage.stores.written = [on.stage.home("hall")]  # so that the deed strikes the node that matters
@@ -229,7 +184,7 @@ async def test_a_node_out_of_reach_stops_its_sessions_until_it_is_back(tmp_path:
 
 @pytest.mark.skipif(library() is None, reason=MISSING)
 async def test_a_clock_that_is_stepped_by_an_hour_harms_nobody(tmp_path: Path) -> None:
-    async with scene(tmp_path, is_clocked=True) as on:
+    async with scene_on(tmp_path, is_clocked=True) as on:
         for of in ("redis", "replica"):
             await on.suffer(StepClock(of, 3_600.0), 1.0)
             await on.until_well()

@@ -25,7 +25,7 @@ def archive() -> Archive:
 
 
 def page(archive: Archive, *seqs: int, before: int | None = None, is_last: bool = False) -> Leafed:
-    return Leafed(0.0, "s", "c", before, archive.losses["s"], tuple(map(frame, seqs)), is_last)
+    return Leafed(0.0, "s", "c", before, archive.losses["s"], archive.known("s"), tuple(map(frame, seqs)), is_last)
 
 
 def test_a_page_of_durable_events_in_their_order_is_right(archive: Archive) -> None:
@@ -53,6 +53,14 @@ def test_what_was_asked_before_the_log_lost_something_is_not_judged(archive: Arc
     assert archive.judge(page(archive, 2, 4, is_last=True)) is None
     archive.take(Gone(0.0, "s", "deleted"))
     assert archive.judge(page(archive, is_last=True)) is None
+
+
+def test_an_empty_page_is_right_while_the_log_is_new() -> None:
+    new = Archive()
+    asked = page(new, is_last=True)
+    new.take(Logged(0.0, "s", frame(1)))
+    assert new.judge(asked) is None
+    assert new.judge(page(new, is_last=True)), "and wrong as soon as it had events when it was asked"
 
 
 def test_a_change_of_the_state_that_was_accepted_must_be_in_the_log(archive: Archive) -> None:

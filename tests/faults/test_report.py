@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.faults.campaign import Struck
 from tests.faults.page import page
-from tests.faults.report import Report, RowFigures, Span, Times, total
+from tests.faults.pen import Recovery
+from tests.faults.report import OF_ITSELF, Report, RowFigures, Span, Times, cause_of, total
 from tests.faults.rows import ROWS, SENTINEL, chosen
 
 OPERATIONS = Path(__file__).parents[2] / "service/docs/operations.md"
@@ -55,6 +57,14 @@ def test_a_report_says_what_is_wrong_in_a_line() -> None:
 def test_several_reports_are_added_up_and_harm_in_one_is_harm() -> None:
     assert "2 campaigns, 2 minutes: 600 deliveries checked under 4 faults: nothing lost" in total([REPORT, REPORT])
     assert "1 duplicated" in total([REPORT, harmed(losses={"duplicated": 1})])
+
+
+def test_a_client_was_cut_off_by_the_fault_that_began_when_it_heard_its_last() -> None:
+    faults = [Struck("redis-stalled-20s", 10.0, 30.0), Struck("clients-cut", 20.0, 20.0), Struck("replica-killed", 50.0, 50.0)]
+    assert cause_of(Recovery(cut_at=19.9, live_at=21.0), faults) == "clients-cut"
+    assert cause_of(Recovery(cut_at=10.2, live_at=31.0), faults) == "redis-stalled-20s"
+    assert cause_of(Recovery(cut_at=49.9, live_at=51.0), faults) == "replica-killed"
+    assert cause_of(Recovery(cut_at=5.0, live_at=6.0), faults) == OF_ITSELF
 
 
 def test_the_page_is_one_file_that_loads_nothing() -> None:

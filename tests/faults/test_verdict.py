@@ -30,7 +30,6 @@ class NoDisk:
     """What it would tell stands in the records already."""
 
     heads: dict[str, int] = {}  # noqa: RUF012 - nothing is ever written there
-    folded: dict[str, int] = {}  # noqa: RUF012 - the same
 
     def read(self) -> Iterator[Record]:
         return iter(())
