@@ -32,7 +32,7 @@ from tests.redis_clusters import ClusterNode, wait_for
 from tests.servers import RedisServer
 from tests.simulation.history import Gone, TailLost
 
-TAIL_BYTES: Final = (500, 60_000)  # of the append-only file: from one event's writes to some seconds of them
+TAIL_BYTES: Final = (6_000, 60_000)  # of the append-only file: from ten events, of which clients have had some, to some seconds of them
 ENDINGS: Final = (b"FLUSHALL", b"$3\r\nDEL\r\n", b"UNLINK", b"RESTORE")
 REPLY_S_MAX: Final = 20.0  # somebody publishes all the time
 NOBODY_PORT: Final = 1  # no server of these tests listens there
