@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 from tests.servers import LOOPBACK, Kind, RedisServer, Reply, ServerError, binary_of, free_port
 
 NAME: Final = "anypod-primary"
-DOWN_AFTER_MS: Final = 1_000
+DOWN_AFTER_MS: Final = 1_000  # so soon a server that is silent counts as dead
+STALL_MS: Final = 30_000  # and where none is meant to die: a machine that stalls for a second must not look like a death
 READY_S: Final = 30.0
 SLOTS: Final = 16_384
 Server = TypeVar("Server", bound=RedisServer)
@@ -31,9 +32,9 @@ class Sentinel(RedisServer):
             file.write_text(f"bind {self.host}\ndir {self.folder}\n")
         return [str(file), "--port", str(self.port)]
 
-    def monitor(self, primary: RedisServer, quorum: int) -> None:
+    def monitor(self, primary: RedisServer, quorum: int, down_after_ms: int) -> None:
         self.command("SENTINEL", "MONITOR", NAME, primary.host, primary.port, quorum)
-        self.command("SENTINEL", "SET", NAME, "down-after-milliseconds", DOWN_AFTER_MS, "failover-timeout", 6_000)
+        self.command("SENTINEL", "SET", NAME, "down-after-milliseconds", down_after_ms, "failover-timeout", 6_000)
 
 
 class Watched:
@@ -58,14 +59,14 @@ class Watched:
 
 
 @contextmanager
-def watched(kind: Kind, folder: Path) -> Iterator[Watched]:
+def watched(kind: Kind, folder: Path, *, down_after_ms: int = DOWN_AFTER_MS) -> Iterator[Watched]:
     """Ready to fail over for as long as the block runs."""
     with ExitStack() as stack:
         servers = [_started(stack, RedisServer(binary_of(kind), _made(folder / f"server-{n}"), *QUICK_SYNC)) for n in (1, 2)]
         servers[1].command("REPLICAOF", LOOPBACK, servers[0].port)
         sentinels = [_started(stack, Sentinel(binary_of(kind), _made(folder / f"sentinel-{n}"))) for n in (1, 2, 3)]
         for sentinel in sentinels:
-            sentinel.monitor(servers[0], quorum=2)
+            sentinel.monitor(servers[0], 2, down_after_ms)
         wait_for(lambda: all(map(_knows_all, sentinels)), "the Sentinels know each other and the replica")
         wait_for(lambda: role(servers[1]) == b"slave" and servers[0].command("WAIT", 1, 100) == 1, "the replica follows")
         yield Watched(servers, sentinels)
@@ -79,9 +80,9 @@ def _knows_all(sentinel: Sentinel) -> bool:
 
 
 class ClusterNode(RedisServer):
-    def __init__(self, binary: Path, folder: Path, *options: str) -> None:
+    def __init__(self, binary: Path, folder: Path, *options: str, down_after_ms: int = DOWN_AFTER_MS) -> None:
         self.bus_port = free_port()
-        own = ("--cluster-enabled", "yes", "--cluster-port", str(self.bus_port), "--cluster-node-timeout", "1000")
+        own = ("--cluster-enabled", "yes", "--cluster-port", str(self.bus_port), "--cluster-node-timeout", str(down_after_ms))
         super().__init__(binary, folder, *own, *QUICK_SYNC, *options)
 
     @property
@@ -145,14 +146,23 @@ class Cluster:
 
 @contextmanager
 def cluster(
-    kind: Kind, folder: Path, *, primaries: int = 3, replicas: int = 0, options: Callable[[int], Sequence[str]] = lambda number: ()
+    kind: Kind,
+    folder: Path,
+    *,
+    primaries: int = 3,
+    replicas: int = 0,
+    options: Callable[[int], Sequence[str]] = lambda number: (),
+    down_after_ms: int = DOWN_AFTER_MS,
 ) -> Iterator[Cluster]:
     """A cluster that serves all slots, for as long as the block runs. The first `replicas` primaries have one each.
 
     `options`: what a node is started with beside the usual, by its number.
     """
     with ExitStack() as stack:
-        made = [ClusterNode(binary_of(kind), _made(folder / f"node-{n}"), *options(n)) for n in range(primaries + replicas)]
+        made = [
+            ClusterNode(binary_of(kind), _made(folder / f"node-{n}"), *options(n), down_after_ms=down_after_ms)
+            for n in range(primaries + replicas)
+        ]
         nodes = [_started(stack, node) for node in made]
         for n, node in enumerate(nodes):  # without, they would go on to settle who is the newer one for seconds
             node.command("CLUSTER", "SET-CONFIG-EPOCH", n + 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.conformance.backends import Backend, ClusterBackend, MemoryBackend, RedisBackend
 from tests.conformance.kit import Ear
-from tests.redis_clusters import Cluster, Watched, cluster, watched
+from tests.redis_clusters import STALL_MS, Cluster, Watched, cluster, watched
 from tests.servers import RedisServer, running
 
 from anypod.store import Store
@@ -41,7 +41,7 @@ def _shared(request: pytest.FixtureRequest) -> Backend:
 @pytest.fixture(scope="session")
 def watched_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     """A primary with a replica, behind Sentinels."""
-    with watched("redis", tmp_path_factory.mktemp("sentinel")) as servers:
+    with watched("redis", tmp_path_factory.mktemp("sentinel"), down_after_ms=STALL_MS) as servers:
         yield servers
 
 
@@ -55,14 +55,14 @@ def redis8_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisSer
 @pytest.fixture(scope="session")
 def valkey_cluster_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three primaries of Valkey."""
-    with cluster("valkey", tmp_path_factory.mktemp("valkey-cluster")) as nodes:
+    with cluster("valkey", tmp_path_factory.mktemp("valkey-cluster"), down_after_ms=STALL_MS) as nodes:
         yield nodes
 
 
 @pytest.fixture(scope="session")
 def cluster_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three primaries."""
-    with cluster("redis", tmp_path_factory.mktemp("cluster")) as nodes:
+    with cluster("redis", tmp_path_factory.mktemp("cluster"), down_after_ms=STALL_MS) as nodes:
         yield nodes
 
 

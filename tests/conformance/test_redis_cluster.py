@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.conformance.kit import OWNER, Ear, append, create, event, eventually, ids_of, log_of, refused_call, send, seq_of
 from tests.conformance.redis_kit import calls_of, check_exactly_once, opened, stream
-from tests.redis_clusters import Cluster, cluster, wait_for
+from tests.redis_clusters import STALL_MS, Cluster, cluster, wait_for
 
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, partition
@@ -23,13 +23,14 @@ def slot_of(key: SessionKey) -> int:
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Three primaries whose slots may be moved about, but which all stay."""
-    with cluster("redis", tmp_path_factory.mktemp("cluster")) as nodes:
+    with cluster("redis", tmp_path_factory.mktemp("cluster"), down_after_ms=STALL_MS) as nodes:
         yield nodes
 
 
 @pytest.fixture
 async def store(shared: Cluster, ear: Ear) -> AsyncIterator[RedisStore]:
-    async with opened(shared.url, ear, append_wait_s=20.0) as store:
+    """Patient: on a machine that stalls a connection given up would be a barrier that no test here is about."""
+    async with opened(shared.url, ear, append_wait_s=20.0, reply_s=20.0, probe_limit_s=20.0) as store:
         yield store
 
 

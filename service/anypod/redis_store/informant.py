@@ -44,7 +44,8 @@ async def answers(questions: Sequence[Coroutine[None, None, Answer]], *, enough:
     asked = [asyncio.create_task(question) for question in questions]
     try:
         with suppress(TimeoutError):  # whoever has answered by then is heard
-            await asyncio.wait_for(_collect(asked, found, enough), ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):
+                await _collect(asked, found, enough)
     finally:
         for task in asked:
             task.cancel()

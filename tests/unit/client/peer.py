@@ -243,7 +243,8 @@ class Peer:
             return problem(410, {**self.reset(), "code": "cursor_gone", "title": "gone", "status": 410})
         if seq == len(self.events) and "wait" in request.query:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._grown.wait(), float(request.query["wait"]))
+                async with asyncio.timeout(float(request.query["wait"])):
+                    await self._grown.wait()
         page = self.events[seq : seq + 100]
         end = page[-1]["cursor"] if page else self.cursor(seq)
         more = bool(page) and page[-1]["seq"] < len(self.events)
