@@ -14,6 +14,7 @@ from anypod.clock import SystemClock
 from anypod.core.identity import SessionKey
 from anypod.redis_store import RedisOptions
 from anypod.redis_store.connection import Connection
+from anypod.redis_store.grouping import GROUP_MAX
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.library import Library
 from anypod.redis_store.log import AppendCalls
@@ -21,6 +22,7 @@ from anypod.redis_store.writer import HOLD_S, Writer
 from anypod.store import Append
 from anypod.telemetry import Metrics
 
+EACH = "each"  # stands where one event has its id
 MOVED = b"-MOVED 1 127.0.0.1:1\r\n"
 
 
@@ -45,7 +47,7 @@ class Server:
 
     def _take(self, parser: hiredis.Reader) -> None:
         while (command := parser.gets()) is not False:
-            self.ids.append(command[8].decode())
+            self.ids.append(command[9].decode())
         self._came.set()
 
     def answer(self, reply: bytes) -> None:
@@ -137,3 +139,37 @@ async def test_what_is_taken_over_is_sent_and_answered_like_anything_else() -> N
         await two.until(1)
         two.answer(b"$30\r\n+epoch001-1abcdef-1-1000000001\r\n")
         assert [receipt.seq for receipt in await results.get()] == [1]
+
+
+async def test_after_a_refusal_one_call_goes_alone_and_the_others_once_it_is_answered() -> None:
+    """The server may become the owner between two calls: it would refuse the first and take the second."""
+    key, receipt = fresh_key(), b"$30\r\n+epoch001-1abcdef-%d-1000000001\r\n"
+    async with serving() as (server, writer):
+        send(writer, key, "e1")
+        await server.until(1)
+        send(writer, key, "e2")
+        await server.until(2)
+        server.answer(MOVED + MOVED)
+        await server.until(3)
+        send(writer, key, "e3")
+        await passed(2 * HOLD_S)
+        assert server.ids == ["e1", "e2", EACH], "both, in one call"
+        server.answer(b"*2\r\n" + receipt % 1 + receipt % 2)
+        await server.until(4)
+        assert server.ids[3] == "e3"
+
+
+async def test_what_is_taken_over_goes_alone_too() -> None:
+    key, other = fresh_key(), fresh_key()
+    async with serving() as (_, first), serving() as (two, second):
+        for number in range(GROUP_MAX + 1):
+            send(first, key, f"e{number}")
+        for request in first.give_up(lambda key: True):
+            second.take_over(request)
+        send(second, other, "other")
+        await two.until(2)
+        await passed(2 * HOLD_S)
+        assert two.ids == [EACH, "other"]
+        two.answer(b"-ERR of any kind\r\n")
+        await two.until(3)
+        assert two.ids[2] == f"e{GROUP_MAX}"

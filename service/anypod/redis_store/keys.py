@@ -22,12 +22,11 @@ NAMES_MAX: Final = 2_048  # sessions whose names are kept made: about 2 MiB if a
 class SessionNames:
     """What the session's keys and its channel are called. Of a session that is only listened to little more than the stem is kept."""
 
-    __slots__ = ("_packed_many", "_packed_one", "_stem")
+    __slots__ = ("_packed", "_stem")
 
     def __init__(self, stem: bytes) -> None:
         self._stem = stem
-        self._packed_one: bytes | None = None
-        self._packed_many: bytes | None = None
+        self._packed: bytes | None = None
 
     @property
     def meta(self) -> bytes:
@@ -54,18 +53,15 @@ class SessionNames:
         return self._stem + b"c"
 
     @property
-    def packed_one(self) -> bytes:
-        """Arguments of an append of one event, made once: meta, log, deltas, then the channel."""
-        if self._packed_one is None:
-            self._packed_one = pack_args(self.meta, self.log, self.deltas, self.channel)
-        return self._packed_one
+    def packed(self) -> bytes:
+        """The first arguments of an append, made once: meta, log, deltas, live, then the channel.
 
-    @property
-    def packed_many(self) -> bytes:
-        """Arguments of an append of several, made once: meta, log, deltas, live, then the channel."""
-        if self._packed_many is None:
-            self._packed_many = pack_args(self.meta, self.log, self.deltas, self.live, self.channel)
-        return self._packed_many
+        All appends name the same keys, whatever they touch: while a slot moves, a server refuses calls by the keys that have left it
+        or never were, and must not take an append behind one that it has refused.
+        """
+        if self._packed is None:
+            self._packed = pack_args(self.meta, self.log, self.deltas, self.live, self.channel)
+        return self._packed
 
 
 class IndexNames(NamedTuple):

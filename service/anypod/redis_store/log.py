@@ -17,9 +17,9 @@ from anypod.redis_store.library import Library
 from anypod.redis_store.replies import checked, refusal
 from anypod.store import Append, Patch, Results
 
-ONE_ARGS: Final = 12  # FCALL, name, count, three keys, channel, owner, id, digest, tag, body
-DELTA_ARGS: Final = 13  # the same and the part
-TURN_ARGS: Final = 15  # the same and turn and fence
+ONE_ARGS: Final = 13  # FCALL, name, count, four keys, channel, owner, id, digest, tag, body
+DELTA_ARGS: Final = 14  # the same and the part
+TURN_ARGS: Final = 16  # the same and turn and fence
 MANY_ARGS: Final = 12  # FCALL, name, count, four keys, channel, owner, mode, expected cursor, version of the patch
 OWNERS_MAX: Final = 4_096  # subjects whose field is kept packed: about half a MiB
 NO_SHAPE: Final = b"$0\r\n\r\n"  # nothing follows
@@ -41,10 +41,10 @@ class AppendCalls:
     """`tags`: random numbers of ten digits, one for each event."""
 
     def __init__(self, library: Library, tags: Iterator[int]) -> None:
-        self._one = b"*%d\r\n$5\r\nFCALL\r\n%b$1\r\n3\r\n" % (ONE_ARGS, _bulk(library.name("append_one")))
+        self._one = b"*%d\r\n$5\r\nFCALL\r\n%b$1\r\n4\r\n" % (ONE_ARGS, _bulk(library.name("append_one")))
         delta = _bulk(library.name("append_delta"))
-        self._delta = b"*%d\r\n$5\r\nFCALL\r\n%b$1\r\n3\r\n" % (DELTA_ARGS, delta)
-        self._turn_delta = b"*%d\r\n$5\r\nFCALL\r\n%b$1\r\n3\r\n" % (TURN_ARGS, delta)
+        self._delta = b"*%d\r\n$5\r\nFCALL\r\n%b$1\r\n4\r\n" % (DELTA_ARGS, delta)
+        self._turn_delta = b"*%d\r\n$5\r\nFCALL\r\n%b$1\r\n4\r\n" % (TURN_ARGS, delta)
         self._many = b"$5\r\nFCALL\r\n%b$1\r\n4\r\n" % _bulk(library.name("append"))
         self._tags = tags
 
@@ -68,7 +68,7 @@ class AppendCalls:
         return self._call(names, [owner_field(owner), b"each", b"", b""], drafts)
 
     def _simple(self, start: bytes, names: SessionNames, owner: Subject | None, item: Draft) -> bytes:
-        return b"%b%b%b%b" % (start, names.packed_one, _packed_owner(owner), self._packed(item))
+        return b"%b%b%b%b" % (start, names.packed, _packed_owner(owner), self._packed(item))
 
     def _packed(self, item: Draft) -> bytes:
         """Id, digest, tag and body."""
@@ -83,7 +83,7 @@ class AppendCalls:
 
     def _call(self, names: SessionNames, args: list[bytes], drafts: Sequence[Draft]) -> bytes:
         count = MANY_ARGS - 4 + len(args)
-        parts = [self._many, names.packed_many, *map(_bulk, args)]
+        parts = [self._many, names.packed, *map(_bulk, args)]
         for item in drafts:
             count += 5
             parts.append(self._packed(item))

@@ -9,14 +9,17 @@ order: the ids make that harmless. What has no answer at its deadline is refused
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
 from typing import Final
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError, unavailable
-from anypod.core.event import Draft, Receipt
+from anypod.core.event import Receipt
 from anypod.core.identity import SessionKey
 from anypod.redis_store.connection import Line, Reply
+from anypod.redis_store.gates import Gates
+from anypod.redis_store.grouping import Call, drafts_of, grouped, is_joinable
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.log import AppendCalls, is_simple, result_of, results
 from anypod.redis_store.options import RedisOptions
@@ -24,12 +27,9 @@ from anypod.redis_store.replies import UNCONFIRMED, is_moving, is_passing
 from anypod.store import DRAFTS_MAX, Append, Done, Results
 from anypod.telemetry import Metrics
 
-GROUP_MAX: Final = 64  # drafts in one call of several requests: half a millisecond in which the server does nothing else
 EXPIRY_S: Final = 0.25  # how late a deadline may be noticed
 HOLD_S: Final = 0.05  # between two attempts at a slot that is moving: it may be there for seconds, or have gone
 OVERLOADED_RETRY_MS: Final = 1_000
-
-_Call = list[Append]  # requests that travel together; more than one only when each of their drafts is judged by itself
 
 
 class Writer:
@@ -53,9 +53,10 @@ class Writer:
         self._nonces = nonces
         self._connection: Line | None = None
         self._queue: deque[Append] = deque()
-        self._sent: deque[_Call] = deque()
+        self._sent: deque[Call] = deque()
         self._releasing: asyncio.TimerHandle | None = None
         self._held: list[Append] = []  # of slots that are moving: asked for again after HOLD_S, here or elsewhere
+        self._gates = Gates()
         self._count = 0
         self._bytes = 0
         self._is_scheduled = False
@@ -71,18 +72,25 @@ class Writer:
             return
         if request.patch is not None:
             request.nonce = next(self._nonces)
-        self.take_over(request)
+        self._enqueue(request)
 
     def take_over(self, request: Append) -> None:
-        """What another writer gave up comes in here as well."""
+        """What another writer gave up."""
+        self._gates.unlatch([request.key])
+        self._enqueue(request)
+
+    def _enqueue(self, request: Append) -> None:
         self._count += 1
         self._bytes += request.size
         self._queue.append(request)
+        self._schedule()
+        if self._expiry is None:
+            self._expiry = asyncio.get_running_loop().call_later(EXPIRY_S, self._expire)
+
+    def _schedule(self) -> None:
         if not self._is_scheduled:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
-        if self._expiry is None:
-            self._expiry = asyncio.get_running_loop().call_later(EXPIRY_S, self._expire)
 
     def on_up(self, connection: Line) -> None:
         self._connection = connection
@@ -94,16 +102,19 @@ class Writer:
         unanswered = [request for call in self._sent for request in call if not request.is_over]
         self._sent.clear()
         self._metrics.append_retries += len(unanswered)
-        self._queue.extendleft(reversed(unanswered))
+        self._queue.extendleft(reversed((*self._held, *unanswered)))
+        self._held.clear()
+        self._gates.unlatch_all()
 
     def give_up(self, is_stray: Callable[[SessionKey], bool]) -> list[Append]:
         """Hand over, in order, what belongs to another server now."""
         if self._connection is not None and any(is_stray(request.key) for call in self._sent for request in call):
             self._connection.abort()  # what is under way comes along: its answer might send it behind what follows it
-        waiting = [request for request in (*self._held, *self._queue) if not request.is_over]
-        strays = [request for request in waiting if is_stray(request.key)]
-        self._held.clear()
+        held, waiting = self._held, self._queue
+        strays = [request for request in (*held, *waiting) if is_stray(request.key) and not request.is_over]
+        self._held = [request for request in held if not is_stray(request.key)]
         self._queue = deque(request for request in waiting if not is_stray(request.key))
+        self._gates.drop(is_stray)
         self._count -= len(strays)
         self._bytes -= sum(request.size for request in strays)
         return strays
@@ -117,9 +128,8 @@ class Writer:
         if self._releasing is not None:
             self._releasing.cancel()
             self._releasing = None
-        for request in (*self._held, *self._queue):
+        for request in self._queue:
             self._finish(request, unavailable())
-        self._held.clear()
         self._queue.clear()
 
     def _flush(self) -> None:
@@ -128,20 +138,32 @@ class Writer:
         connection, queue = self._connection, self._queue
         if connection is None or not queue:
             return
-        held = {request.key for request in self._held}
-        calls = _grouped(request for request in queue if request.key not in held) if held else _grouped(queue)
-        self._queue = deque(request for request in queue if request.key in held) if held else deque()
-        self._sent.extend(calls)
-        connection.send(b"".join([self._packed(call) for call in calls]), self._on_reply, len(calls))
+        calls = grouped(queue)
+        queue.clear()
+        if self._gates:
+            calls = self._let_through(calls)
+        if calls:
+            self._sent.extend(calls)
+            connection.send(b"".join([self._packed(call) for call in calls]), self._on_reply, len(calls))
 
-    def _packed(self, call: _Call) -> bytes:
+    def _let_through(self, calls: Iterable[Call]) -> list[Call]:
+        """Those that may go; the others are in the queue again."""
+        going = list[Call]()
+        for call in calls:
+            if self._gates.passes(call[0].key):
+                going.append(call)
+            else:
+                self._queue.extend(call)
+        return going
+
+    def _packed(self, call: Call) -> bytes:
         request = call[0]
         names = self._keyspace.session(request.key)
         if len(call) == 1 and request.is_plain:
             return self._calls.one(names, request.owner, request.drafts[0])
-        if not _is_joinable(request):
+        if not is_joinable(request):
             return self._calls.whole(names, request)
-        drafts = _drafts_of(call)
+        drafts = drafts_of(call)
         if len(drafts) == 1 and is_simple(drafts[0]):
             return self._calls.one(names, request.owner, drafts[0])
         return self._calls.each(names, request.owner, drafts)
@@ -152,6 +174,8 @@ class Writer:
         if type(reply) is bytes:
             call = self._sent.popleft()
             request = call[0]
+            if self._gates and self._gates.answered(request.key):
+                self._schedule()
             if len(call) == 1 and len(request.drafts) == 1:
                 found = result_of(request.drafts[0], reply)
                 self._finish(request, [found] if isinstance(found, Receipt) else _told(request, [found]))
@@ -164,12 +188,15 @@ class Writer:
             return
         else:
             call = self._sent.popleft()
+            if self._gates.answered(call[0].key):
+                self._schedule()
             self._metrics.appends_unconfirmed += len(call) if reply is UNCONFIRMED else 0
-        self._answer(call, results(_drafts_of(call), reply))
+        self._answer(call, results(drafts_of(call), reply))
 
-    def _hold(self, call: _Call) -> None:
+    def _hold(self, call: Call) -> None:
         """The slot is moving or has moved: ask again a little later, and nothing of its sessions before."""
         self._held += call
+        self._gates.shut(call[0].key)
         if self._releasing is None:
             self._releasing = asyncio.get_running_loop().call_later(HOLD_S, self._release)
         self._on_moved()
@@ -181,11 +208,12 @@ class Writer:
             self._releasing = asyncio.get_running_loop().call_later(HOLD_S, self._release)
             return
         self._releasing = None
+        self._gates.unlatch(held)
         self._queue.extendleft(reversed(self._held))
         self._held.clear()
         self._flush()
 
-    def _answer(self, call: _Call, found: Results | AnypodError) -> None:
+    def _answer(self, call: Call, found: Results | AnypodError) -> None:
         """To each request its part."""
         if len(call) == 1:
             self._finish(call[0], _told(call[0], found))
@@ -208,20 +236,16 @@ class Writer:
         """Refuse what has waited too long: the oldest come first, in the calls and in the queue."""
         self._expiry = None
         latest = self._clock.now() - self._options.append_wait_s
-        for request in self._oldest_first():
-            if request.since > latest:
-                break
-            self._finish(request, unavailable())
+        under_way = [request for call in self._sent for request in call]
+        for requests in (self._held, under_way, list(self._queue)):
+            for request in takewhile(lambda request: request.since <= latest, requests):
+                self._finish(request, unavailable())
         while self._queue and self._queue[0].is_over:
             self._queue.popleft()
         if self._count:
             self._expiry = asyncio.get_running_loop().call_later(EXPIRY_S, self._expire)
-
-    def _oldest_first(self) -> Iterator[Append]:
-        yield from list(self._held)
-        for call in list(self._sent):
-            yield from call
-        yield from list(self._queue)
+        else:
+            self._gates.clear()
 
 
 def _told(request: Append, found: Results | AnypodError) -> Results | AnypodError:
@@ -231,59 +255,3 @@ def _told(request: Append, found: Results | AnypodError) -> Results | AnypodErro
     if not isinstance(found, AnypodError) and found and isinstance(found[0], AnypodError):
         return found[0]
     return found
-
-
-def _drafts_of(call: _Call) -> Sequence[Draft]:
-    return call[0].drafts if len(call) == 1 else [item for request in call for item in request.drafts]
-
-
-def _is_joinable(request: Append) -> bool:
-    """Whether each of its drafts may be judged by itself. One draft is atomic alone."""
-    return (not request.is_atomic or len(request.drafts) == 1) and request.expect is None and request.patch is None
-
-
-class _Group:
-    """A call to which more requests of its session may be added. `ids` are collected once a second one comes."""
-
-    __slots__ = ("call", "count", "ids")
-
-    def __init__(self, call: _Call) -> None:
-        self.call = call
-        self.count = len(call[0].drafts)
-        self.ids = {item.id for item in call[0].drafts}
-
-    def takes(self, request: Append) -> bool:
-        """One of the same owner, that expects nothing, with ids that are not here yet."""
-        if not _is_joinable(request) or request.owner != self.call[0].owner:
-            return False
-        if self.count + len(request.drafts) > GROUP_MAX or any(item.id in self.ids for item in request.drafts):
-            return False
-        self.count += len(request.drafts)
-        self.ids.update(item.id for item in request.drafts)
-        self.call.append(request)
-        return True
-
-
-def _grouped(requests: Iterable[Append]) -> list[_Call]:
-    """As few calls as there can be. Those of one session keep the order of its appends."""
-    calls, latest, groups = list[_Call](), dict[SessionKey, _Call](), dict[SessionKey, _Group]()
-    for request in requests:
-        if request.is_over:
-            continue
-        key = request.key
-        call = latest.get(key)
-        if call is None or not _joins(request, call, groups):
-            latest[key] = call = [request]
-            calls.append(call)
-            if groups:
-                groups.pop(key, None)
-    return calls
-
-
-def _joins(request: Append, call: _Call, groups: dict[SessionKey, _Group]) -> bool:
-    if not _is_joinable(call[0]):
-        return False
-    group = groups.get(request.key)
-    if group is None:
-        group = groups[request.key] = _Group(call)
-    return group.takes(request)

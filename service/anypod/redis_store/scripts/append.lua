@@ -123,7 +123,7 @@ local function patch(keys, request, now)
     .. ',"live":' .. (live_of(live) or NO_STATE) .. ',"live_ms":' .. live_ms .. '}'
 end
 
--- KEYS: m, l, d, v. ARGV: channel, owner ("-": any), "all" or "each", expected cursor, version of the patch, and if there is
+-- KEYS: m, l, d, v (no append names fewer: see keys.py). ARGV: channel, owner ("-": any), "all" or "each", expected cursor, version of the patch, and if there is
 -- a patch its id, state, live and metadata ("": unchanged); then the drafts.
 local function append(keys, args)
   local channel, owner, is_one = args[1], args[2], args[3] == 'all'

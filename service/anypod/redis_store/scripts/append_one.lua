@@ -50,7 +50,7 @@ local function put(stream, head, prefix, tag, body)
   end
 end
 
--- KEYS: m, l, d. ARGV: channel, owner ("-": any), id, digest, tag, body. "+cursor", or what `append` answers.
+-- KEYS: as of `append`. ARGV: channel, owner ("-": any), id, digest, tag, body. "+cursor", or what `append` answers.
 register('append_one', function(keys, args)
   local call, meta, id, body = redis.call, keys[1], args[3], args[6]
   local field = '.' .. id
@@ -71,7 +71,7 @@ register('append_one', function(keys, args)
   return '+' .. cursor
 end)
 
--- KEYS: m, l, d. ARGV: the same, then part, and turn and fence if there is a turn.
+-- KEYS: the same. ARGV: the same, then part, and turn and fence if there is a turn.
 register('append_delta', function(keys, args)
   local call, meta, id, body, part, turn, fence = redis.call, keys[1], args[3], args[6], args[7], args[8], args[9]
   local field, span_field = '.' .. id, '@' .. (turn or '') .. '/' .. part
