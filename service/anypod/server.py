@@ -36,7 +36,7 @@ BACKLOG: Final = 4_096  # connections that wait for accept: a storm of reconnect
 UNSENT_BYTES_MAX: Final = 128 << 10  # that the kernel holds for one client before the network takes them
 FIRST_WORD_S_MAX: Final = 1  # for a connection's first bytes, before it is accepted without any: as soon as the kernel can
 WS_SIZE_FACTOR: Final = 4  # frames a little too large get our own close code; beyond that the server's
-COLLECTOR_THRESHOLDS: Final = (10_000, 100, 50)  # new objects before a look at them, 3 ms; with the default a third of a core goes there
+COLLECTOR_THRESHOLDS: Final = (1_000, 1_000, 50)  # new objects before a look at them, 0.25 ms; such looks before one at older ones
 BELT_S: Final = 5.0  # time for the close of a stalled reader, and for its abort
 
 
@@ -97,7 +97,7 @@ class Process:
         http = (
             sniffing(lambda: self._replica.wires, self._replica.door)
             if is_lean
-            else plain(lambda: self._replica.wires.requests, lambda: self._replica.hub.is_leaving)
+            else plain(lambda: self._replica.wires.requests, lambda: self._replica.hub.ends_connections)
         )
         servers = [_server(self._replica.app, self._settings, http), _server(self._replica.admin_app, self._settings, "httptools")]
         async with asyncio.TaskGroup() as group:
@@ -134,7 +134,8 @@ class Process:
 
 
 def _calm_collector() -> None:
-    """What was made so far stays for good, and what a frame allocates dies by its count: look for cycles rarely."""
+    """What was made so far stays for good, and what a frame allocates dies by its count: look for cycles in small steps, and among
+    older objects rarely: with the default a third of a core goes there."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*COLLECTOR_THRESHOLDS)

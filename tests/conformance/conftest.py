@@ -1,13 +1,13 @@
 """One suite for every store: each test that takes `store` or `backend` runs against memory, Valkey, Redis 7 and 8, Sentinels, Clusters."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 from tests.conformance.backends import Backend, ClusterBackend, MemoryBackend, RedisBackend
 from tests.conformance.kit import Ear
 from tests.redis_clusters import STALL_MS, Cluster, Watched, cluster, watched
-from tests.servers import RedisServer, running
+from tests.servers import Kind, RedisServer, running
 
 from anypod.store import Store
 
@@ -45,25 +45,19 @@ def watched_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watche
         yield servers
 
 
-@pytest.fixture(scope="session")
-def redis8_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """A Redis 8 that tests share, as the others of `tests/conftest.py`."""
-    with running("redis8", tmp_path_factory.mktemp("redis8")) as server:
-        yield server
+def shared_cluster(kind: Kind) -> Callable[..., Iterator[Cluster]]:
+    """Three primaries that tests share."""
+
+    @pytest.fixture(scope="session")
+    def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+        with cluster(kind, tmp_path_factory.mktemp(f"{kind}-cluster"), down_after_ms=STALL_MS) as started:
+            yield started
+
+    return nodes
 
 
-@pytest.fixture(scope="session")
-def valkey_cluster_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three primaries of Valkey."""
-    with cluster("valkey", tmp_path_factory.mktemp("valkey-cluster"), down_after_ms=STALL_MS) as nodes:
-        yield nodes
-
-
-@pytest.fixture(scope="session")
-def cluster_nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Three primaries."""
-    with cluster("redis", tmp_path_factory.mktemp("cluster"), down_after_ms=STALL_MS) as nodes:
-        yield nodes
+cluster_nodes = shared_cluster("redis")
+valkey_cluster_nodes = shared_cluster("valkey")
 
 
 @pytest.fixture(params=KINDS)

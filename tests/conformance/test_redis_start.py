@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from tests.conformance.kit import Ear, append, create, event
-from tests.servers import free_port, running
+from tests.servers import RedisServer, free_port, running
 
 from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
@@ -132,8 +132,21 @@ async def test_user_password_and_database_come_from_the_url(kind: Any, tmp_path:
         await works(f"redis://anypod:p%25ss%2Fword@{stem}/3")
         server.command("CONFIG", "SET", "requirepass", "secret")
         await works(f"redis://:secret@{stem}")
+        assert "does not accept the user or password" in await refusal(f"redis://{stem}")
         line = await refusal(f"redis://:wrong@{stem}")
         assert "wrong" not in line, "a line never quotes a password"
+
+
+async def test_what_else_a_server_refuses_is_told_in_its_own_words(own_server: RedisServer) -> None:
+    own_server.command("ACL", "SETUSER", "anypod", "on", ">secret", "~*", "&*", "+@all", "-function")
+    assert "DB index is out of range" in await refusal(f"{own_server.url}/99")
+    assert "function|load" in await refusal(f"redis://anypod:secret@127.0.0.1:{own_server.port}")
+
+
+async def test_a_server_that_says_nothing_may_be_tried_again(own_server: RedisServer) -> None:
+    with own_server.frozen(), pytest.raises(AnypodError, match="cannot be used .Timeout") as caught:
+        await store_at(own_server.url, connect_s=0.1).open(Ear())
+    assert caught.value.retry_after_ms is not None
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,6 +11,7 @@ from typing import Final
 
 from tests.faults.actor import perform
 from tests.faults.crowd import Crowd
+from tests.faults.deeds import SpoilKey
 from tests.faults.library import LibraryClient
 from tests.faults.rows import Row, Topology
 from tests.faults.stage import Stage
@@ -195,6 +196,10 @@ class Campaign:
         for code, times in self.stage.ledger.refusals.items():
             if code not in explained:
                 self.complaints.append(f"{times} publishes were refused for good: {code}, which no row allows")
+        if self.stage.ledger.counts["DeltasLost"] and not any(
+            began[row.name] is not None and isinstance(row.deed, SpoilKey) for row in self.plan.rows
+        ):
+            self.complaints.append("deltas were taken away before they were folded, which no row explains")
         for client in self.crowd.clients:
             if isinstance(client, LibraryClient) and client.stops:
                 self.complaints.append(f"{client.pen.name} was stopped: {client.stops}")

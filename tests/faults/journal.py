@@ -16,14 +16,14 @@ from typing import Final
 
 from tests.faults.tape import Tape
 from tests.servers import RedisServer
-from tests.simulation.history import FinalLog, Folded, Gone, Logged, Trimmed
+from tests.simulation.history import DeltasLost, FinalLog, Folded, Gone, Logged, Trimmed
 
 SHARED_STEPS: Final = (100, 10_000)  # events written since a promotion, before somebody looked: moments, on a busy machine seconds
 FOREIGN_S: Final = 60.0  # a time so far from ours is of a clock that was stepped
 META, LOG, DELTAS = b"m", b"l", b"d"
 _TS: Final = re.compile(rb'"ts":(\d+)')  # a quote within a string is escaped: the first match is the event's own field
 
-Truth = Logged | Folded | Trimmed | Gone
+Truth = Logged | Folded | DeltasLost | Trimmed | Gone
 Command = list[bytes]
 
 
@@ -123,13 +123,15 @@ class Journal:
 
     def _deleted(self, server: RedisServer, session: str, keys: Sequence[bytes]) -> Iterator[Truth]:
         """Without its metadata a session is none, whatever else is left of it. A key that was restored elsewhere has moved."""
-        key = next((key for key in keys if key.endswith(META)), next((key for key in keys if key.endswith(LOG)), None))
+        key = next((key for letter in (META, LOG, DELTAS) for key in keys if key.endswith(letter)), None)
         if key is None or session not in self.heads:
             return
         if (target := self._target(server, session, key)) is not None:
             yield from self._moved(session, target)
         elif key.endswith(META):
             yield self._gone(session)
+        elif key.endswith(DELTAS):
+            yield DeltasLost(self._now(), session, self.heads[session])
         else:
             yield Trimmed(self._now(), session, self.heads[session] + 1)
 

@@ -98,6 +98,8 @@ ROWS: Final = (
     Row("one-key-of-a-session-gone", "redis", SpoilKey("m"), (0, 0), REPLACED, NO_SESSION),
     Row("one-key-of-another-type", "redis", SpoilKey("m", is_replaced=True), (1, 4), REPLACED, NO_SESSION),
     Row("a-sessions-stream-gone", "redis", SpoilKey("l"), (0, 0), frozenset({"trimmed"})),
+    Row("a-sessions-deltas-gone", "redis", SpoilKey("d")),
+    Row("a-sessions-deltas-of-another-type", "redis", SpoilKey("d", is_replaced=True), (1, 4)),
     Row("failed-over", "redis", FailOver(is_lagging=False), (0, 0), LOST_TAIL, topologies=SENTINEL),
     Row("failed-over-to-a-lagging-replica", "redis", FailOver(is_lagging=True), (1, 4), LOST_TAIL, topologies=SENTINEL),
     Row("split-in-two", "redis", Sever(), (2, 6), LOST_TAIL, topologies=SENTINEL),

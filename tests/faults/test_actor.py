@@ -149,6 +149,17 @@ async def test_a_log_that_is_another_one_is_told(tmp_path: Path) -> None:
         await on.until_well()
 
 
+async def test_deltas_that_are_taken_away_reset_nobody_and_who_comes_back_is_told(tmp_path: Path) -> None:
+    async with scene_on(tmp_path) as on:
+        for is_replaced in (False, True):
+            before = on.ledger.counts["DeltasLost"]
+            await on.suffer(SpoilKey("d", is_replaced=is_replaced), 1.0)
+            await on.suffer(Lines("cut", 1.0))
+            await on.until_well()
+            assert on.ledger.counts["DeltasLost"] > before
+        assert not on.resets
+
+
 async def test_a_frozen_replica_says_nothing_and_its_clients_find_another(tmp_path: Path) -> None:
     async with scene_on(tmp_path) as on:
         before = on.recoveries

@@ -9,7 +9,7 @@ from tests.faults.gate import REDIS_OPTIONS
 from tests.faults.journal import Journal
 from tests.redis_clusters import wait_for
 from tests.servers import RedisServer, running
-from tests.simulation.history import FinalLog, Folded, Gone, Logged, Trimmed
+from tests.simulation.history import DeltasLost, FinalLog, Folded, Gone, Logged, Trimmed
 
 STEM = "p:{1.0}/tenant/s/"
 
@@ -61,6 +61,19 @@ def test_a_session_without_metadata_is_gone(server: RedisServer, journal: Journa
     server.command(*words)
     assert list(journal.read())[-1] == Gone(7.0, "s", "deleted")
     assert journal.heads == {}
+
+
+@pytest.mark.parametrize(("letter", "lost"), [("l", Trimmed(7.0, "s", 4)), ("d", DeltasLost(7.0, "s", 3))])
+def test_a_stream_that_somebody_takes_away_is_told_up_to_the_head(
+    server: RedisServer, journal: Journal, letter: str, lost: Trimmed | DeltasLost
+) -> None:
+    for seq in (1, 2, 3):
+        write(server, seq, "d" if seq == 2 else "l")
+    server.command("DEL", f"{STEM}{letter}")
+    write(server, 4)
+    told = list(journal.read())
+    assert [type(record) for record in told] == [Logged, Logged, Logged, type(lost), Logged]
+    assert told[3] == lost
 
 
 def test_after_a_cut_the_file_is_read_on_from_its_mended_end(server: RedisServer, journal: Journal) -> None:

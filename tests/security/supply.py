@@ -20,6 +20,7 @@ TOOLS: Final = (ROOT / ".anypod/tools/uv/bin/uv", Path.home() / ".local/bin/uv")
 RUNTIME: Final = ("--frozen", "--no-dev", "--no-emit-project", "--quiet")
 AUDIT_S_MAX: Final = 300.0
 UNASKED: Final = "the vulnerability service could not be asked about every package, so nothing is proven"
+AGAIN: Final = "run `make audit` again from where it can be reached, and do not release before it has passed"
 
 
 def find_uv() -> str:
@@ -60,7 +61,8 @@ def audit() -> Sequence[str]:
         tool = ("run", "--frozen", "--isolated", "--quiet", "--only-group", "audit", "pip-audit")
         how = ("--strict", "--require-hashes", "--disable-pip", "--progress-spinner", "off", "--format", "json")
         done = uv(*tool, *how, "--requirement", str(listed))
-    return judged(done.stdout, done.stderr, expected={name for name in names_in(asked) if not is_elsewhere(name, asked)})
+    wrong = judged(done.stdout, done.stderr, expected={name for name in names_in(asked) if not is_elsewhere(name, asked)})
+    return wrong or ([unproven(f"the tool ended with {done.returncode}")] if done.returncode else [])
 
 
 def is_elsewhere(name: str, text: str) -> bool:
@@ -75,14 +77,18 @@ def judged(report: str, errors: str, *, expected: set[str]) -> Sequence[str]:
         told: list[dict[str, Any]] = json.loads(report)["dependencies"]
     except (ValueError, KeyError, TypeError):
         last = errors.strip().splitlines()[-1:] or ["it said nothing"]
-        return [f"{UNASKED}: {last[0][:300]}"]
+        return [unproven(last[0][:300])]
     found = [
         f"{item['name']} {item['version']} is vulnerable: {flaw['id']}, mended in {', '.join(flaw['fix_versions']) or 'no version yet'}"
         for item in told
         for flaw in item.get("vulns", ())
     ]
     skipped = {item["name"] for item in told if "skip_reason" in item} | (expected - {item["name"] for item in told})
-    return found + ([f"{UNASKED}: {', '.join(sorted(skipped))}"] if skipped else [])
+    return found + ([unproven(", ".join(sorted(skipped)))] if skipped else [])
+
+
+def unproven(cause: str) -> str:
+    return f"{UNASKED} ({cause}): {AGAIN}"
 
 
 def main(task: str) -> int:

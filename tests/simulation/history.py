@@ -1,15 +1,13 @@
 """What happened in a world, as plain records in the order in which it happened.
 
-Owns the records and how a person reads them. Must not know the product's classes, nor what is right: the oracle does.
+Owns the records. Must not know the product's classes, nor what is right: the oracle does.
 
 Records of the *truth* are written where the store commits, records of *clients* where an application would see them. Times
 are virtual seconds. A cursor is the text that went over the wire; `frame` is the bytes of one event.
 """
 
-from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
-
-VALUE_CHARS_MAX: Final = 200  # of one field in a story: what an event is about stands at its beginning
+from collections.abc import Callable
+from typing import NamedTuple
 
 
 # The truth: what the store did.
@@ -47,6 +45,14 @@ class Trimmed(NamedTuple):
 
 class Folded(NamedTuple):
     """Deltas up to `through` are no longer kept."""
+
+    at: float
+    session: str
+    through: int
+
+
+class DeltasLost(NamedTuple):
+    """Somebody took the deltas up to `through` away, those of open parts too."""
 
     at: float
     session: str
@@ -238,6 +244,7 @@ Record = (
     | Gone
     | Trimmed
     | Folded
+    | DeltasLost
     | Fenced
     | FinalLog
     | Attempted
@@ -272,28 +279,3 @@ class History:
     def next_connection(self) -> int:
         self._connections += 1
         return self._connections
-
-
-def story(records: Iterable[Record], *, session: str | None = None, client: str | None = None) -> str:
-    """One line a record; of one session and of one client only, when named. What names neither concerns everybody."""
-    lines = (
-        _line(index, record)
-        for index, record in enumerate(records)
-        if session in (None, getattr(record, "session", session)) and client in (None, getattr(record, "client", None) or client)
-    )
-    return "\n".join(lines)
-
-
-def _line(index: int, record: Record) -> str:
-    fields = record._asdict()
-    at = fields.pop("at")
-    shown = " ".join(f"{name}={_shown(value)}" for name, value in fields.items() if value not in (None, ()))
-    return f"{index:5d} {at:9.3f} {type(record).__name__:<12} {shown}"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return f"({len(value)})[" + " ".join(_shown(item) for item in value[-3:]) + "]"
-    text = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    text = text.removeprefix('{"type":"event",')
-    return text if len(text) <= VALUE_CHARS_MAX else f"{text[:VALUE_CHARS_MAX]}…"

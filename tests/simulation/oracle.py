@@ -17,6 +17,7 @@ from tests.simulation.history import (
     Asked,
     Attempted,
     Calmed,
+    DeltasLost,
     Disturbed,
     Fault,
     Fenced,
@@ -36,9 +37,9 @@ from tests.simulation.history import (
     TailLost,
     Trimmed,
     Vanished,
-    story,
 )
 from tests.simulation.reader import Reader
+from tests.simulation.telling import story
 from tests.simulation.truth import Entry, Truth, parse
 
 GUARANTEES = {
@@ -50,7 +51,7 @@ GUARANTEES = {
 }
 CONTEXT_RECORDS = 40  # of the story around a violation: about a screen
 
-Write = Logged | TailLost | Gone | Trimmed | Folded | Fenced | FinalLog
+Write = Logged | TailLost | Gone | Trimmed | Folded | DeltasLost | Fenced | FinalLog
 Publish = Attempted | Acknowledged | Refused
 Read = Started | Opened | Asked | Shut | Received | Announced | Synced | ResetSeen | Applied | Finished | Vanished
 
@@ -99,7 +100,7 @@ class Oracle:
     def take(self, index: int, record: Record) -> None:
         self._index = index
         match record:
-            case Logged() | TailLost() | Gone() | Trimmed() | Folded() | Fenced() | FinalLog():
+            case Logged() | TailLost() | Gone() | Trimmed() | Folded() | DeltasLost() | Fenced() | FinalLog():
                 self._write(record, self._truths[record.session])
             case Attempted() | Acknowledged() | Refused():
                 self._publish(record)
@@ -128,6 +129,8 @@ class Oracle:
                 truth.folded = record.through
                 if (delta := truth.unlawfully_folded(record.through)) is not None:
                     self._tell(record.session, None, 1, delta.seq, f"folded up to {record.through}, above an open part's delta")
+            case DeltasLost():
+                truth.lose_deltas(record.through)
             case Fenced():
                 truth.fences[record.turn] = record.fence
             case FinalLog():

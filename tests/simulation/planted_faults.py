@@ -75,6 +75,15 @@ def a_delta_of_an_open_part_is_left_out(scribe: Scribe) -> None:
     scribe.come(ask, later)
 
 
+def deltas_that_were_taken_away_are_left_out_without_a_word(scribe: Scribe) -> None:
+    ask, *_ = an_answer(scribe, is_complete=False)
+    scribe.lose_deltas(4)
+    later = scribe.write("later")
+    scribe.start()
+    scribe.open(folded=3)
+    scribe.come(ask, later)
+
+
 def a_subscriber_gets_other_bytes(scribe: Scribe) -> None:
     frames = three_events_come(scribe)
     scribe.start(client="other")
@@ -206,6 +215,7 @@ PLANTED: list[tuple[Story, int, int | None]] = [
     (a_folded_delta_is_left_out_without_a_word, 1, 4),
     (a_delta_of_an_open_part_is_folded, 1, 2),
     (a_delta_of_an_open_part_is_left_out, 1, 4),
+    (deltas_that_were_taken_away_are_left_out_without_a_word, 1, 4),
     (a_subscriber_gets_other_bytes, 1, None),
     (an_event_is_found_only_by_a_heartbeat, 1, 4),
     (the_log_skips_a_seq, 1, 3),

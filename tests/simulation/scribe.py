@@ -12,6 +12,7 @@ from tests.simulation.history import (
     Announced,
     Applied,
     Attempted,
+    DeltasLost,
     Fenced,
     FinalLog,
     Finished,
@@ -80,6 +81,9 @@ class Scribe:
 
     def fold(self, through: int) -> None:
         self.history.note(Folded(self.at, S, through))
+
+    def lose_deltas(self, through: int) -> None:
+        self.history.note(DeltasLost(self.at, S, through))
 
     def trim(self, oldest: int) -> None:
         self.history.note(Trimmed(self.at, S, oldest))

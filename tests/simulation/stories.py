@@ -70,6 +70,23 @@ def folded_deltas_are_announced_and_left_out(scribe: Scribe) -> None:
     scribe.end([ask, whole])
 
 
+def deltas_that_were_taken_away_are_announced_as_folded(scribe: Scribe) -> None:
+    ask, *_, last = an_answer(scribe, is_complete=False)
+    scribe.lose_deltas(4)
+    later = scribe.write("later")
+    scribe.start()
+    scribe.open(folded=4)
+    scribe.come(ask, later)
+    scribe.shut()
+    scribe.fail_over(4)
+    scribe.open(cursor_of(later), folded=4)
+    scribe.reset("rolled_back", common=last)
+    scribe.sync(folded=4)
+    scribe.fold(4)  # nobody misses them: they are no deltas of an open part any more
+    scribe.finish()
+    scribe.end([ask])
+
+
 def a_cursor_below_a_trim_starts_over_from_the_oldest(scribe: Scribe) -> None:
     frames = three_events_come(scribe)
     scribe.shut()
@@ -131,6 +148,7 @@ CLEAN = [
     events_come_over_two_connections,
     a_lost_tail_is_told_and_written_again,
     folded_deltas_are_announced_and_left_out,
+    deltas_that_were_taken_away_are_announced_as_folded,
     a_cursor_below_a_trim_starts_over_from_the_oldest,
     an_expired_log_begins_anew,
     a_repeated_id_is_answered_with_the_first_place_or_a_conflict,

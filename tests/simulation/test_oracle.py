@@ -1,11 +1,11 @@
 """The oracle is believed because it finds what is planted, each fault by its guarantee, and nothing in clean histories."""
 
 import pytest
-from tests.simulation.history import story
 from tests.simulation.oracle import explain, judge
 from tests.simulation.planted_faults import PLANTED, the_newest_event_never_comes
 from tests.simulation.scribe import Scribe
 from tests.simulation.stories import CLEAN, Story
+from tests.simulation.telling import story
 
 
 def told(tell: Story) -> list[tuple[int, int | None]]:

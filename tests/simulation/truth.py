@@ -69,7 +69,10 @@ class Content(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One event of the log. `before`: the event it was written upon. `lost`: index of the record that took it away, at `lost_at`."""
+    """One event of the log. `before`: the event it was written upon. `lost`: index of the record that took it away, at `lost_at`.
+
+    `is_taken`: a delta that somebody took away before its part was complete, or after.
+    """
 
     index: int
     at: float
@@ -79,6 +82,7 @@ class Entry:
     lost: int | None = None
     lost_at: float = 0.0
     is_completed: bool = False
+    is_taken: bool = False
 
     @property
     def seq(self) -> int:
@@ -137,6 +141,13 @@ class Truth:
         for entry in kept:
             self._note_part(entry)
 
+    def lose_deltas(self, through: int) -> None:
+        """As if they were folded, whether their parts are complete or not."""
+        for entry in self.head.chain() if self.head else ():
+            entry.is_taken = entry.is_taken or (entry.is_delta and entry.seq <= through)
+        self._open = {part: [delta for delta in deltas if not delta.is_taken] for part, deltas in self._open.items()}
+        self.folded = max(self.folded, through)
+
     def vanish(self, index: int, at: float) -> None:
         """This life of the log has ended."""
         self.lose_after(index, at, 0)
@@ -145,7 +156,7 @@ class Truth:
 
     def _note_part(self, entry: Entry) -> None:
         scope, seen = entry.seen.turn or "", entry.seen
-        if entry.is_delta and seen.part is not None:
+        if entry.is_delta and seen.part is not None and not entry.is_taken:
             self._open.setdefault((scope, seen.part), []).append(entry)
         if seen.replaces is not None:
             for delta in self._open.pop((scope, seen.replaces.part), ()):
@@ -163,8 +174,8 @@ class Truth:
         return self.by_cursor.get(cursor or "")
 
     def may_lack(self, entry: Entry, announced: int) -> bool:
-        """May a client be without it? Folded deltas of completed parts, and only those, as far as the replica announced."""
-        return entry.seq <= announced and entry.is_delta and entry.is_completed
+        """May a client be without it? Deltas of completed parts and those taken away, and only those, as far as the replica announced."""
+        return entry.seq <= announced and entry.is_delta and (entry.is_completed or entry.is_taken)
 
     def missing(self, last: Entry | None, upto: Entry | None, announced: int, *, is_fresh: bool = True) -> Entry | None:
         """The newest event between `last` and `upto` that a client at `last` may not lack, if it lacks all between them.

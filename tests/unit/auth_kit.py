@@ -42,7 +42,12 @@ class StandingClock:
 
 
 def key_set(*keys: RSAKey | ECKey | OKPKey) -> bytes:
-    return json.dumps({"keys": [key.as_dict(private=False) for key in keys]}).encode()
+    return document(*(key.as_dict(private=False) for key in keys))
+
+
+def document(*keys: dict[str, Any]) -> bytes:
+    """As issuers publish keys."""
+    return json.dumps({"keys": keys}).encode()
 
 
 def verifier(clock: StandingClock | None = None, *, secret: str | None = SECRET, issuer: str | None = ISSUER) -> Verifier:

@@ -4,15 +4,18 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+import anypod
 from anypod.core.errors import CODES
 from anypod.telemetry import GAUGES, Histogram, Metrics, configure_logging, metric_rows
 from anypod.telemetry.lines import LINE_CHARS_MAX
+from anypod.telemetry.metrics import PREFIX
 
 
 def samples(metrics: Metrics) -> dict[str, float]:
@@ -93,6 +96,13 @@ def test_the_table_names_exactly_what_a_scrape_shows() -> None:
     shown = {(family.name, family.type, family.documentation) for family in families if family.name.startswith("anypod_")}
     assert shown == {(row.name.removesuffix("_total"), row.type, row.meaning) for row in metric_rows()}
     assert {family.name for family in families} >= {"process_cpu_seconds", "process_resident_memory_bytes"}
+
+
+def test_somebody_counts_every_metric_and_reads_every_gauge() -> None:
+    package = Path(anypod.__file__).parent
+    text = "\n".join(path.read_text() for path in package.rglob("*.py") if path.parent.name != "telemetry")
+    names = [row.name.removeprefix(PREFIX).removesuffix("_total") for row in metric_rows()]
+    assert [name for name in names if not re.search(rf'metrics\.{name}\b|watch\("{name}"', text)] == []
 
 
 def test_no_metric_is_labelled_by_who_somebody_is() -> None:

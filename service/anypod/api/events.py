@@ -15,7 +15,7 @@ from starlette.responses import Response, StreamingResponse
 from anypod.api.bodies import LIST_MAX, EventBody, decode_events, read_body
 from anypod.api.context import Context, etag, expected
 from anypod.api.description import answers, takes
-from anypod.api.polls import PageView, create_missing, page_after, page_of_another
+from anypod.api.polls import PageView, page_after, page_of_poll
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft
@@ -108,29 +108,18 @@ class EventRoutes:
         is_sent_away = False
         if query.wait and not view.events and not view.closed:
             ask = Ask(key, after=view.cursor, may_create=False)
-            try:
-                is_sent_away = await self._wait(request, principal, ask, query.wait)
-                view = await page_after(context, principal, key, view.cursor, limit=query.limit, fold=query.folds)
-            except AnypodError as error:
-                if error.code != "no_such_session":
-                    raise
-                view = await page_of_another(context, principal, ask, limit=query.limit, fold=query.folds)
+            is_sent_away = await self._wait(request, principal, ask, query.wait)
+            view = await page_of_poll(context, principal, ask, limit=query.limit, fold=query.folds)
         headers = {"ETag": etag(view.head), "Cache-Control": "no-store"}
-        if is_sent_away or context.desk.hub.is_leaving:
+        if is_sent_away or context.desk.hub.ends_connections:
             headers["Connection"] = "close"  # the next poll is to reach another replica
         return Response(msgspec.json.encode(view), 200, headers, media_type="application/json")
 
     async def _first_page(self, principal: Principal, key: SessionKey, query: PageQuery) -> PageView:
         """What there is already. Raises AnypodError."""
-        context, ask = self._context, Ask(key, after=query.after)
-        if query.wait is not None:
-            await create_missing(context, principal, ask)
-        try:
-            return await page_after(context, principal, key, query.after or "start", limit=query.limit, fold=query.folds)
-        except AnypodError as error:
-            if query.wait is None or error.code != "no_such_session":
-                raise
-            return await page_of_another(context, principal, ask, limit=query.limit, fold=query.folds)  # lost since it was looked at
+        if query.wait is None:
+            return await page_after(self._context, principal, key, query.after or "start", limit=query.limit, fold=query.folds)
+        return await page_of_poll(self._context, principal, Ask(key, after=query.after), limit=query.limit, fold=query.folds)
 
     async def _wait(self, request: Request, principal: Principal, ask: Ask, wait_s: float) -> bool:
         """Is the poller to take another connection? Raises AnypodError `draining` instead of holding up the end of the replica."""

@@ -50,6 +50,21 @@ async def page_after(context: Context, principal: Principal, key: SessionKey, af
     )
 
 
+async def page_of_poll(context: Context, principal: Principal, ask: Ask, *, limit: int, fold: bool) -> PageView:
+    """As `page_after`, for who attaches by it: what is missing is created, or told as on other transports.
+
+    A log may be lost between any two steps of a poll, so it is the step that misses it that asks what has become of it. Somebody else
+    may have made it anew by then: the cursor is found to be of another log.
+    """
+    try:
+        return await page_after(context, principal, ask.key, ask.after or "start", limit=limit, fold=fold)
+    except AnypodError as error:
+        if error.code != "no_such_session":
+            raise
+    await _create_missing(context, principal, ask)
+    return await page_after(context, principal, ask.key, ask.after or "start", limit=limit, fold=fold)
+
+
 async def _cursor_gone(context: Context, principal: Principal, key: SessionKey, verdict: Reset, page: Page) -> AnypodError:
     facts, common = page.snapshot.facts, None
     if verdict.common is not None:
@@ -73,24 +88,20 @@ def _reset_frame(snapshot: Snapshot, facts: Facts, verdict: Reset, common: str |
     )
 
 
-async def create_missing(context: Context, principal: Principal, ask: Ask) -> None:
-    """A poll attaches: with the right it creates what is missing. Raises AnypodError `cursor_gone` when it had a history there."""
+async def _create_missing(context: Context, principal: Principal, ask: Ask) -> None:
+    """With the right to. Raises AnypodError `cursor_gone` when there was a history, but for who was there when it was deleted."""
     found = await context.desk.hub.store.read(ask.key, None, limit=0)
-    if not (isinstance(found, Missing) and principal.may("publish") and principal.reaches(ask.key.session, None)):
+    if not isinstance(found, Missing) or (found.was_deleted and not ask.may_create):
+        return
+    if not (principal.may("publish") and principal.reaches(ask.key.session, None)):
         return
     lost = lost_with(ask, found, principal.subject)
     if lost is not None:
         context.desk.hub.metrics.resets[lost.reason] += 1
         raise AnypodError("cursor_gone", reset=frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
-    await context.desk.attachments.creations.create(principal, ask.key)
-
-
-async def page_of_another(context: Context, principal: Principal, ask: Ask, *, limit: int, fold: bool) -> PageView:
-    """A log that is lost while a poll waits is told as on other transports, one that was deleted is not there. Raises `cursor_gone`.
-
-    Somebody else may have made it anew by now: then the cursor is found to be of another log.
-    """
-    found = await context.desk.hub.store.read(ask.key, None, limit=0)
-    if isinstance(found, Missing) and not found.was_deleted:
-        await create_missing(context, principal, ask)
-    return await page_after(context, principal, ask.key, ask.after or "start", limit=limit, fold=fold)
+    try:
+        await context.desk.attachments.creations.create(principal, ask.key)
+    except AnypodError as error:
+        if error.code != "no_such_session":
+            raise
+        # Another subject was quicker; whether this one reaches its session too is asked with the page.

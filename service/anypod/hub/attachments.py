@@ -72,7 +72,7 @@ class Attachments:
         `opened` is called when the client may do more than wait.
         """
         try:
-            self._check(subscriber.principal, ask)
+            self._arrive(subscriber, ask)
             self.waiting.let_in(_arrival(ask), subscriber.principal, lambda: self._attach(subscriber, ask, opened))
         except AnypodError as error:
             self._hub.dismiss(subscriber, error)
@@ -100,7 +100,7 @@ class Attachments:
 
     async def open(self, subscriber: Subscriber, ask: Ask) -> None:
         """Open when there is a permit, and return when the first frames have been handed to the port. Raises AnypodError."""
-        self._check(subscriber.principal, ask)
+        self._arrive(subscriber, ask)
         await self.waiting.enter(_arrival(ask), subscriber.principal)
         await self._open(subscriber, ask)
 
@@ -133,6 +133,11 @@ class Attachments:
                 await self._open_from_log(subscriber, ask, session)
         finally:
             session.pins -= 1
+
+    def _arrive(self, subscriber: Subscriber, ask: Ask) -> None:
+        self._check(subscriber.principal, ask)
+        if ask.after is not None:
+            subscriber.recovers_since = self._hub.clock.now()
 
     def _check(self, principal: Principal, ask: Ask) -> None:
         if not principal.may("read"):
@@ -172,6 +177,7 @@ class Attachments:
         subscriber.stand_at(session.seq, session.cursor)
         session.enter(subscriber)
         subscriber.port.deliver(batch)
+        self._hub.catch_up.note_recovery(subscriber)
         self._after_opening(subscriber, ask)
         return True
 

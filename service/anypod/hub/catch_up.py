@@ -108,9 +108,16 @@ class CatchUp:
         subscriber.replay_ref = None
         subscriber.port.deliver(Batch(ending))
         self._hub.metrics.events_delivered += len(missed)
+        self.note_recovery(subscriber)
         if session.is_closed:
             subscriber.port.send(frames.encode(frames.Closed(cursor=session.cursor)))
             subscriber.port.close(1000, "the session is closed")
+
+    def note_recovery(self, subscriber: Subscriber) -> None:
+        """It has had its `sync.done`."""
+        if subscriber.recovers_since is not None:
+            self._hub.metrics.recovery_seconds.observe(self._hub.clock.now() - subscriber.recovers_since)
+            subscriber.recovers_since = None
 
     async def _replay(self, subscriber: Subscriber) -> None:
         try:

@@ -43,10 +43,16 @@ class Hub:
         self._resyncs = Resync(self)
         self.sessions: dict[SessionKey, LocalSession] = {}
         self.is_leaving = False  # the replica sends everybody away
+        self.has_surplus = False  # it sends some of them away
         self.stalled: dict[Subscriber, None] = {}  # whose ports take no more: the wheel looks after them
         metrics.watch("stalled", lambda: len(self.stalled))
         metrics.watch("sessions", lambda: len(self.sessions))
         metrics.watch("tail_bytes", lambda: self.tails.bytes)
+
+    @property
+    def ends_connections(self) -> bool:
+        """Each answer is the last on its connection: a client that came again over one that was kept would find no other replica."""
+        return self.is_leaving or self.has_surplus
 
     async def start(self) -> None:
         await self.store.open(self)

@@ -50,13 +50,15 @@ class Phase(Enum):
 class Subscriber:
     """`cursor`: proof of the newest event served at or below `seq`; "" when none was (then nothing needs proof).
 
-    `ends_at`: when it is asked to come again. `paused_at`: when the port stopped taking more, None while it does.
-    `heard_at`: when its client was last heard. All in clock seconds. `replay_ref`: what the end of its replay repeats.
+    `came_at`: when it attached. `ends_at`: when it is asked to come again. `paused_at`: when the port stopped taking more, None while it
+    does. `heard_at`: when its client was last heard. `recovers_since`: when it came with a cursor, None once it is up to date. All in
+    clock seconds. `replay_ref`: what the end of its replay repeats.
     `wanted`: where it asked to go while it was behind. `slot`: its place in the roster.
     """
 
     __slots__ = (
         "author",
+        "came_at",
         "cursor",
         "device",
         "ends_at",
@@ -70,6 +72,7 @@ class Subscriber:
         "phase",
         "port",
         "principal",
+        "recovers_since",
         "replay_ref",
         "seq",
         "session",
@@ -90,10 +93,12 @@ class Subscriber:
         self.cursor = ""
         self.fold = False
         self.has_client_beats = False
+        self.came_at = now
         self.heard_at = now
         self.ends_at = float("inf")
         self.paused_at: float | None = None
         self.is_replaying = False
+        self.recovers_since: float | None = None
         self.replay_ref: str | int | None = None
         self.wanted: After | None = None
         self.slot = 0

@@ -155,10 +155,6 @@ class Settings(BaseSettings):
         return self.data_bytes_max + FRAME_OVERHEAD_BYTES
 
     @property
-    def publish_burst(self) -> int:
-        return 2 * self.publish_per_s
-
-    @property
     def admin_address(self) -> tuple[str, int]:
         return self.admin_host or self.host, self.admin_port
 

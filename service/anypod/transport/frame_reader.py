@@ -232,16 +232,7 @@ def framed(payload: bytes) -> bytes:
 
 def join_framed(frames: Sequence[bytes]) -> bytes:
     """Many messages in one piece, for one write."""
-    if len(frames) == 1:
-        return framed(frames[0])
-    headers, pieces = _SHORT_HEADERS, list[bytes]()
-    for frame in frames:
-        length = len(frame)
-        if length < _SHORT and not frame.startswith(b"\0"):
-            pieces += (headers[length], frame)
-        else:
-            pieces.append(framed(frame))
-    return b"".join(pieces)
+    return framed(frames[0]) if len(frames) == 1 else b"".join([framed(frame) for frame in frames])
 
 
 def header_of(opcode: int, length: int) -> bytes:

@@ -16,6 +16,7 @@ from anypod.hub.batch import Batch
 from anypod.hub.desk import Desk
 
 WAIT_S_MAX: Final = POLL_WAIT_MS_MAX / 1000
+_RESET_START: Final = b'{"type":"session.reset"'
 
 
 class _FirstEvents:
@@ -32,7 +33,8 @@ class _FirstEvents:
             self.has_ended.set()
 
     def send(self, frame: bytes) -> None:
-        return  # a heartbeat or signal is not worth the end of a wait
+        if frame.startswith(_RESET_START):  # the log is another one; a heartbeat or signal is not worth the end of a wait
+            self.has_ended.set()
 
     def close(self, code: int, reason: str = "") -> None:
         self.was_closed = True
@@ -63,6 +65,10 @@ async def wait_for_events(desk: Desk, principal: Principal, ask: Ask, wait_s: fl
             await port.has_ended.wait()
     except TimeoutError:
         return False
+    except AnypodError as error:
+        if error.code != "no_such_session":
+            raise
+        return False  # it was there a moment ago: the page that is read next finds out what has become of it
     finally:
         leaving.cancel()
         desk.attachments.detach(subscriber)

@@ -21,16 +21,22 @@ REQUEST_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\
 class PlainHttp(HttpToolsProtocol):
     """A new connection owes its first request, and one that has begun a request owes the rest of it.
 
-    While the replica `is_leaving`, each answer ends its connection: the next request is to find another replica.
+    While the replica `ends_connections`, each answer is the last on its connection: the next request is to find another replica.
     """
 
     def __init__(
-        self, requests: Patience, config: Config, server_state: ServerState, app_state: dict[str, Any], *, is_leaving: Callable[[], bool]
+        self,
+        requests: Patience,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        *,
+        ends_connections: Callable[[], bool],
     ) -> None:
         super().__init__(config, server_state, app_state)
         self.ws_protocol_class = PlainWebSocket
         self._requests = requests
-        self._is_leaving = is_leaving
+        self._ends_connections = ends_connections
         self._is_in_head = False
         self._head_bytes = 0
 
@@ -45,7 +51,7 @@ class PlainHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         super().on_headers_complete()
-        if self.cycle is not None and self._is_leaving():
+        if self.cycle is not None and self._ends_connections():
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
@@ -84,11 +90,11 @@ class PlainHttp(HttpToolsProtocol):
         self.transport.close()
 
 
-def plain(requests: Callable[[], Patience], is_leaving: Callable[[], bool]) -> Callable[..., asyncio.Protocol]:
+def plain(requests: Callable[[], Patience], ends_connections: Callable[[], bool]) -> Callable[..., asyncio.Protocol]:
     """What uvicorn's `http=` takes where nothing is taken before it. `requests` is asked once the loop runs."""
 
     def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:
-        return PlainHttp(requests(), config, server_state, app_state, is_leaving=is_leaving)
+        return PlainHttp(requests(), config, server_state, app_state, ends_connections=ends_connections)
 
     return protocol
 

@@ -184,7 +184,7 @@ def sniffing(wires: Callable[[], Wires], door: Door) -> Callable[..., asyncio.Pr
         shared = wires()
 
         def hand_over() -> asyncio.Protocol:
-            return PlainHttp(shared.requests, config, server_state, app_state, is_leaving=lambda: shared.desk.hub.is_leaving)
+            return PlainHttp(shared.requests, config, server_state, app_state, ends_connections=lambda: shared.desk.hub.ends_connections)
 
         return Sniffer(shared, door, server_state, hand_over)
 

@@ -4,9 +4,11 @@ import asyncio
 import logging
 
 import pytest
+import uvloop
 from tests.unit.hub.kit import TestClock, until
 
-from anypod.hub.queue import AT_ONCE_MAX, Queue
+from anypod.clock import SystemClock
+from anypod.hub.queue import AT_ONCE_MAX, TICK_S, Queue
 from anypod.hub.tasks import Tasks
 from anypod.telemetry import Metrics
 
@@ -25,18 +27,45 @@ async def test_each_is_called_when_it_is_due_and_not_before() -> None:
     await until(lambda: called == ["first", "second"])
 
 
-async def test_of_a_crowd_that_is_due_at_once_a_few_are_called_in_each_turn_of_the_loop() -> None:
+@pytest.mark.parametrize(("late_ticks", "at_once"), [(0, 1), (3, 4), (10 * AT_ONCE_MAX, AT_ONCE_MAX)])
+async def test_of_a_crowd_that_is_due_each_turn_of_the_loop_calls_more_the_later_they_are(late_ticks: int, at_once: int) -> None:
     clock, called = TestClock(), list[int]()
     queue = Queue(clock, Tasks(Metrics()))
+    due_at = clock.now()
+    clock.move((late_ticks + 0.5) * TICK_S)
     for number in range(10 * AT_ONCE_MAX):
-        queue.join(clock.now(), lambda number=number: called.append(number))  # type: ignore[misc]
+        queue.join(due_at, lambda number=number: called.append(number))  # type: ignore[misc]
     most = 0
     while len(called) < 10 * AT_ONCE_MAX:
         before = len(called)
         await asyncio.sleep(0)
         most = max(most, len(called) - before)
-    assert most <= AT_ONCE_MAX
+    assert most == at_once
     assert called == sorted(called)
+
+
+class CountingClock(SystemClock):
+    sleeps = 0
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps += 1
+        await super().sleep(seconds)
+
+
+def test_who_is_due_in_less_than_a_tick_is_waited_for_asleep() -> None:
+    """The loop that serves takes so short a sleep for none: it would turn thousands of times instead."""
+    clock = CountingClock()
+
+    async def wait_for_the_last() -> None:
+        queue, is_over = Queue(clock, Tasks(Metrics())), asyncio.Event()
+        for number in range(1, 20):
+            queue.join(clock.now() + number * TICK_S / 3, lambda: None)
+        queue.join(clock.now() + 20 * TICK_S / 3, is_over.set)
+        await is_over.wait()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(wait_for_the_last())
+    assert clock.sleeps <= 20
 
 
 async def test_one_that_fails_is_counted_and_keeps_nobody_behind_it_waiting(caplog: pytest.LogCaptureFixture) -> None:

@@ -91,6 +91,7 @@ async def test_the_surplus_goes_evenly_and_everybody_else_stays() -> None:
         gone = await seconds(clock, nodes, SHED_S / 2)
         assert sum(gone) >= (CROWD - SHARE) / 6
         assert max(gone) <= -(-(CROWD - SHARE) // SHED_S)
+        assert [node.replica.hub.ends_connections for node in nodes] == [True, False, False]
         assert nodes[0].replica.metrics.sent_away == {"draining": 0, "aged": 0, "surplus": sum(gone)}
 
 
@@ -119,6 +120,7 @@ async def test_a_replica_that_moves_its_surplus_ends_at_its_share() -> None:
                 await nodes[1 + moved % 2].fill(1)
         assert len(nodes[0].attached) == SHARE
         assert moved == CROWD - SHARE
+        assert not nodes[0].replica.hub.ends_connections
 
 
 async def test_a_storm_that_reaches_one_replica_sooner_moves_nobody() -> None:
@@ -143,6 +145,21 @@ async def test_those_who_come_back_where_they_were_do_not_make_it_go_on_for_long
                 moved += 1
                 await nodes[moved % 4 % 3].fill(1)
         assert took < REST_S + 5 * SHED_S
+
+
+async def test_those_who_came_back_where_they_were_are_seldom_moved_again() -> None:
+    async with fleet(3) as (clock, nodes):
+        await nodes[0].fill(CROWD)
+        first = {peer for peer, _ in nodes[0].attached}
+        moved = 0
+        for _ in range(round(REST_S + 3 * SHED_S)):
+            (count,) = await seconds(clock, nodes, 1)
+            for _ in range(count):
+                moved += 1
+                await nodes[moved % 4 and 1 + moved % 2].fill(1)  # a quarter comes back
+        gone = len(first - {peer for peer, _ in nodes[0].attached})
+        assert moved > CROWD - SHARE
+        assert moved - gone <= moved / 20
 
 
 @pytest.mark.parametrize("what", ["comes", "drains"])

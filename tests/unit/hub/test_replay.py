@@ -3,6 +3,7 @@
 from tests.unit.hub.kit import KEY, publish, replicas, until
 
 from anypod.hub.ask import Ask
+from anypod.hub.options import Arrivals
 
 
 async def test_a_resume_from_the_tail_is_one_delivery_that_everybody_from_there_shares() -> None:
@@ -17,6 +18,22 @@ async def test_a_resume_from_the_tail_is_one_delivery_that_everybody_from_there_
         assert here.metrics.replays == reads
         assert [one["type"] for one in ports[0].told] == ["session.restored", "event", "event", "sync.done"]
         assert all(one.frames[0] is ports[0].frames[0] for one in ports)
+
+
+async def test_a_recovery_is_measured_from_the_arrival_to_the_end_of_the_replay() -> None:
+    async with replicas(arrivals=Arrivals(resumes_per_s=1)) as (_, clock, (here,)):
+        recoveries = here.metrics.recovery_seconds
+        peer, port = await here.attached()
+        peer.receive(publish("a"))
+        await until(lambda: port.seqs == [1])
+        assert not sum(recoveries.counts), "who begins recovers from nothing"
+        served_from_log, served_from_tail = "start", port.of("event")[0]["cursor"]
+        await here.attached("bob", Ask(KEY, after=served_from_tail, resume=True))
+        assert (sum(recoveries.counts), recoveries.sum) == (1, 0.0)
+        here.peer("bob")[0].begin(Ask(KEY, after=served_from_log, resume=True))
+        clock.move(1.0)  # until there is a permit
+        await until(lambda: sum(recoveries.counts) == 2)
+        assert recoveries.sum == 1.0
 
 
 async def test_a_cold_session_is_read_once_for_all_who_come_together() -> None:
