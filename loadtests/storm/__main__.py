@@ -1,12 +1,13 @@
 """`python -m loadtests.storm`: thousands are cut at once and come back at once, the worst that clients can do to a replica.
 
 Owns the command. The replica is `anypod serve` with its own limits on arrivals. Prints the time until the last one is back beside
-the time that these promise, and the publishers' 99th percentile before and during the storm; fails when in the median of three
+the time that these promise, and the publishers' 99th percentile before and during the storm; fails when in the median of five
 storms either is beyond its bound.
 """
 
 import argparse
 import asyncio
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,7 +23,7 @@ from loadtests.storm.storm import Storm, storms
 
 from anypod.hub.options import Arrivals
 
-STORMS: Final = 3  # an odd number
+STORMS: Final = 5  # an odd number; during one of them or two the machine may have something else to do
 
 
 def main() -> int:
@@ -30,6 +31,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=2_000)
     given = parser.parse_args()
     raise_file_limit()
+    _step_forward()
     program = find_redis()
     if program is None:
         say("this needs redis-server on PATH")
@@ -37,7 +39,16 @@ def main() -> int:
     found = measure(program, given.clients, STORMS)
     for storm in found:
         say(str(storm))
-    return 0 if _is_good(found) else 1
+    return 0 if is_good(found) else 1
+
+
+def _step_forward() -> None:
+    """Before the machine's other work, with all that is started from here; the crowds step back. Three processes share a core with
+    them, and without an order whoever wakes among these may wait until another has had its slice: the replica has no part in that."""
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except PermissionError:
+        say("this may not go before the machine's other work (CAP_SYS_NICE): what that does is measured along")
 
 
 def measure(program: Path, clients: int, count: int) -> list[Storm]:
@@ -57,8 +68,8 @@ def measure(program: Path, clients: int, count: int) -> list[Storm]:
             store.stop()
 
 
-def _is_good(found: Sequence[Storm]) -> bool:
-    """In the median: the machine may have something else to do during one of them."""
+def is_good(found: Sequence[Storm]) -> bool:
+    """In the median."""
     is_back, is_served = (sum(is_so) > len(found) / 2 for is_so in ([one.is_back for one in found], [one.is_served() for one in found]))
     if not is_back:
         say("FAILED: they were back later than the limits promise")

@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def _step_back() -> None:
-    """One step behind whoever started it, who may have been put before everybody else on this machine (`chrt -r 1 make storm`)."""
+    """One step behind whoever started it, who may have been put before everybody else on this machine."""
     is_usual = os.sched_getscheduler(0) == os.SCHED_OTHER
     os.sched_setscheduler(0, os.SCHED_IDLE if is_usual else os.SCHED_OTHER, os.sched_param(0))
 

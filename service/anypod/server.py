@@ -36,7 +36,7 @@ BACKLOG: Final = 4_096  # connections that wait for accept: a storm of reconnect
 UNSENT_BYTES_MAX: Final = 128 << 10  # that the kernel holds for one client before the network takes them
 FIRST_WORD_S_MAX: Final = 1  # for a connection's first bytes, before it is accepted without any: as soon as the kernel can
 WS_SIZE_FACTOR: Final = 4  # frames a little too large get our own close code; beyond that the server's
-COLLECTOR_THRESHOLDS: Final = (1_000, 1_000, 50)  # new objects before a look at them, 0.25 ms; such looks before one at older ones
+COLLECTOR_THRESHOLDS: Final = (1_000, 100, 50)  # new objects before a look at them, 0.25 ms; such looks before one at older ones
 BELT_S: Final = 5.0  # time for the close of a stalled reader, and for its abort
 
 

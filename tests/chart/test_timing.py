@@ -114,7 +114,7 @@ def derived_of_the_alb(way: Way) -> Mapping[str, str]:
         "idle_timeout.timeout_seconds": str(dict(way.proxies)["alb"]),
         "client_keep_alive.seconds": str(way.departure.client_keep_alive_s),
         "deregistration_delay.timeout_seconds": str(way.departure.deregistration_delay_s),
-        "load_balancing.algorithm.type": "least_outstanding_requests",
+        "load_balancing.algorithm.type": "round_robin",
         "stickiness.enabled": "false",
     }
 

@@ -144,7 +144,7 @@ async def test_what_else_a_server_refuses_is_told_in_its_own_words(own_server: R
 
 
 async def test_a_server_that_says_nothing_may_be_tried_again(own_server: RedisServer) -> None:
-    with own_server.frozen(), pytest.raises(AnypodError, match="cannot be used .Timeout") as caught:
+    with own_server.frozen(), pytest.raises(AnypodError, match="cannot be used") as caught:
         await store_at(own_server.url, connect_s=0.1).open(Ear())
     assert caught.value.retry_after_ms is not None
 

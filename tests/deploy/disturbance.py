@@ -24,8 +24,9 @@ class Disturbance:
 
     def __init__(self, release: Release, name: str, *, clients: int = CLIENTS, url: Callable[[], str] | None = None) -> None:
         self._name = name
+        address = (url or release.url)()  # asked once: each answer takes a program or two
         self._crowd = Crowd(
-            url or release.url,
+            lambda: address,
             clients,
             max(1, clients * SESSIONS // CLIENTS),
             name.replace(" ", "-"),  # it begins the names of its sessions

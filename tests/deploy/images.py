@@ -46,7 +46,7 @@ class Recipe:
 def recipes() -> Sequence[Recipe]:
     redis = ROOT / "tests/deploy/images/redis"
     services = [Recipe(DOCKERFILE, ROOT, f"{SERVICE}:{tag}", (f"REVISION={tag}",)) for tag in TAGS]
-    return [*services, Recipe(redis / "Dockerfile", redis, REDIS)]
+    return [Recipe(redis / "Dockerfile", redis, REDIS), *services]
 
 
 def find_builder() -> str | None:

@@ -17,9 +17,11 @@ from typing import Final, Protocol
 
 ROOT: Final = Path(__file__).parents[2]
 KIT: Final = ROOT.parent / "shared/cluster"
-NODES: Final = 3
 LOAD: Final = "ANYPOD_TEST_IMAGE_LOAD"
+KIT_NETWORK: Final = Path("/run/netns/anypod")  # of its one cluster
+MEMORY_MIB_MIN: Final = 3_000  # its own 1,300, the balancer's 250, and pods with what they do under clients
 UP_S_MAX: Final = 300.0
+ANSWER_S_MAX: Final = 10  # of an API server that is there
 LOAD_S_MAX: Final = 180.0
 
 
@@ -27,9 +29,12 @@ class Machine(Protocol):
     """`prefix`: what stands before a command that is to reach the cluster's nodes, pods and API server."""
 
     prefix: Sequence[str]
-    owns_cluster: bool
 
-    def up(self) -> None: ...
+    def is_up(self) -> bool:
+        """Whether there is a cluster which this run has not made, and which it would take down at its end."""
+
+    def up(self, nodes: int) -> str | None:
+        """Why it did not come up. `nodes`: of a cluster that is made."""
 
     def down(self) -> None: ...
 
@@ -40,15 +45,18 @@ class Machine(Protocol):
 class Kit:
     """The cluster kit's cluster."""
 
-    owns_cluster = True
-
     def __init__(self, folder: Path = KIT) -> None:
         self._cluster = str(folder / "cluster")
         self._alb = str(folder / "alb")
         self.prefix: Sequence[str] = (self._cluster, "exec")
 
-    def up(self) -> None:
-        run((self._cluster, "up", str(NODES)), UP_S_MAX)
+    def is_up(self) -> bool:
+        return KIT_NETWORK.exists()
+
+    def up(self, nodes: int) -> str | None:
+        if (free := available_mib()) < MEMORY_MIB_MIN:
+            return f"it needs {MEMORY_MIB_MIN} MiB of memory, and {free} are left"
+        return why_not((self._cluster, "up", str(nodes)), UP_S_MAX)
 
     def down(self) -> None:
         run((self._cluster, "down"), UP_S_MAX)
@@ -72,14 +80,15 @@ class Kit:
 class Given:
     """The cluster that KUBECONFIG names."""
 
-    owns_cluster = False
-
     def __init__(self, load_command: str) -> None:
         self._load_command = shlex.split(load_command)
         self.prefix: Sequence[str] = ()
 
-    def up(self) -> None:
-        run(("kubectl", "get", "nodes"), UP_S_MAX)
+    def is_up(self) -> bool:
+        return False  # it is, and is left alone at the end
+
+    def up(self, nodes: int) -> str | None:
+        return why_not(("kubectl", "get", "nodes", f"--request-timeout={ANSWER_S_MAX}s"), UP_S_MAX)
 
     def down(self) -> None:
         """It is not ours."""
@@ -98,6 +107,20 @@ def find_machine(kit: Path = KIT, environ: Mapping[str, str] = os.environ) -> Ma
         return f"KUBECONFIG is set, but {LOAD} is not: set it to the command that loads an image archive, such as `kind load image-archive`"
     lacking = [name for name in ("kubectl", "helm") if shutil.which(name, path=environ.get("PATH", "")) is None]
     return f"there is no {' and no '.join(lacking)} on PATH" if lacking else Given(environ[LOAD])
+
+
+def why_not(command: Sequence[str], seconds: float) -> str | None:
+    """The last words of a command that failed."""
+    try:
+        run(command, seconds)
+    except (AssertionError, subprocess.TimeoutExpired) as error:
+        return str(error).splitlines()[-1]
+    return None
+
+
+def available_mib() -> int:
+    rows = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(rows["MemAvailable"].split()[0]) >> 10
 
 
 def run(command: Sequence[str], seconds: float, *, text: str | None = None) -> str:

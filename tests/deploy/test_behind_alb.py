@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.deploy.deeds import SUDDEN, VOLUNTARY
+from tests.deploy.deeds import SUDDEN, VOLUNTARY, kill_node
 from tests.deploy.disturbance import Disturbance
 from tests.deploy.kube import Json, Kube
 from tests.deploy.machine import Kit, find_machine
@@ -41,6 +41,9 @@ class Edge:
         (balancer,) = json.loads(self._kit.alb("describe"))
         found: Json = balancer
         return found
+
+    def kill_node(self, number: int) -> None:
+        self._kit.kill_node(number)
 
     def healthy(self) -> int:
         (group,) = self.balancer()["TargetGroups"]
@@ -79,7 +82,7 @@ def test_the_balancer_has_what_the_formulas_derive(edge: Edge) -> None:
     assert attributes["client_keep_alive.seconds"] == str(departure.client_keep_alive_s)
     (group,) = balancer["TargetGroups"]
     assert group["Attributes"]["deregistration_delay.timeout_seconds"] == str(departure.deregistration_delay_s)
-    assert group["Attributes"]["load_balancing.algorithm.type"] == "least_outstanding_requests"
+    assert group["Attributes"]["load_balancing.algorithm.type"] == "round_robin"
     assert group["Attributes"]["stickiness.enabled"] == "false"
     assert (group["HealthCheckPath"], group["HealthCheckPort"], group["TargetType"]) == ("/healthz/ready", "9000", "ip")
 
@@ -104,6 +107,10 @@ async def test_nothing_is_lost_and_nobody_is_moved_in_vain_behind_the_balancer_b
 @pytest.mark.parametrize("name", SUDDEN)
 async def test_nothing_is_lost_behind_the_balancer_by(name: str, edge: Edge) -> None:
     await Disturbance(edge.release, f"alb: {name}", url=edge.url).run(lambda: SUDDEN[name](edge.release))
+
+
+async def test_nothing_is_lost_behind_the_balancer_by_a_node_that_dies(edge: Edge) -> None:
+    await Disturbance(edge.release, "alb: node killed", url=edge.url).run(lambda: kill_node(edge.release, edge.kill_node))
 
 
 async def test_idle_clients_stay_although_the_balancer_ends_silent_connections(edge: Edge) -> None:

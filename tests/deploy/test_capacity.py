@@ -58,7 +58,8 @@ async def test_pods_come_under_load_and_go_after_it_without_a_loss(release: Rele
     behaviour = {"spec": {"behavior": {"scaleDown": BRISK}}}  # the chart's own takes ten minutes to begin
     release.kube.kubectl("patch", "hpa", release.name, "--type=merge", "-p", json.dumps(behaviour))
     release.until_settled(2)
-    crowd = Crowd(release.url, BUSY_CLIENTS, BUSY_CLIENTS // 4, "busy", credential=release.credential, publish_every_s=BUSY_EVERY_S)
+    url = release.url()
+    crowd = Crowd(lambda: url, BUSY_CLIENTS, BUSY_CLIENTS // 4, "busy", credential=release.credential, publish_every_s=BUSY_EVERY_S)
 
     def until_more() -> None:
         took = release.kube.until(lambda: len(release.serving()) == 4, "the autoscaler brings four pods", UP_S_MAX)

@@ -6,7 +6,8 @@ from tests.deploy.disturbance import Disturbance
 from tests.deploy.machine import Kit, find_machine
 from tests.deploy.release import Release
 
-BALANCED_S_MAX = 240.0  # a minute of rest, half a minute of goodbyes, and those who come back to the same replica
+BALANCED_S_MAX = 150.0  # a minute of rest, half a minute of goodbyes, and another for those who come back to where others are sent away
+MOVES_MAX = 3  # twice for the balance, if chance will have it, and once more when the late replicas go again
 
 
 @pytest.mark.parametrize("name", VOLUNTARY)
@@ -36,6 +37,7 @@ async def test_replicas_that_come_late_get_their_share_and_give_it_back_when_the
     await crowd.run(balance)
     moves = [len(member.attached) - 1 for member in crowd.members if member.transport != "poll"]
     print(f"  clients moved: {sum(count > 0 for count in moves)} of {len(moves)}, the most moves of one: {max(moves)}")
+    assert max(moves) <= MOVES_MAX
 
 
 async def test_nothing_is_lost_by_a_node_that_dies(release: Release) -> None:

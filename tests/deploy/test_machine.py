@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.deploy.machine import LOAD, Given, find_machine
+from tests.deploy.machine import LOAD, Given, Kit, find_machine, why_not
 
 
 def test_without_a_cluster_a_sentence_says_what_to_set(tmp_path: Path) -> None:
@@ -30,3 +30,13 @@ def test_a_given_cluster_is_taken_with_its_own_way_to_load_an_image(tmp_path: Pa
     loaded.write_text("archive")
     found.load(loaded)
     assert (tmp_path / "into it" / "loaded").read_text() == "archive"
+
+
+def test_a_cluster_that_cannot_come_up_is_told_of_in_the_last_words_of_whoever_tried(tmp_path: Path) -> None:
+    kit = tmp_path / "cluster"
+    kit.write_text("#!/bin/sh\necho 'it was tried'\necho 'it needs namespaces of the network' >&2\nexit 1\n")
+    kit.chmod(0o755)
+    reason = Kit(tmp_path).up(3)
+    assert reason is not None
+    assert reason.startswith("it needs ")  # or memory, where there is little of it
+    assert why_not(("true",), 10) is None

@@ -74,7 +74,7 @@ async def served(
     http = (
         sniffing(lambda: replica.wires, door(replica))
         if transport == "lean"
-        else plain(lambda: replica.wires.requests, lambda: replica.hub.is_leaving)
+        else plain(lambda: replica.wires.requests, lambda: replica.hub.ends_connections)
     )
     server = _server(replica.app, replica.settings, http)
     listening = _listen("127.0.0.1", port, replica.settings.unwritable_s_max)

@@ -17,6 +17,7 @@ from anypod.auth import Principal
 from anypod.core.errors import AnypodError
 from anypod.hub.batch import Batch
 from anypod.hub.peer import Peer
+from anypod.hub.queue import AT_ONCE_MAX
 from anypod.hub.subscriber import Subscriber
 from anypod.replica import Replica
 from anypod.transport.access import Door
@@ -161,6 +162,19 @@ async def test_a_client_that_vanishes_at_any_moment_leaves_nothing_behind() -> N
             if end % 2:
                 await asyncio.sleep(0)
             client.abort()
+        await at.until_quiet()
+
+
+async def test_clients_who_are_all_cut_at_once_are_forgotten_a_few_in_each_turn_of_the_loop() -> None:
+    async with served() as at:
+        clients = [await attached(at) for _ in range(4 * AT_ONCE_MAX)]
+        everybody, most = at.replica.attachments.everybody, 0
+        for client in clients:
+            client.abort()
+        while before := len(everybody):
+            await asyncio.sleep(0)
+            most = max(most, before - len(everybody))
+        assert most <= AT_ONCE_MAX
         await at.until_quiet()
 
 

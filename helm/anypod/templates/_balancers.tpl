@@ -1,6 +1,5 @@
 {{/*
-What balancers are told of the timing. A balancer asks the readiness of the pod itself, sends to whoever has the fewest open requests, and
-sticks to nobody. Called with the root.
+What balancers are told of the timing. A balancer asks the readiness of the pod itself, and sticks to nobody. Called with the root.
 */}}
 
 {{- define "anypod.alb.attributes" -}}
@@ -8,9 +7,10 @@ client_keep_alive.seconds: {{ (include "anypod.timing" . | fromYaml).clientKeepA
 idle_timeout.timeout_seconds: {{ include "anypod.idleSeconds" (list . "alb") | quote }}
 {{- end -}}
 
+{{- /* In turn: a pod that has died has the fewest requests under way, and by these it would be given all that are new. */ -}}
 {{- define "anypod.alb.targetAttributes" -}}
 deregistration_delay.timeout_seconds: {{ (include "anypod.timing" . | fromYaml).deregistrationDelaySeconds | quote }}
-load_balancing.algorithm.type: least_outstanding_requests
+load_balancing.algorithm.type: round_robin
 stickiness.enabled: "false"
 {{- end -}}
 

@@ -1,7 +1,7 @@
-"""Those who hold a permit for a moment to come, in the order of these moments.
+"""Those who come, or have gone, by the thousand: each has its turn at its moment, in the order of these moments.
 
-Owns the wait, and how many are called in one turn of the loop. Must not know what they wait for, nor who gave the permits: that
-bounds how many there are. Thousands of them share one task and one timer.
+Owns the wait, and how many are called in one turn of the loop. Must not know what they wait for, nor how many there may be: who
+gives permits bounds that, and the number of connections. Thousands of them share one task and one timer.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ from typing import Final
 from anypod.clock import Clock
 from anypod.hub.tasks import Tasks
 
-AT_ONCE_MAX: Final = 16  # arrivals in one turn of the loop, half a millisecond of work: whoever publishes comes in between
+AT_ONCE_MAX: Final = 16  # in one turn of the loop, a millisecond of work if they arrive: whoever publishes comes in between
+TICK_S: Final = 0.001  # the loop's timers count milliseconds: it takes a shorter sleep for none, and would turn and turn until it is over
 
 
 class Queue:
@@ -37,14 +38,14 @@ class Queue:
 
     def _serve(self) -> None:
         self._is_served = True
-        self._tasks.start(self._call_all(), "arrivals")
+        self._tasks.start(self._call_all(), "queue")
 
     async def _call_all(self) -> None:
         try:
             while self._waiting:
                 wait_s = self._waiting[0][0] - self._clock.now()
                 if wait_s > 0:
-                    await self._clock.sleep(wait_s)
+                    await self._clock.sleep(max(wait_s, TICK_S))
                 self._call_due()
                 await asyncio.sleep(0)  # a turn of the loop for everybody else
         except Exception:
@@ -53,8 +54,10 @@ class Queue:
         self._is_served = False
 
     def _call_due(self) -> None:
+        """One, and one more for each tick that it is late: whoever publishes waits for one only, and a busy loop keeps up all the same."""
         now = self._clock.now()
-        for _ in range(min(AT_ONCE_MAX, len(self._waiting))):
+        late_s = now - self._waiting[0][0]
+        for _ in range(min(1 + int(late_s / TICK_S), AT_ONCE_MAX, len(self._waiting))):
             if self._waiting[0][0] > now:
                 return
             _, go = self._waiting.popleft()

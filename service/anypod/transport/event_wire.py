@@ -5,6 +5,7 @@ Owns the life of one stream: its head, deliveries as chunks (RFC 9112, 7.1), its
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import Any, Final
 
@@ -83,7 +84,7 @@ class EventWire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
         self._is_closing = True
-        self._shared.desk.attachments.detach(self.subscriber)
+        self._shared.forget_soon(partial(self._shared.desk.attachments.detach, self.subscriber))
         del self.subscriber  # each would keep the other, until the collector looks
 
     # From the hub (hub.subscriber.Port).

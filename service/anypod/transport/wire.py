@@ -13,6 +13,7 @@ from anypod.core.errors import AnypodError, close_reason
 from anypod.hub.batch import Batch
 from anypod.hub.desk import Desk
 from anypod.hub.peer import Peer
+from anypod.hub.queue import Queue
 from anypod.transport.frame_reader import (
     TEXT,
     TOO_LARGE,
@@ -36,7 +37,8 @@ class Flushes(Protocol):
 
 
 class Wires:
-    """What all connections of a replica share: the answers that leave together at the end of a turn of the loop, and patience."""
+    """What all connections of a replica share: the answers that leave together at the end of a turn of the loop, patience, and the
+    queue of those who have gone."""
 
     def __init__(self, desk: Desk, rng: Random, *, buffer_bytes_max: int, stream_s_max: float) -> None:
         self.desk = desk
@@ -47,6 +49,7 @@ class Wires:
         self.requests = Patience(desk.hub.clock, REQUEST_S_MAX, metrics=desk.hub.metrics)
         self._loop = asyncio.get_running_loop()
         self._dirty: list[Flushes] = []
+        self._departures = Queue(desk.hub.clock, desk.hub.tasks)
 
     def flush_soon(self, wire: "Flushes") -> None:
         if not self._dirty:
@@ -57,6 +60,10 @@ class Wires:
         dirty, self._dirty = self._dirty, []
         for wire in dirty:
             wire.flush()
+
+    def forget_soon(self, forget: Callable[[], None]) -> None:
+        """Thousands may go in one turn of the loop, all before the next publisher is heard: this turn only closes their sockets."""
+        self._departures.join(self.desk.hub.clock.now(), forget)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
         self._loop.call_later(seconds, callback)
@@ -144,7 +151,7 @@ class Wire(asyncio.Protocol):
         self._is_closing = True
         peer, self.peer = self.peer, None  # each would keep the other, until the collector looks
         if peer is not None:
-            peer.gone()
+            self._shared.forget_soon(peer.gone)
 
     # From the hub (hub.subscriber.Port).
 
