@@ -252,7 +252,8 @@ class Peer:
             return
         if frame.cursor and frame.cursor != session.cursor:
             cursor = Cursor.parse(frame.cursor)
-            if cursor is not None and cursor.seq < self._seen:
+            # One of another history has been judged before this client was live again: that it was lost is on its way.
+            if cursor is not None and cursor.seq < self._seen and session.is_of_history(cursor):
                 self._desk.hub.catch_up.replay_from(self.subscriber, cursor)
         self._seen = session.seq
 

@@ -7,7 +7,7 @@ subscribers. Must not know how a range is read or who may attach: the hub reads 
 import asyncio
 from collections.abc import Sequence
 
-from anypod.core.cursor import Facts
+from anypod.core.cursor import Cursor, Facts
 from anypod.core.event import history_of, position, seq_in_history
 from anypod.core.identity import SessionKey
 from anypod.core.merge import Frame, Lost, Merge, Step
@@ -81,6 +81,10 @@ class LocalSession:
     def facts(self) -> Facts:
         assert self.snapshot is not None
         return self.snapshot.facts
+
+    def is_of_history(self, cursor: Cursor) -> bool:
+        """Of the life and the term that the session's events have there: the feed brings none of another before a read has proven it."""
+        return cursor.epoch == self.facts.head.epoch and cursor.term == self.facts.term_of(cursor.seq).name
 
     @property
     def is_closed(self) -> bool:

@@ -51,3 +51,27 @@ async def test_a_cursor_that_is_asked_for_while_behind_is_served_from_where_the_
         here.hub.catch_up.writable(slow.subscriber)
         await until(lambda: any(one.get("ref") == "s" for one in full.of("sync.done")))
         assert full.seqs == [1, 2, 3]
+
+
+def beat(cursor: str) -> bytes:
+    return json.dumps({"type": "heartbeat", "cursor": cursor}).encode()
+
+
+async def test_a_heartbeat_that_names_a_lost_place_brings_no_second_reset_and_one_that_names_a_shared_place_what_follows() -> None:
+    """Its client has not read yet that the place is lost."""
+    async with replicas() as (server, _, (here,)):
+        peer, port = await here.attached()
+        await fill(here, peer, "ab")
+        kept = server.snapshot()
+        await fill(here, peer, "cd")
+        await until(lambda: port.seqs == [1, 2, 3, 4])
+        shared, lost = port.of("event")[1]["cursor"], port.of("event")[2]["cursor"]
+        server.fail_over(kept)
+        await until(lambda: len(port.of("session.reset")) == 1)
+        await fill(here, peer, "ef")
+        await until(lambda: port.seqs == [1, 2, 3, 4, 3, 4])
+        for _ in range(2):  # what was sent before the first is a whole interval old at the second
+            peer.receive(beat(lost))
+        peer.receive(beat(shared))
+        await until(lambda: port.seqs == [1, 2, 3, 4, 3, 4, 3, 4])
+        assert len(port.of("session.reset")) == 1
