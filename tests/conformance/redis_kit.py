@@ -22,7 +22,8 @@ from anypod.core.identity import SessionKey
 from anypod.redis_store import RedisOptions, RedisStore
 from anypod.store import Store
 
-BRISK: dict[str, Any] = {"probe_s": 0.1, "probe_limit_s": 0.8, "reply_s": 0.8, "append_wait_s": 30.0}
+# Silence is soon noticed; and a link is made anew well before whoever reads gives up.
+BRISK: dict[str, Any] = {"probe_s": 0.1, "probe_limit_s": 0.8, "reply_s": 0.8, "append_wait_s": 30.0, "backoff_s_max": 0.2}
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ Owns the command line, and where reports go. Must not know how a run goes.
 
 import argparse
 import random
+import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -36,6 +37,8 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=1.0, help="how much is published; 1: what two cores carry beside all else")
     parser.add_argument("--topology", type=_topologies, default=["single"], help=f"some of {', '.join(TOPOLOGIES)}")
     given = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):  # whoever ends a campaign ends its servers, from a shell that ignores Ctrl-C too
+        signal.signal(number, signal.default_int_handler)
     raise_descriptor_limit()
     try:
         reports = [_campaign(seed, topology, given) for seed in given.seed for topology in given.topology]

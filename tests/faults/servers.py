@@ -34,6 +34,7 @@ from tests.simulation.history import Gone, TailLost
 
 TAIL_BYTES: Final = (6_000, 60_000)  # of the append-only file: from ten events, of which clients have had some, to some seconds of them
 ENDINGS: Final = (b"FLUSHALL", b"$3\r\nDEL\r\n", b"UNLINK", b"RESTORE")
+BEGINNING: Final = b"$1\r\np\r\n"  # the field of the metadata that names a session's life: written when it is made, and at a new term
 REPLY_S_MAX: Final = 20.0  # somebody publishes all the time
 NOBODY_PORT: Final = 1  # no server of these tests listens there
 FEED_LIMIT: Final = "pubsub 33554432 8388608 60"  # as Redis has it by itself
@@ -181,7 +182,7 @@ def _cut_tail(server: RedisServer, rng: random.Random) -> None:
     """So that no session loses its beginning, and none that had ended or moved away comes back."""
     aof = server.aof
     written = aof.read_bytes()
-    begin = written.find(b"XADD", max(0, *(written.rfind(word) for word in ENDINGS)))
+    begin = written.find(b"XADD", max(0, *(written.rfind(word) for word in (*ENDINGS, BEGINNING))))
     if begin > 0:  # an event has been written since
         os.truncate(aof, len(written) - min(rng.randint(*TAIL_BYTES), (len(written) - begin) // 4))
 
