@@ -3,6 +3,7 @@
 Owns the processes, their ports and their output. Must not know what is asked of a replica.
 """
 
+import atexit
 import http.client
 import os
 import signal
@@ -28,6 +29,7 @@ CUT_SHORT: Final = "ASGI callable returned without completing response"  # uvico
 OUTPUT_LINES_SHOWN: Final = 30
 
 _ports: Final = Ports()  # claims hold against other test processes too, until this one ends
+atexit.register(_ports.close)
 
 
 class Process:

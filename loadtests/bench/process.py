@@ -3,6 +3,7 @@
 Owns its start on one core, its output and its end. Must not know what it serves. It cannot outlive the benchmark.
 """
 
+import atexit
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ POLL_S: Final = 0.02
 FIRST_PORT: Final = 23_000  # below the range from which the kernel takes ports for outgoing connections
 
 _ports: Final = Ports()  # claims hold until the benchmark ends, so that no two of its processes meet
+atexit.register(_ports.close)
 
 
 def free_port() -> int:
