@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Final
 
 from tests.faults.tape import Tape
-from tests.servers import RedisServer
+from tests.servers import RedisServer, Reply, ServerError
 from tests.simulation.history import DeltasLost, FinalLog, Folded, Gone, Logged, Trimmed
 
 SHARED_STEPS: Final = (100, 10_000)  # events written since a promotion, before somebody looked: moments, on a busy machine seconds
@@ -180,9 +180,12 @@ class Journal:
         now, at = self._now(), int(match[1]) / 1_000 - self._wall_offset_s
         return at if abs(now - at) < FOREIGN_S else now
 
-    # What servers say themselves.
+    # What servers say themselves. A session of which somebody took the events away still has its head, and knows where it was.
     def shared_head(self, session: str) -> int:
-        """The seq of the newest event that the home server has and that was told before."""
+        """The seq of the newest event that the home server has, or had, and that was told before."""
+        named = self._named_head(session)
+        if (session, named) in self._known:
+            return _seq(named)
         for count in SHARED_STEPS:
             entries = (entry for letter in (LOG, DELTAS) for entry in self._entries(session, letter, count))
             if shared := max((_seq(entry) for entry in entries if (session, entry) in self._known), default=0):
@@ -190,14 +193,28 @@ class Journal:
         return 0
 
     def head(self, session: str) -> int:
-        """The seq of the newest event that the home server has."""
-        return max((_seq(entry) for letter in (LOG, DELTAS) for entry in self._entries(session, letter, 1)), default=0)
+        """The seq of the newest event that the home server has, or had."""
+        kept = (_seq(entry) for letter in (LOG, DELTAS) for entry in self._entries(session, letter, 1))
+        return max(_seq(self._named_head(session)), *kept)
+
+    def _named_head(self, session: str) -> bytes:
+        """The entry that the metadata name, if there are any: they are written together with it."""
+        found = self._asked(session, "HGET", META, "s")
+        return found if isinstance(found, bytes) else b"0-0"
 
     def _entries(self, session: str, letter: bytes, count: int) -> Iterator[bytes]:
-        found = self.homes[session].command("XREVRANGE", self.keys[session] + letter, "+", "-", "COUNT", count)
-        assert isinstance(found, list)
-        for entry in found:
+        found = self._asked(session, "XREVRANGE", letter, "+", "-", "COUNT", count)
+        for entry in found if isinstance(found, list) else ():
             yield entry[0]  # type: ignore[index,misc]
+
+    def _asked(self, session: str, command: str, letter: bytes, *words: str | int) -> Reply:
+        """None: the key is of another type, and tells nothing."""
+        try:
+            return self.homes[session].command(command, self.keys[session] + letter, *words)
+        except ServerError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            return None
 
     def final(self, at: float, session: str) -> FinalLog:
         """All that the home server has."""

@@ -76,6 +76,18 @@ def test_a_stream_that_somebody_takes_away_is_told_up_to_the_head(
     assert told[3] == lost
 
 
+@pytest.mark.parametrize("spoil", [("DEL", f"{STEM}l"), ("SET", f"{STEM}l", "other")])
+def test_a_session_whose_events_were_taken_away_still_has_its_head(server: RedisServer, journal: Journal, spoil: tuple[str, ...]) -> None:
+    write(server, 1, "d")
+    write(server, 2)
+    server.command("HSET", f"{STEM}m", "s", "2-5")
+    list(journal.read())
+    server.command(*spoil)
+    assert (journal.head("s"), journal.shared_head("s")) == (2, 2)
+    server.command("HSET", f"{STEM}m", "s", "3-9")
+    assert (journal.head("s"), journal.shared_head("s")) == (3, 1), "that one was told by nobody"
+
+
 def test_after_a_cut_the_file_is_read_on_from_its_mended_end(server: RedisServer, journal: Journal) -> None:
     for seq in (1, 2, 3):
         write(server, seq)
