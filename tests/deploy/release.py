@@ -6,7 +6,8 @@ Owns the values, the release's name and the addresses. Must not know what is don
 import json
 import secrets
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from tests.replicas import credential
 CHART: Final = ROOT / "helm/anypod"
 NAME: Final = "anypod"
 READY_S_MAX: Final = 300.0
+TEST_S_MAX: Final = 120.0
 TENANT: Final = "crowd"
 REPLICAS: Final = "app.kubernetes.io/component=replica"
 
@@ -68,17 +70,29 @@ class Release:
         self.kube.helm("uninstall", self.name, "--wait", "--ignore-not-found", "--timeout", f"{READY_S_MAX:g}s")
 
     def test(self) -> str:
-        """`helm test`; what its pod printed."""
-        try:
-            self.kube.helm("test", self.name, "--timeout", "120s")
-        finally:
-            told = self.kube.kubectl("logs", f"pod/{self._test_pod()}")
+        """`helm test`; what its pod printed. That is followed from the start: a pod that has ended may lose its log, as where several
+        nodes share a machine and tidy up for each other.
+        """
+        before = {pod["metadata"]["uid"] for pod in self._test_pods()}
+        with ThreadPoolExecutor(1) as pool:
+            proving = pool.submit(self.kube.helm, "test", self.name, "--timeout", f"{TEST_S_MAX:g}s")
+            self.kube.until(lambda: proving.done() or self._test_begun(before) is not None, "the test's pod runs", TEST_S_MAX)
+            pod = self._test_begun(before)
+            told = self.kube.kubectl("logs", "--follow", f"pod/{pod}", seconds=TEST_S_MAX) if pod is not None else ""
             print(f"\n{told}")
+            proving.result()
         return told
 
-    def _test_pod(self) -> str:
-        pods = self.kube.items("pods", "-l", "app.kubernetes.io/component=test")
-        return str(pods[0]["metadata"]["name"])
+    def _test_pods(self) -> list[Json]:
+        return self.kube.items("pods", "-l", "app.kubernetes.io/component=test")
+
+    def _test_begun(self, before: Collection[str]) -> str | None:
+        """The pod of a test that has begun to print, beside those that were there before."""
+        for pod in self._test_pods():
+            states = [status["state"] for status in pod["status"].get("containerStatuses", ())]
+            if pod["metadata"]["uid"] not in before and any("running" in state or "terminated" in state for state in states):
+                return str(pod["metadata"]["name"])
+        return None
 
     def _write(self) -> str:
         path = ROOT / ".anypod" / f"values-{self.kube.namespace}-{self.name}.json"
