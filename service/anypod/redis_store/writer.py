@@ -10,7 +10,7 @@ order: the ids make that harmless. What has no answer at its deadline is refused
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import Final
 
 from anypod.clock import Clock
@@ -236,8 +236,7 @@ class Writer:
         """Refuse what has waited too long: the oldest come first, in the calls and in the queue."""
         self._expiry = None
         latest = self._clock.now() - self._options.append_wait_s
-        under_way = [request for call in self._sent for request in call]
-        for requests in (self._held, under_way, list(self._queue)):
+        for requests in (self._held, chain.from_iterable(list(self._sent)), list(self._queue)):
             for request in takewhile(lambda request: request.since <= latest, requests):
                 self._finish(request, unavailable())
         while self._queue and self._queue[0].is_over:
