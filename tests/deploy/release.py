@@ -6,8 +6,7 @@ Owns the values, the release's name and the addresses. Must not know what is don
 import json
 import secrets
 import urllib.request
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +14,9 @@ from tests.deploy.images import REDIS, SERVICE, TAGS
 from tests.deploy.kube import Json, Kube
 from tests.deploy.machine import ROOT
 from tests.replicas import credential
+
+from anypod.cli.prove.report import Report, verify
+from anypod.cli.prove.text import lines_of
 
 CHART: Final = ROOT / "helm/anypod"
 NAME: Final = "anypod"
@@ -69,30 +71,17 @@ class Release:
     def uninstall(self) -> None:
         self.kube.helm("uninstall", self.name, "--wait", "--ignore-not-found", "--timeout", f"{READY_S_MAX:g}s")
 
-    def test(self) -> str:
-        """`helm test`; what its pod printed. That is followed from the start: a pod that has ended may lose its log, as where several
-        nodes share a machine and tidy up for each other.
+    def test(self) -> Report:
+        """`helm test`; the report that its pod has left in its status. A log may be gone by now, as where several nodes share a machine
+        and tidy up for each other.
         """
-        before = {pod["metadata"]["uid"] for pod in self._test_pods()}
-        with ThreadPoolExecutor(1) as pool:
-            proving = pool.submit(self.kube.helm, "test", self.name, "--timeout", f"{TEST_S_MAX:g}s")
-            self.kube.until(lambda: proving.done() or self._test_begun(before) is not None, "the test's pod runs", TEST_S_MAX)
-            pod = self._test_begun(before)
-            told = self.kube.kubectl("logs", "--follow", f"pod/{pod}", seconds=TEST_S_MAX) if pod is not None else ""
-            print(f"\n{told}")
-            proving.result()
-        return told
-
-    def _test_pods(self) -> list[Json]:
-        return self.kube.items("pods", "-l", "app.kubernetes.io/component=test")
-
-    def _test_begun(self, before: Collection[str]) -> str | None:
-        """The pod of a test that has begun to print, beside those that were there before."""
-        for pod in self._test_pods():
-            states = [status["state"] for status in pod["status"].get("containerStatuses", ())]
-            if pod["metadata"]["uid"] not in before and any("running" in state or "terminated" in state for state in states):
-                return str(pod["metadata"]["name"])
-        return None
+        self.kube.helm("test", self.name, "--timeout", f"{TEST_S_MAX:g}s")
+        (pod,) = self.kube.items("pods", "-l", "app.kubernetes.io/component=test")
+        (status,) = pod["status"]["containerStatuses"]
+        signed = verify(status["state"]["terminated"]["message"].encode())
+        assert signed is not None, f"not as it was signed off: {status}"
+        print("", *lines_of(signed), sep="\n")
+        return signed.report
 
     def _write(self) -> str:
         path = ROOT / ".anypod" / f"values-{self.kube.namespace}-{self.name}.json"
