@@ -290,6 +290,7 @@ async def test_a_reader_that_stalls_is_cut_and_leaves_nothing_behind() -> None:
             while not at.replica.hub.stalled:
                 writer.send(said(type="publish", kind="message", id=f"e{asyncio.get_running_loop().time()}", data=event))
                 await writer.until("published")
+            assert at.replica.metrics.outbox_overflows
             writer.send(CLOSE)
             await writer.frames()
             await at.until_quiet()  # by the wheel or by the kernel, whoever looks first

@@ -37,6 +37,7 @@ class CatchUp:
         if subscriber.paused_at is None:
             subscriber.paused_at = self._hub.clock.now()
             self._hub.stalled[subscriber] = None
+            self._hub.metrics.outbox_overflows += 1
         if subscriber.session is not None:
             subscriber.session.leave(subscriber)
 

@@ -138,7 +138,6 @@ class Wire(asyncio.Protocol):
     def pause_writing(self) -> None:
         if self.peer is not None:
             self._shared.desk.hub.catch_up.fall_behind(self.peer.subscriber)
-            self._shared.desk.hub.metrics.outbox_overflows += 1
         self._transport.pause_reading()  # who does not read is not read from either
 
     def resume_writing(self) -> None:
