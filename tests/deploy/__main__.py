@@ -34,8 +34,9 @@ def main() -> int:
     parser.add_argument("--only", default="", help="tests by a part of their names, as of pytest -k")
     parser.add_argument("--keep", action="store_true", help="leave the cluster up at the end, and begin with one that was left")
     chosen = parser.parse_args()
-    # Whoever ends this run ends its cluster: as with Ctrl-C, `finally` has its turn.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Whoever ends this run ends its cluster: as with Ctrl-C, `finally` has its turn. What runs in the background would ignore that one.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     machine = find_machine()
     if isinstance(machine, str):
         return _skipped(machine, chosen)

@@ -2,14 +2,15 @@
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from tests.deploy.deeds import upgrade
 from tests.deploy.disturbance import Disturbance
-from tests.deploy.kube import Kube
+from tests.deploy.kube import Json, Kube
 from tests.deploy.machine import ROOT
 from tests.deploy.release import CHART, NAME, Release
 
@@ -19,25 +20,53 @@ NEWCOMER_S_MAX = 180.0
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
 def test_a_real_api_server_takes_every_object_of(preset: Path, kube: Kube, capsys: pytest.CaptureFixture[str]) -> None:
-    known = {line.split()[-1] for line in kube.kubectl("api-resources", "--no-headers").splitlines()}
-    objects: list[dict[str, Any]] = [
-        item for item in yaml.safe_load_all(kube.helm("template", "dry", str(CHART), "-f", str(preset))) if item
-    ]
-    asked = [item for item in objects if item["kind"] in known]
-    accounts = {item["spec"]["serviceAccountName"] for item in asked if item["kind"] == "Pod"} - {"default"}
-    # A pod is refused without its own, before anything else is looked at.
-    for name in accounts:
-        kube.kubectl("create", "serviceaccount", name)
-    try:
+    served = served_kinds(kube)
+    flags = [f"--api-versions={version}/{kind}" for kind, version in served.items()]  # as `helm install` asks for them
+    objects: list[Json] = [item for item in yaml.safe_load_all(kube.helm("template", "dry", str(CHART), "-f", str(preset), *flags)) if item]
+    asked = [item for item in objects if item["kind"] in served]
+    with there(kube, needed_by(asked, kube)):
         listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": asked})
         told = kube.kubectl("apply", "--dry-run=server", "--warnings-as-errors", "-f", "-", text=listed)
-    finally:
-        for name in accounts:
-            kube.kubectl("delete", "serviceaccount", name)
     assert told.count("(server dry run)") == len(asked)
-    unknown = sorted({item["kind"] for item in objects} - known)
+    unknown = sorted({item["kind"] for item in objects} - served.keys())
     with capsys.disabled():
         print(f"\n{preset.stem}: {len(asked)} objects taken" + (f"; this cluster has no {', '.join(unknown)}" if unknown else ""))
+
+
+def served_kinds(kube: Kube) -> dict[str, str]:
+    """The kinds that this API server knows, with the version that it prefers."""
+    rows = (line.split() for line in kube.kubectl("api-resources", "--no-headers").splitlines())
+    return {row[-1]: row[-3] for row in rows}
+
+
+def needed_by(objects: list[Json], kube: Kube) -> list[Json]:
+    """What they name and a dry run does not bring: a pod without its account, and an Ingress of an unknown class, are refused."""
+    accounts = {item["spec"]["serviceAccountName"] for item in objects if item["kind"] == "Pod"} - {"default"}
+    classes = {item["spec"]["ingressClassName"] for item in objects if item["kind"] == "Ingress"}
+    classes -= {item["metadata"]["name"] for item in kube.items("ingressclasses")}
+    return [
+        *({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}} for name in accounts),
+        *(
+            {
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "IngressClass",
+                "metadata": {"name": name},
+                "spec": {"controller": f"example.com/{name}"},
+            }
+            for name in classes
+        ),
+    ]
+
+
+@contextmanager
+def there(kube: Kube, objects: list[Json]) -> Iterator[None]:
+    for item in objects:
+        kube.apply(item)
+    try:
+        yield
+    finally:
+        for item in objects:
+            kube.kubectl("delete", item["kind"], item["metadata"]["name"])
 
 
 async def test_an_upgrade_from_the_last_released_chart_keeps_password_and_sessions(release: Release) -> None:

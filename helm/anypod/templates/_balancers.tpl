@@ -14,6 +14,11 @@ load_balancing.algorithm.type: round_robin
 stickiness.enabled: "false"
 {{- end -}}
 
+{{- /* Its controller serves v1 from 3.0 on, and calls v1beta1 deprecated since; a chart that is rendered without a cluster takes what both serve. */ -}}
+{{- define "anypod.alb.gatewayVersion" -}}
+gateway.k8s.aws/{{ .Capabilities.APIVersions.Has "gateway.k8s.aws/v1/LoadBalancerConfiguration" | ternary "v1" "v1beta1" }}
+{{- end -}}
+
 {{- define "anypod.nlb.targetAttributes" -}}
 deregistration_delay.connection_termination.enabled: "false"
 deregistration_delay.timeout_seconds: {{ (include "anypod.timing" . | fromYaml).deregistrationDelaySeconds | quote }}
