@@ -20,7 +20,7 @@ from tests.deploy.machine import ROOT, Kit, Machine, find_machine
 NODES: Final = 4  # one dies behind the balancer, another without it
 NODES_SHORT: Final = 3
 TESTS: Final = ("tests/deploy",)
-TESTS_S_MAX: Final = 5_400  # all of them take an hour on two cores
+TESTS_S_MAX: Final = 5_400  # all of them take half an hour on two cores
 SHORT: Final = ("tests/deploy/test_image.py", "tests/deploy/test_installed.py")
 SHORT_S_MAX: Final = 420  # two minutes on a quiet machine
 INTERRUPTED: Final = 128 + signal.SIGINT  # as a shell has it
