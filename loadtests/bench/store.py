@@ -15,6 +15,7 @@ from loadtests.bench.process import Process, free_port
 from anypod.cli.dev.ports import LOOPBACK
 
 ANSWER_S_MAX: Final = 5.0
+RECEIVED_BYTES: Final = 1 << 18
 
 
 def find_redis() -> Path | None:
@@ -48,7 +49,7 @@ class Redis:
         with socket.create_connection((LOOPBACK, self.port), timeout=ANSWER_S_MAX) as connection:
             connection.sendall(b"*%d\r\n" % len(texts) + b"".join(b"$%d\r\n%b\r\n" % (len(text), text) for text in texts))
             while (reply := reader.gets()) is False:
-                reader.feed(connection.recv(1 << 16))
+                reader.feed(received(connection))
         if isinstance(reply, hiredis.ReplyError):
             raise reply
         return reply
@@ -58,3 +59,10 @@ class Redis:
             return bool(self.ask("PING") == b"PONG")
         except (OSError, hiredis.ReplyError):
             return False
+
+
+def received(connection: socket.socket) -> bytes:
+    """What came next. Raises ConnectionError when nothing comes any more."""
+    if data := connection.recv(RECEIVED_BYTES):
+        return data
+    raise ConnectionError("Redis has closed the connection")

@@ -15,7 +15,7 @@ from loadtests.bench.connection import LoadError
 from loadtests.bench.dialect import TENANT
 from loadtests.bench.meter import main_thread_cpu_s
 from loadtests.bench.server import EVENTS_MAX
-from loadtests.bench.store import Redis
+from loadtests.bench.store import Redis, received
 
 from anypod.cli.dev.ports import LOOPBACK
 from anypod.clock import SystemClock
@@ -30,7 +30,6 @@ from anypod.redis_store.tags import tags
 from anypod.store import Creation, SessionClass
 
 PIPELINED: Final = 64  # calls in one write, as a busy replica sends them
-RECEIVED_BYTES: Final = 1 << 18
 OWNER: Final = Subject("bench")
 PREFIX: Final = "bench"
 SESSIONS_MAX: Final = 1_000_000  # of one subject
@@ -120,7 +119,7 @@ class Appender:
         while replies:
             reply = self._reader.gets()
             if reply is False:
-                self._reader.feed(self._socket.recv(RECEIVED_BYTES))
+                self._reader.feed(received(self._socket))
                 continue
             refused = isinstance(reply, hiredis.ReplyError) or (isinstance(reply, bytes) and reply.startswith(b"!"))
             if refused:

@@ -6,6 +6,16 @@ local GUARDS_MAX = 4096 -- kept taken apart: about 2 MiB; beyond it all are forg
 
 local guards, guards_count = {}, 0
 
+local last_ms, last_text = nil, nil
+
+-- A number of milliseconds as text, made once for all events of its millisecond: to make it takes longer than to look it up.
+local function text_of(ms)
+  if ms ~= last_ms then
+    last_ms, last_text = ms, string.format('%d', ms)
+  end
+  return last_text
+end
+
 -- The values of `g`, which few appends change: taken apart once, because that costs as much as reading them one by one.
 local function guard_of(text)
   local guard = guards[text]
@@ -65,7 +75,7 @@ register('append_one', function(keys, args)
   if not seq then
     return append(keys, { args[1], args[2], 'all', '', '', id, args[4], args[5], body, '' })
   end
-  call('HSET', meta, 's', entry, field, entry .. ' ' .. args[4], '#' .. seq, now .. ' ' .. id)
+  call('HSET', meta, 's', entry, field, entry .. ' ' .. args[4], '#' .. seq, text_of(now) .. ' ' .. id)
   call('SPUBLISH', args[1], frame)
   tidy_between(keys, head, head + 1, now)
   return '+' .. cursor
@@ -88,7 +98,7 @@ register('append_delta', function(keys, args)
     return append(keys, { args[1], args[2], 'all', '', '', id, args[4], args[5], body, unpack(shape) })
   end
   local span = string.match(m[4], '^%d+ ') .. seq
-  call('HSET', meta, 's', entry, field, entry .. ' ' .. args[4], '#' .. seq, now .. ' ' .. id, span_field, span)
+  call('HSET', meta, 's', entry, field, entry .. ' ' .. args[4], '#' .. seq, text_of(now) .. ' ' .. id, span_field, span)
   call('SPUBLISH', args[1], frame)
   tidy_between(keys, head, head + 1, now)
   return '+' .. cursor
@@ -136,7 +146,7 @@ local function append_plain(keys, args)
     ids[i], frames[i], verdicts[i] = args[at], frame, '+' .. prefix .. '-' .. entry
     at = at + ITEM
   end
-  call('HSET', keys[1], 's', entry, '#' .. head + 1, now .. ' ' .. table.concat(ids, ' '), unpack(set))
+  call('HSET', keys[1], 's', entry, '#' .. head + 1, text_of(now) .. ' ' .. table.concat(ids, ' '), unpack(set))
   for i = 1, count do
     call('SPUBLISH', args[1], frames[i])
   end
