@@ -15,45 +15,42 @@ _State = Literal["shut", "ajar", "busy"]  # nothing may go; one call may; that o
 
 
 class Gates:
-    """Of most sessions nothing is known, and everything may go."""
+    """Of most sessions nothing is known, and everything may go. `known`: of which something is; looked at for every append."""
 
-    __slots__ = ("_states",)
+    __slots__ = ("known",)
 
     def __init__(self) -> None:
-        self._states: dict[SessionKey, _State] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._states)
+        self.known: dict[SessionKey, _State] = {}
 
     def shut(self, key: SessionKey) -> None:
         """Of a session whose call was refused."""
-        self._states[key] = "shut"
+        self.known[key] = "shut"
 
     def unlatch(self, keys: Iterable[SessionKey]) -> None:
         """From now on one call of each may go."""
-        self._states.update(dict.fromkeys(keys, "ajar"))
+        self.known.update(dict.fromkeys(keys, "ajar"))
 
     def unlatch_all(self) -> None:
         """Nothing is under way any more."""
-        self.unlatch(list(self._states))
+        self.unlatch(list(self.known))
 
     def passes(self, key: SessionKey) -> bool:
         """Whether a call may go: then it is under way."""
-        state = self._states.get(key)
+        state = self.known.get(key)
         if state == "ajar":
-            self._states[key] = "busy"
+            self.known[key] = "busy"
         return state is None or state == "ajar"
 
     def answered(self, key: SessionKey) -> bool:
         """Whether that was the call that went alone, so that the others may follow."""
-        if self._states.get(key) != "busy":
+        if self.known.get(key) != "busy":
             return False
-        del self._states[key]
+        del self.known[key]
         return True
 
     def drop(self, is_stray: Callable[[SessionKey], bool]) -> None:
-        for key in list(filter(is_stray, self._states)):
-            del self._states[key]
+        for key in list(filter(is_stray, self.known)):
+            del self.known[key]
 
     def clear(self) -> None:
-        self._states.clear()
+        self.known.clear()

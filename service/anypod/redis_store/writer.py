@@ -140,7 +140,7 @@ class Writer:
             return
         calls = grouped(queue)
         queue.clear()
-        if self._gates:
+        if self._gates.known:
             calls = self._let_through(calls)
         if calls:
             self._sent.extend(calls)
@@ -174,7 +174,7 @@ class Writer:
         if type(reply) is bytes:
             call = self._sent.popleft()
             request = call[0]
-            if self._gates and self._gates.answered(request.key):
+            if self._gates.known and self._gates.answered(request.key):
                 self._schedule()
             if len(call) == 1 and len(request.drafts) == 1:
                 found = result_of(request.drafts[0], reply)
