@@ -48,7 +48,9 @@ class _Group:
 
 def grouped(requests: Iterable[Append]) -> list[Call]:
     """As few calls as there can be. Those of one session keep the order of its appends."""
-    calls, latest, groups = list[Call](), dict[SessionKey, Call](), dict[SessionKey, _Group]()
+    calls: list[Call] = []
+    latest: dict[SessionKey, Call] = {}
+    groups: dict[SessionKey, _Group] = {}
     for request in requests:
         if request.is_over:
             continue

@@ -130,7 +130,8 @@ def _patch_args(patch: Patch | None, patch_id: int) -> list[bytes]:
 
 def _shape(item: Draft) -> tuple[bytes, list[bytes]]:
     """The letters that say which arguments follow, the turn first because parts are named within it."""
-    shape, extras = b"", list[bytes]()
+    shape = b""
+    extras: list[bytes] = []
     if item.turn is not None:
         shape, extras = b"t", [item.turn.encode(), _fence(item)]
     if item.is_delta and item.part is not None:
