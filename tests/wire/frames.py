@@ -103,17 +103,17 @@ def read(pieces: Sequence[bytes], bytes_max: int) -> tuple[list[frame_reader.Mes
     found: list[frame_reader.Message] = []
     for piece in pieces:
         for message in reader.feed(piece):
-            if message.opcode == frame_reader.Opcode.CONTINUATION:
+            if message[0] == frame_reader.Opcode.CONTINUATION:
                 continue
             found.append(message)
-            if message.opcode == frame_reader.Opcode.CLOSE:
+            if message[0] == frame_reader.Opcode.CLOSE:
                 return _closed(found)
     return found, reader.error.code if reader.error is not None else None
 
 
 def _closed(found: list[frame_reader.Message]) -> tuple[list[frame_reader.Message], int | None]:
     try:
-        frame_reader.close_code_of(found[-1].payload)
+        frame_reader.close_code_of(found[-1][1])
     except frame_reader.FrameError as error:
         return found[:-1], error.code
     return found, None

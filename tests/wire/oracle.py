@@ -36,7 +36,7 @@ class Oracle:
 
     @property
     def has_ended(self) -> bool:
-        return self.code is not None or (bool(self.messages) and self.messages[-1].opcode == Opcode.CLOSE)
+        return self.code is not None or (bool(self.messages) and self.messages[-1][0] == Opcode.CLOSE)
 
     def feed(self, pieces: Sequence[bytes]) -> None:
         for piece in pieces:
@@ -55,7 +55,7 @@ class Oracle:
     def _violated(self) -> None:
         rejected = self._library.close_rcvd
         if rejected is not None and "incomplete fragmented message" in str(self._library.parser_exc):
-            self.messages.append(Message(Opcode.CLOSE, _payload(rejected)))  # difference 3
+            self.messages.append((Opcode.CLOSE, _payload(rejected)))  # difference 3
             return
         sent = self._library.close_sent
         assert sent is not None
@@ -64,7 +64,7 @@ class Oracle:
     def _take(self, frame: Frame) -> None:
         payload = bytes(frame.data)
         if frame.opcode in {Opcode.PING, Opcode.PONG, Opcode.CLOSE}:
-            self.messages.append(Message(frame.opcode, payload))
+            self.messages.append((frame.opcode, payload))
             return
         if frame.opcode is not Opcode.CONT:
             self._opcode = frame.opcode
@@ -78,7 +78,7 @@ class Oracle:
             return
         if frame.fin:
             assert self._opcode is not None
-            self.messages.append(Message(self._opcode, b"".join(self._pieces)))
+            self.messages.append((self._opcode, b"".join(self._pieces)))
             self._pieces = []
 
 

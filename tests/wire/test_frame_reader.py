@@ -16,7 +16,6 @@ from anypod.transport.frame_reader import (
     TOO_LARGE,
     FrameError,
     FrameReader,
-    Message,
     close_code_of,
     close_frame,
     control,
@@ -103,17 +102,17 @@ def test_a_bad_header_is_refused_before_its_payload_has_come(start: bytes, code:
 
 def test_what_was_whole_before_a_violation_is_still_handed_over_and_nothing_after_it() -> None:
     reader = FrameReader(BYTES_MAX)
-    assert reader.feed(sent(Opcode.TEXT, b"one") + b"\x83\x80") == [Message(Opcode.TEXT, b"one")]
+    assert reader.feed(sent(Opcode.TEXT, b"one") + b"\x83\x80") == [(Opcode.TEXT, b"one")]
     assert reader.error is not None
     assert reader.feed(sent(Opcode.TEXT, b"two")) == []
 
 
 def test_a_fragment_that_ends_no_message_is_told_so_that_it_can_be_counted() -> None:
     reader = FrameReader(BYTES_MAX)
-    unfinished = Message(Opcode.CONT, b"")
+    unfinished = (Opcode.CONT, b"")
     assert reader.feed(sent(Opcode.TEXT, b"a", is_last=False)) == [unfinished]
     assert reader.feed(sent(Opcode.CONT, b"", is_last=False)) == [unfinished]
-    assert reader.feed(sent(Opcode.CONT, b"b")) == [Message(Opcode.TEXT, b"ab")]
+    assert reader.feed(sent(Opcode.CONT, b"b")) == [(Opcode.TEXT, b"ab")]
 
 
 @pytest.mark.parametrize("size", [0, 1])
@@ -123,7 +122,7 @@ def test_a_hundred_thousand_tiny_fragments_cost_no_more_than_their_number(size: 
     stream = first + more * count + sent(Opcode.CONT, b"")
     began = time.process_time()
     found, code = read(cut(stream, range(0, len(stream), 65_536)), BYTES_MAX)
-    assert (found, code) == ([Message(Opcode.BINARY, bytes(size * (count + 1)))], None)
+    assert (found, code) == ([(Opcode.BINARY, bytes(size * (count + 1)))], None)
     assert time.process_time() - began < 5.0, "about 0.2 s when each is looked at once, a minute when all are at each"
 
 
@@ -131,7 +130,7 @@ def test_a_large_message_in_small_pieces_is_copied_a_few_times_at_most() -> None
     stream = sent(Opcode.BINARY, bytes(16 << 20))
     began = time.process_time()
     found, code = read(cut(stream, range(0, len(stream), 4_096)), 16 << 20)
-    assert (len(found[0].payload), code) == (16 << 20, None)
+    assert (len(found[0][1]), code) == (16 << 20, None)
     assert time.process_time() - began < 5.0
 
 

@@ -7,9 +7,8 @@ Bytes may be cut anywhere. A violation ends the reading: nothing after it is loo
 import codecs
 from collections.abc import Sequence
 from enum import IntEnum
+from struct import Struct
 from typing import Final
-
-from msgspec import Struct
 
 try:
     from websockets.speedups import apply_mask
@@ -29,17 +28,11 @@ class Opcode(IntEnum):
 TEXT: Final = int(Opcode.TEXT)  # compared for every message, and a plain int is twice as quick
 
 
-class Message(Struct, frozen=True, gc=False):
-    """`opcode`: TEXT, BINARY, CLOSE, PING or PONG; a fragmented message comes whole. Text is valid UTF-8.
+# Opcode and payload: TEXT, BINARY, CLOSE, PING or PONG; a fragmented message comes whole. Text is valid UTF-8.
+# CONTINUATION, without payload, stands for a fragment that did not end its message: it costs as much as any frame.
+Message = tuple[int, bytes]
 
-    CONTINUATION, without payload, stands for a fragment that did not end its message: it costs as much as any frame.
-    """
-
-    opcode: int
-    payload: bytes
-
-
-_UNFINISHED: Final = Message(Opcode.CONTINUATION, b"")
+_UNFINISHED: Final[Message] = (Opcode.CONTINUATION, b"")
 
 
 class FrameError(Exception):
@@ -56,6 +49,9 @@ BAD_DATA: Final = 1007
 TOO_LARGE: Final = 4413
 CONTROL_BYTES_MAX: Final = 125
 _CLOSE_CODES: Final = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
+_read_opening: Final = Struct(">HH4s").unpack_from  # of a text of 126 to 65,535 bytes: opcode, length and mask
+_TEXT: Final = 0x8180  # how a whole text of a client begins, with its length if it is short
+_LONG_TEXT: Final = 0x81FE
 _SHORT: Final = 4_096  # bytes of a text whose header stands in the table
 _SHORT_HEADERS: Final = tuple(
     bytes((0x81, length)) if length < 126 else b"\x81\x7e" + length.to_bytes(2, "big") for length in range(_SHORT)
@@ -114,20 +110,19 @@ class FrameReader:
 
     def _read_texts(self, data: bytes, messages: list[Message]) -> int:
         """The whole texts that the bytes begin with, which is nearly all there ever is; where something else begins."""
-        end, at, bytes_max = len(data), 0, self._bytes_max
-        while end - at >= 8 and data[at] == 0x81 and data[at + 1] >= 0x80:
-            length = data[at + 1] & 0x7F
-            mask_at = at + 2
-            if length == 126:
-                length = data[at + 2] << 8 | data[at + 3]
-                mask_at = at + 4
-            stop = mask_at + 4 + length
-            if stop > end or length > bytes_max or length == 127:
+        end, at = len(data), 0
+        while end - at >= 8:
+            opening, length, mask = _read_opening(data, at)
+            start = at + 8
+            if opening != _LONG_TEXT:
+                length, mask, start = opening - _TEXT, data[at + 2 : at + 6], at + 6
+            stop = start + length
+            if not _TEXT <= opening <= _LONG_TEXT or stop > end or length > self._bytes_max:
                 break
-            payload = apply_mask(data[mask_at + 4 : stop], data[mask_at : mask_at + 4])
+            payload = apply_mask(data[start:stop], mask)
             if not payload.isascii():
                 _check_text(payload)
-            messages.append(Message(TEXT, payload))
+            messages.append((TEXT, payload))
             at = stop
         return at
 
@@ -176,12 +171,12 @@ class FrameReader:
         first = data[at]
         if first == 0x81:  # a whole text: nearly all there is
             _check_text(payload)
-            return Message(TEXT, payload)
+            return TEXT, payload
         opcode = first & 0x0F
         if opcode >= Opcode.CLOSE:
-            return Message(opcode, payload)
+            return opcode, payload
         if first == 0x82:
-            return Message(Opcode.BINARY, payload)
+            return Opcode.BINARY, payload
         return self._fragment(opcode, payload, is_last=bool(first & 0x80))
 
     def _fragment(self, opcode: int, payload: bytes, *, is_last: bool) -> Message:
@@ -201,7 +196,7 @@ class FrameReader:
             return _UNFINISHED
         whole = bytes(self._fragments)
         self._fragments = self._utf8 = None
-        return Message(self._opcode, whole)
+        return self._opcode, whole
 
 
 def _check_text(payload: bytes) -> None:

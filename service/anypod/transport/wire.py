@@ -19,7 +19,6 @@ from anypod.transport.frame_reader import (
     TOO_LARGE,
     FrameError,
     FrameReader,
-    Message,
     Opcode,
     close_code_of,
     close_frame,
@@ -91,18 +90,17 @@ class Wire(asyncio.Protocol):
         peer = self.peer
         if peer is not None:
             peer.heard()
-        for message in self._reader.feed(data):
-            if message.opcode == TEXT and peer is not None and not self._is_closing:
-                peer.take(message.payload)
+        for opcode, payload in self._reader.feed(data):
+            if opcode == TEXT and peer is not None and not self._is_closing:
+                peer.take(payload)
             else:
-                self._on_message(message)
+                self._on_message(opcode, payload)
         if peer is not None:
             peer.flush()
         if self._reader.error is not None and not self._is_closing:
             self._fail(self._reader.error)
 
-    def _on_message(self, message: Message) -> None:
-        opcode, payload = message.opcode, message.payload
+    def _on_message(self, opcode: int, payload: bytes) -> None:
         if opcode == Opcode.CLOSE:
             self._on_close(payload)
         elif self._is_closing or self.peer is None:
