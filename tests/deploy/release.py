@@ -16,7 +16,6 @@ from tests.deploy.machine import ROOT
 from tests.replicas import credential
 
 from anypod.cli.prove.report import Report, verify
-from anypod.cli.prove.text import lines_of
 
 CHART: Final = ROOT / "helm/anypod"
 NAME: Final = "anypod"
@@ -75,12 +74,15 @@ class Release:
         """`helm test`; the report that its pod has left in its status. A log may be gone by now, as where several nodes share a machine
         and tidy up for each other.
         """
-        self.kube.helm("test", self.name, "--timeout", f"{TEST_S_MAX:g}s")
-        (pod,) = self.kube.items("pods", "-l", "app.kubernetes.io/component=test")
-        (status,) = pod["status"]["containerStatuses"]
-        signed = verify(status["state"]["terminated"]["message"].encode())
-        assert signed is not None, f"not as it was signed off: {status}"
-        print("", *lines_of(signed), sep="\n")
+        try:
+            self.kube.helm("test", self.name, "--timeout", f"{TEST_S_MAX:g}s")
+        finally:
+            (pod,) = self.kube.items("pods", "-l", "app.kubernetes.io/component=test")
+            (status,) = pod["status"]["containerStatuses"]
+            told = str(status["state"].get("terminated", {}).get("message", ""))
+            print(f"\n{told}")
+        signed = verify(told.encode())
+        assert signed is not None, "not as it was signed off"
         return signed.report
 
     def _write(self) -> str:

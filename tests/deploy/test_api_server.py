@@ -60,13 +60,13 @@ def needed_by(objects: list[Json], kube: Kube) -> list[Json]:
 
 @contextmanager
 def there(kube: Kube, objects: list[Json]) -> Iterator[None]:
-    for item in objects:
-        kube.apply(item)
     try:
+        for item in objects:
+            kube.apply(item)
         yield
     finally:
         for item in objects:
-            kube.kubectl("delete", item["kind"], item["metadata"]["name"])
+            kube.kubectl("delete", item["kind"], item["metadata"]["name"], "--ignore-not-found")
 
 
 async def test_an_upgrade_from_the_last_released_chart_keeps_password_and_sessions(release: Release) -> None:
