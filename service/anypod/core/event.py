@@ -20,8 +20,8 @@ from anypod.core.identity import is_name
 
 DELTA_KINDS: Final = frozenset({"token", "reasoning"})
 WORKER_KINDS: Final = frozenset({"token", "reasoning", "tool_request", "turn_queued", "turn_started", "turn_suspended", "turn_resumed"})
-LF: Final = 10  # as numbers: to look for bytes within bytes raises and drops an exception each time
-CR: Final = 13
+_LF: Final = 10  # as numbers: to look for bytes within bytes raises and drops an exception each time
+_CR: Final = 13
 FRAME_START: Final = b'{"type":"event","seq":'
 _CURSOR_START: Final = b',"cursor":"'
 _SEQ_AT: Final = len(FRAME_START)
@@ -100,7 +100,7 @@ class Form:
 
     def draft(self, event_id: str, data: bytes, ts_ms: int, details: Details = NO_DETAILS) -> Draft:
         """Check and encode an event whose `data` is JSON text."""
-        if LF in data or CR in data:
+        if _LF in data or _CR in data:
             data = msgspec.json.format(data, indent=-1)  # a line break between tokens would end a line of an SSE frame
         if details is NO_DETAILS and not self._is_delta:  # a chat's message: nearly all that clients send
             if not is_name(event_id):
