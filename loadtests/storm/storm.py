@@ -20,7 +20,7 @@ from anypod.core.admission import BURST_S
 from anypod.hub.options import Arrivals
 
 SESSIONS: Final = 50
-SETTLE_S: Final = 1.0  # after the crowds have come: what waited for them is served
+SETTLE_S: Final = 3.0  # after the crowds have come: what waited for them is served, and the collector has looked at what they left
 CALM_S: Final = 4.0
 P99_RATIO_MAX: Final = 2.0
 P99_FLOOR_MS: Final = 1.0  # twice what a quiet machine shows before a storm; a calm that is quieter still is luck, and no measure

@@ -8,7 +8,6 @@ alone would close every socket within milliseconds, and all clients would come t
 
 import asyncio
 import contextlib
-import gc
 import logging
 import math
 import signal
@@ -22,6 +21,7 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
+from anypod.collector import Collector
 from anypod.core.errors import AnypodError
 from anypod.replica import Replica
 from anypod.settings import Settings
@@ -36,7 +36,6 @@ BACKLOG: Final = 4_096  # connections that wait for accept: a storm of reconnect
 UNSENT_BYTES_MAX: Final = 128 << 10  # that the kernel holds for one client before the network takes them
 FIRST_WORD_S_MAX: Final = 1  # for a connection's first bytes, before it is accepted without any: as soon as the kernel can
 WS_SIZE_FACTOR: Final = 4  # frames a little too large get our own close code; beyond that the server's
-COLLECTOR_THRESHOLDS: Final = (1_000, 100, 50)  # new objects before a look at them, 0.25 ms; such looks before one at older ones
 BELT_S: Final = 5.0  # time for the close of a stalled reader, and for its abort
 
 
@@ -66,10 +65,11 @@ class Process:
             public = sockets.enter_context(_listen(settings.host, settings.port, settings.unwritable_s_max))
             admin = sockets.enter_context(_listen(*settings.admin_address, settings.unwritable_s_max))
             await self._start()
-            _calm_collector()
+            looking = asyncio.create_task(Collector().run(), name="collector")
             try:
                 await self._serve(public, admin)
             finally:
+                looking.cancel()
                 await self._replica.close()
         return 0
 
@@ -131,14 +131,6 @@ class Process:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1.0):
                     await event.wait()
-
-
-def _calm_collector() -> None:
-    """What was made so far stays for good, and what a frame allocates dies by its count: look for cycles in small steps, and among
-    older objects rarely: with the default a third of a core goes there."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECTOR_THRESHOLDS)
 
 
 class _Server(uvicorn.Server):
