@@ -70,6 +70,21 @@ async def test_a_primary_that_hangs_is_left_although_its_connections_stay_open(t
             assert (await append(store, key, event("later")))[0].seq == 3
 
 
+async def test_a_new_connection_does_not_wait_for_an_old_primary_that_has_fallen_silent(tmp_path: Path) -> None:
+    with watched("redis", tmp_path) as servers:
+        first = servers.primary()
+        async with opened(servers.url, append_wait_s=10.0, connect_s=60.0, reply_s=60.0) as store:
+            key = await create(store)
+            await append(store, key, event("before"))
+            assert first.command("WAIT", 1, 1_000) == 1
+            first.command("CLIENT", "KILL", "TYPE", "normal")
+            with first.frozen():  # whoever connects now is not answered
+                began = time.monotonic()
+                await append(store, key, event("after"))
+                assert time.monotonic() - began < FAILOVER_S
+            assert await ids_of(store, key) == ["before", "after"]
+
+
 async def test_a_primary_that_changes_places_in_order_is_followed(tmp_path: Path) -> None:
     with watched("redis", tmp_path) as servers:
         async with opened(servers.url, append_wait_s=15.0) as store:

@@ -6,6 +6,7 @@ Owns the attempts and the waits between them. Must not know what the connection 
 import asyncio
 import logging
 import random
+from collections.abc import Callable
 from typing import Protocol
 
 from anypod.clock import Clock
@@ -69,27 +70,36 @@ class Link:
             lost.set()
 
         address = await self._place.find()
-        connection = await dial(address, self._options, end)
-        try:
-            await check_primary(connection)
-            await user.prepare(connection)
-            if not connection.is_lost:
-                is_up = True
-                user.on_up(connection)
-                await self._until_over(connection, lost, address)
-                logger.warning("redis %s: connection lost", self._name)
-                self._metrics.store_reconnects += 1
-        finally:
-            connection.abort()
-
-    async def _until_over(self, connection: Connection, lost: asyncio.Event, address: Address) -> None:
-        """A server that is elsewhere now is given up although the old one still answers."""
         leaving = asyncio.create_task(self._place.left(address))
-        leaving.add_done_callback(lambda _: connection.abort())
         try:
-            await lost.wait()
+            connection = await self._dialed(address, leaving, end)
+            leaving.add_done_callback(lambda _: connection.abort())  # although the old server may still answer
+            try:
+                await check_primary(connection)
+                await user.prepare(connection)
+                if not connection.is_lost:
+                    is_up = True
+                    user.on_up(connection)
+                    await lost.wait()
+                    logger.warning("redis %s: connection lost", self._name)
+                    self._metrics.store_reconnects += 1
+            finally:
+                connection.abort()
         finally:
             leaving.cancel()
+
+    async def _dialed(self, address: Address, leaving: asyncio.Task[None], on_lost: Callable[[], None]) -> Connection:
+        """A server that is elsewhere by now is not waited for: one that fell silent would take all the time it may. Raises as `dial`."""
+        async with asyncio.timeout(None) as patience:
+
+            def give_up(_: object) -> None:
+                patience.reschedule(0.0)
+
+            leaving.add_done_callback(give_up)
+            try:
+                return await dial(address, self._options, on_lost)
+            finally:
+                leaving.remove_done_callback(give_up)
 
     def _backoff_s(self, failures: int) -> float:
         longest_s = min(self._options.backoff_s_max, self._options.backoff_s_min * 2 ** min(failures, 16))
