@@ -75,8 +75,9 @@ def http() -> Iterator[requests.Session]:
 
 def made_known(case: Case[Any], url: str, http: requests.Session) -> None:
     """Ask about a session that is there: most made names are of none."""
-    if "session_id" in case.path_parameters:
-        case.path_parameters["session_id"] = "s1"
+    named = next((part for part in (case.path_parameters, case.body) if isinstance(part, dict) and "session_id" in part), None)
+    if named is not None:
+        named["session_id"] = "s1"
         http.post(f"{url}/v1/sessions", json={"session_id": "s1"}, headers=HEADERS, timeout=ANSWER_S_MAX)
 
 

@@ -22,12 +22,16 @@ def takes(*shapes: Any, is_required: bool = True) -> dict[str, Any]:
     return {"requestBody": {"required": is_required, "content": {"application/json": {"schema": _schema(shapes)}}}}
 
 
-def answers(status: int, *shapes: type[Struct], stream: bool = False) -> dict[str, Any]:
-    """An `openapi_extra`: a success is one of these, where it has a body; `stream`: or events without end."""
+def answers(status: int, *shapes: type[Struct], stream: bool = False, if_there: int | None = None) -> dict[str, Any]:
+    """An `openapi_extra`: a success is one of these, where it has a body; `stream`: or events without end; `if_there`: the status of
+    the same answer where nothing was made, since it was there already."""
     content = {"application/json": {"schema": _schema(shapes)}} if shapes else {}
     if stream:
         content["text/event-stream"] = {"schema": {"type": "string"}}
-    return {"responses": {str(status): {"content": content}}}
+    responses: dict[str, Any] = {str(status): {"content": content}}
+    if if_there is not None:
+        responses[str(if_there)] = {"description": "It was there already.", "content": content}
+    return {"responses": responses}
 
 
 def describe(app: FastAPI) -> None:

@@ -71,7 +71,8 @@ class _Place(NamedTuple):
 def router(context: Context) -> APIRouter:
     routes = APIRouter(tags=["sessions"])
     at = SessionRoutes(context)
-    routes.post("/v1/sessions", status_code=201, openapi_extra=takes(SessionBody, is_required=False) | answers(201, SessionView))(at.create)
+    creation = takes(SessionBody, is_required=False) | answers(201, SessionView, if_there=200)
+    routes.post("/v1/sessions", status_code=201, openapi_extra=creation)(at.create)
     routes.get("/v1/sessions", openapi_extra=answers(200, SessionList))(at.listing)
     routes.get("/v1/sessions/{session_id}", openapi_extra=answers(200, SessionView))(at.look)
     routes.patch("/v1/sessions/{session_id}", openapi_extra=takes(PatchBody) | answers(200, SessionView))(at.patch)
