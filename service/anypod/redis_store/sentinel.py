@@ -43,6 +43,8 @@ class Sentinels:
         ]
         self._asking = asyncio.Lock()
         self._view: View | None = None
+        self._primary: Endpoint | None = None  # as it was named last
+        self._moved = asyncio.Event()  # set for a moment when another is named
         self._fresh_until = float("-inf")
 
     async def find(self) -> Address:
@@ -53,15 +55,25 @@ class Sentinels:
         if self._view is None:
             asked = ", ".join(map(str, self._deployment.endpoints))
             raise unavailable(f"no Sentinel knows where {self._deployment.name} is; asked: {asked}")
+        self._name(self._view.primary)
         return self._deployment.address(self._view.primary)
 
+    def _name(self, primary: Endpoint) -> None:
+        """Whichever connection it is that asked: the others leave with it, so that none reads what another no longer writes to."""
+        if self._primary not in (None, primary):
+            logger.warning("redis: the Sentinels name another primary")
+            self._moved.set()
+            self._moved.clear()  # whoever waits has been woken
+        self._primary = primary
+
     async def left(self, address: Address) -> None:
-        while True:
-            await self._clock.sleep(ASK_S)
-            with suppress(AnypodError):  # the connection may well hold while no Sentinel answers
-                if await self.find() != address:
-                    logger.warning("redis: the Sentinels name another primary")
-                    return
+        while self._primary == address.endpoint:
+            try:
+                async with asyncio.timeout(ASK_S):
+                    await self._moved.wait()
+            except TimeoutError:
+                with suppress(AnypodError):  # the connection may well hold while no Sentinel answers
+                    await self.find()
 
     def close(self) -> None:
         for informant in self._informants:
