@@ -43,7 +43,7 @@ async def test_replicas_that_come_late_get_their_share_and_give_it_back_when_the
 async def test_nothing_is_lost_by_a_node_that_dies(release: Release) -> None:
     machine = find_machine()
     if not isinstance(machine, Kit):
-        pytest.skip("only the cluster kit's nodes may be killed")
+        pytest.skip("this cluster is not the cluster kit's, and no other cluster's nodes may be killed")
     assert redis_pod(release)["spec"]["nodeName"]
     await Disturbance(release, "node killed").run(lambda: kill_node(release, machine.kill_node))
 

@@ -2,13 +2,13 @@
 
 import gc
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from anypod.collector import LOOKS_BEFORE_ALL, LOOKS_MIN, NEW_OBJECTS, Collector
 
-RUSH: int = 33  # looks at new objects in a second: two thousand connections
+RUSH: Final = 33  # looks at new objects in a second: two thousand connections
 
 
 @pytest.fixture
@@ -92,8 +92,7 @@ def test_it_finds_a_cycle_that_outlived_the_looks_at_what_is_new(collector: Coll
     one, two = Node(), Node()
     one.other, two.other = two, one
     gc.collect(0)  # older now
-    kind = Node
     del one, two
     second(collector, LOOKS_MIN)
     second(collector, 0)
-    assert not [found for found in gc.get_objects() if isinstance(found, kind)]
+    assert not [found for found in gc.get_objects() if isinstance(found, Node)]
