@@ -3,6 +3,7 @@
 Owns finding the binaries, free ports, starting and ending. A test waits for conditions; so does this.
 """
 
+import atexit
 import importlib.util
 import os
 import random
@@ -11,14 +12,19 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Final, Literal
 
 import hiredis
 
+from anypod.cli.dev.ports import Ports
+
 PORT_MIN, PORT_END = 20_000, 32_000  # below the range from which the kernel takes ports for outgoing connections
+PORTS_KEPT: Final = 500  # by a test process: far more than any test asks for
 LOOPBACK: Final = "127.0.0.1"
 PORTS_TRIED: Final = 5
 START_S: Final = 20.0
@@ -63,15 +69,31 @@ def binary_of(kind: Kind) -> Path:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
-    while True:
-        port = random.randrange(PORT_MIN, PORT_END)
-        with socket.socket() as sock:
-            try:
-                sock.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
+    """A port that nobody listens on, and that is kept for whoever asked: another test process, or the next call, gets another one.
+
+    Two who were given the same port before either listens would meet: a proxy's callers, say, at a stranger's server.
+    """
+    _kept.append(Ports())
+    port = _kept[-1].claim(next(_starts))
+    while len(_kept) > PORTS_KEPT:
+        _kept.popleft().close()
+    return port
+
+
+def _ports_in_turn() -> Iterator[int]:
+    """Where to look from: after the last one, so that none comes again soon, and each process from another place."""
+    start = random.randrange(PORT_MIN, PORT_END)
+    return (PORT_MIN + (start - PORT_MIN + step) % (PORT_END - PORT_MIN) for step in count())
+
+
+_kept: Final = deque[Ports]()
+_starts: Final = _ports_in_turn()
+
+
+@atexit.register
+def _give_back() -> None:
+    while _kept:
+        _kept.pop().close()
 
 
 class RedisServer:

@@ -33,7 +33,9 @@ class Proxy:
         self.holds_requests = False
         self.swallowed = 0
         self.target = target
+        self._is_closed = False
         self._links: set[_Link] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     @property
     def url(self) -> str:
@@ -53,13 +55,29 @@ class Proxy:
         for link in list(self._links):
             link.close()
 
-    async def serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+    def accept(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, client))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def close(self) -> None:
+        """Returns when no connection is left: the loop may end then. One that we make comes after all that wait to be accepted."""
+        self._is_closed = True
+        reader, last = await asyncio.open_connection("127.0.0.1", self.port)
+        await reader.read()
+        last.transport.abort()
+        self.cut()
+        await asyncio.gather(*self._serving)
+
+    async def _serve(self, reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         try:
             answers, server = await asyncio.open_connection("127.0.0.1", self.target)
         except OSError:
             client.transport.abort()
             return
         link = _Link(client, server)
+        if self._is_closed:
+            link.close()
         self._links.add(link)
         try:
             await asyncio.gather(self._requests(reader, link), self._replies(answers, link))
@@ -90,10 +108,10 @@ class Proxy:
 @asynccontextmanager
 async def between(target: int) -> AsyncIterator[Proxy]:
     proxy = Proxy(target)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", proxy.port)
+    server = await asyncio.start_server(proxy.accept, "127.0.0.1", proxy.port)
     try:
         yield proxy
     finally:
+        await proxy.close()
         server.close()
-        proxy.cut()
         await server.wait_closed()

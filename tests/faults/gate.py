@@ -3,10 +3,9 @@
 Owns the pairing of a server with its proxy. Must not know what the server is among others, nor what is done to the line.
 """
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from tests.faults.link import Link, joined
@@ -43,11 +42,8 @@ class Gate:
 
 @asynccontextmanager
 async def carried(proxies: Sequence[Proxy]) -> AsyncIterator[None]:
-    """They carry inside."""
-    tasks = [asyncio.ensure_future(proxy.run()) for proxy in proxies]
-    try:
+    """They carry inside. Raises OSError when a port is another's."""
+    async with AsyncExitStack() as stack:
+        for proxy in proxies:
+            await stack.enter_async_context(proxy.accepting())
         yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

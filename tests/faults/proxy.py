@@ -5,8 +5,8 @@ Owns which connections there are, and what is done to which of them. Must not kn
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,32 +42,33 @@ class Spell:
 
 
 class Proxy:
-    """`dial` joins a link with what stands behind; False: nobody is there. `links`: those that are open. `is_open`: it accepts."""
+    """`dial` joins a link with what stands behind; False: nobody is there. `links`: those that are open."""
 
     def __init__(self, port: int, dial: Joined, rng: random.Random) -> None:
         self.port = port
         self.links: set[Link] = set()
-        self.is_open = False
         self.is_shut = False
         self._dial = dial
         self._rng = rng
+        self._joining: set[asyncio.Task[None]] = set()
         self._spells: list[Spell] = []
         self._reply_to: Link | None = None
         self._reply_lost: asyncio.Future[None] | None = None
 
-    async def run(self) -> None:
-        """Until this is cancelled; then everything is cut."""
+    @asynccontextmanager
+    async def accepting(self) -> AsyncIterator[None]:
+        """It carries inside; afterwards everything is cut. Raises OSError when its port is another's."""
         loop = asyncio.get_running_loop()
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            server = await loop.create_server(lambda: Link(self, self._rng).client, "127.0.0.1", self.port, backlog=BACKLOG)
-            self.is_open = True
-            try:
-                await loop.create_future()
-            finally:
-                self.is_shut = True  # whoever was accepted meanwhile is refused
-                server.close()
-                self.cut(everything)
+        server = await loop.create_server(lambda: Link(self, self._rng).client, "127.0.0.1", self.port, backlog=BACKLOG)
+        try:
+            yield
+        finally:
+            self.is_shut = True  # whoever was accepted meanwhile is refused
+            server.close()
+            self.cut(everything)
+            for task in self._joining:
+                task.cancel()
+            await asyncio.gather(*self._joining, return_exceptions=True)
 
     # What is done to the line.
     @contextmanager
@@ -113,7 +114,9 @@ class Proxy:
             link.client.close(is_reset=True)
             return
         self.links.add(link)
-        self._tasks.create_task(self._join(link))
+        task = asyncio.create_task(self._join(link))
+        self._joining.add(task)
+        task.add_done_callback(self._joining.discard)
 
     async def _join(self, link: Link) -> None:
         if not await self._dial(link):

@@ -7,10 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from tests.faults.gate import carried
 from tests.faults.link import FEED_WORD, Link, caller_of, joined
 from tests.faults.proxy import APPEND_WORD, Proxy, everything, feeds
 from tests.faults.weather import HELD, SEGMENT_BYTES, Weather
 from tests.servers import free_port
+
+from anypod.cli.dev.ports import bind
 
 SOON_S = 5.0  # a busy machine
 STILL_S = 0.2  # how long silence is listened to
@@ -72,18 +75,13 @@ async def through_proxy() -> AsyncIterator[Line]:
         return joined(link, echo.port, SOON_S)
 
     proxy = Proxy(free_port(), dial, random.Random(1))
-    running = asyncio.ensure_future(proxy.run())
-    await until(lambda: proxy.is_open)
     made = Line(proxy, echo, [])
-    try:
+    async with proxy.accepting():
         yield made
-    finally:
         for _, writer in made.clients:
             writer.transport.abort()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        server.close()
-        await server.wait_closed()
+    server.close()
+    await server.wait_closed()
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -111,6 +109,14 @@ async def is_reset(client: Client, received: bytearray | None = None) -> bool:
     except ConnectionResetError:
         return True
     return False
+
+
+async def test_a_proxy_whose_port_is_anothers_says_so() -> None:
+    with bind(port := free_port()) as taken:
+        taken.listen()
+        with pytest.raises(OSError, match="address already in use"):
+            async with carried([Proxy(port, lambda link: joined(link, port, SOON_S), random.Random(1))]):
+                pass
 
 
 async def test_in_clear_weather_everything_passes_both_ways(line: Line) -> None:
