@@ -206,6 +206,12 @@ class Store(Protocol):
         `fold` leaves out the deltas below the oldest open part, and `facts.folded` then says up to where.
         """
 
+    async def confirm(self) -> None:
+        """Before a history is called lost: returns when the next `read` is known to be of the log that counts, as far as anybody can tell.
+
+        For a moment of a failover the old server may still answer, whose log lacks what the new one has.
+        """
+
     async def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage: ...
 
     async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:

@@ -15,7 +15,9 @@ from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, partition
 from anypod.redis_store import RedisOptions, RedisStore
-from anypod.redis_store.slots import partition_slots
+from anypod.redis_store.address import Deployment
+from anypod.redis_store.slots import Owners, partition_slots
+from anypod.redis_store.topology import topology_of
 from anypod.telemetry import Metrics
 
 SLOTS_EACH: Final = 16_384 // 3
@@ -119,3 +121,26 @@ def lines(node: ClusterNode) -> int:
     told = node.command("CLUSTER", "NODES")
     assert isinstance(told, bytes)
     return sum(b"handshake" not in line and b" connected" in line for line in told.splitlines())
+
+
+async def test_a_new_map_that_could_not_be_carried_out_is_tried_again(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    with cluster("valkey", tmp_path) as nodes:
+        options = RedisOptions(nodes.url)
+        topology = topology_of(Deployment.parse(options), options, SystemClock())
+        before, told = await topology.owners(), list[Owners]()
+
+        def carry_out(owners: Owners) -> None:
+            told.append(owners)
+            if len(told) == 1:
+                raise RuntimeError("planted")
+
+        following = asyncio.create_task(topology.follow(carry_out))
+        slot = partition_slots()[0]
+        target = next(node for node in nodes.primaries if node is not nodes.owner(slot))
+        await asyncio.to_thread(nodes.move_slot, slot, target)
+        await eventually(lambda: holds(len(told) > 1), "the second attempt")
+        assert told[-1][0] == (target.host, target.port) != before[0]
+        assert "the map of the cluster was not brought up to date; trying again" in caplog.text
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        topology.close()

@@ -11,11 +11,11 @@ from tests.conformance.redis_kit import calls_of, opened
 from tests.redis_clusters import NAME, Watched, role, wait_for, watched
 from tests.servers import free_port
 
-from anypod.clock import SystemClock
+from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
+from anypod.redis_store import RedisOptions, RedisStore
 from anypod.redis_store.address import Deployment
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.options import RedisOptions
 from anypod.redis_store.sentinel import ASK_S, Sentinels
 
 KINDS = ["redis", "valkey"]
@@ -108,16 +108,43 @@ async def test_all_connections_leave_an_old_primary_together(tmp_path: Path) -> 
     with watched("redis", tmp_path) as servers:
         options = RedisOptions(servers.url)
         place = Sentinels(Deployment.parse(options), options, SystemClock())
-        address = await place.find()
-        leaving = [asyncio.create_task(place.left(address))]
-        await asyncio.sleep(ASK_S / 2)  # one of them asks in the middle between two questions of the other
-        leaving.append(asyncio.create_task(place.left(address)))
-        servers.sentinels[1].command("SENTINEL", "FAILOVER", NAME)
-        async with asyncio.timeout(RENAMED_S_MAX):
-            await asyncio.wait(leaving, return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.sleep(0)
-        assert all(task.done() for task in leaving)
+        await place.find()
+        one, another = asyncio.Event(), asyncio.Event()
+        following = asyncio.create_task(place.follow())
+        with place.watched(one.set), place.watched(another.set):
+            servers.sentinels[1].command("SENTINEL", "FAILOVER", NAME)
+            async with asyncio.timeout(RENAMED_S_MAX):
+                await one.wait()
+            assert another.is_set()
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
         place.close()
+
+
+class LongBetweenQuestions(SystemClock):
+    """Whoever has asked where the primary is does not ask again soon."""
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(3_600.0 if seconds == ASK_S else seconds)
+
+
+async def test_what_is_read_after_a_confirmation_is_of_the_new_primary(tmp_path: Path) -> None:
+    with watched("redis", tmp_path) as servers:
+        old = servers.primary()
+        store = RedisStore(RedisOptions(servers.url), LongBetweenQuestions(), system_random())
+        await store.open(Ear())
+        key = await create(store)
+        await append(store, key, event("before"))
+        assert old.command("WAIT", 1, 1_000) == 1
+        old.command("ACL", "SETUSER", "default", "-replicaof", "-slaveof")  # the Sentinels cannot demote it
+        servers.sentinels[0].command("SENTINEL", "FAILOVER", NAME)
+        await asyncio.to_thread(wait_for, lambda: servers.primary() is not old, "the new primary is named")
+        async with opened(servers.url) as other:
+            await append(other, key, event("after"))
+        assert await ids_of(store, key) == ["before"], "nobody has told it yet"
+        await store.confirm()
+        assert await ids_of(store, key) == ["before", "after"]
+        await store.close()
 
 
 async def test_one_sentinel_is_enough_to_start_with(tmp_path: Path) -> None:

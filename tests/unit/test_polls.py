@@ -16,14 +16,14 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from tests.conformance.kit import append, event
 from tests.replicas import SECRET
-from tests.unit.hub.kit import CHAT, KEY, TestClock, TestReplica, until, who
+from tests.unit.hub.kit import CHAT, KEY, BehindTheTimes, TestClock, TestReplica, until, who
 
 from anypod.api.context import Context
 from anypod.api.events import EventRoutes, PageQuery, StreamOptions
 from anypod.auth import Fetcher, mint, verifier_of
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject
-from anypod.memory_store import MemoryServer
+from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.settings import Settings
 from anypod.store import Creation, Missing, Page
 from anypod.transport.access import Door
@@ -68,9 +68,9 @@ class LossyServer(MemoryServer):
 class Polled:
     """One replica with its routes, as ann asks them."""
 
-    def __init__(self, server: LossyServer, clock: TestClock) -> None:
+    def __init__(self, server: LossyServer, clock: TestClock, door: MemoryStore | None = None) -> None:
         self.server = server
-        self.replica = TestReplica(server, clock, "r0")
+        self.replica = TestReplica(door or server, clock, "r0")
         verifier = verifier_of(Settings(store="memory", jwt_secret=SecretStr(SECRET)), clock, Fetcher())
         context = Context(self.replica.desk, Door(verifier, ()), random.Random(7))
         self._routes = EventRoutes(context, StreamOptions(outbox_bytes_max=1 << 16, max_s=60.0, poll_s_max=WAIT_S))
@@ -176,3 +176,20 @@ async def test_whoever_is_not_the_first_to_make_a_session_reads_it_all_the_same(
         page = await at.poll(None, wait_s=0)
         assert (page["events"], page["closed"]) == ([], False)
         assert at.server.rival is None
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_for_a_moment_of_a_failover_a_poll_is_not_judged_by_the_old_server(is_known: bool) -> None:
+    clock = TestClock()
+    old, new = LossyServer(clock), LossyServer(clock)
+    at = Polled(old, clock, BehindTheTimes(old, new))
+    await at.replica.hub.start()
+    if is_known:
+        await at.begun()
+        new.fail_over(old.snapshot())
+    there = Polled(new, clock)
+    await there.replica.hub.start()
+    after = await (there.publish("second") if is_known else there.begun())
+    assert (await at.poll(after, wait_s=0))["cursor"] == after
+    await there.replica.hub.close()
+    await at.replica.hub.close()

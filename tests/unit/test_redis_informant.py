@@ -17,6 +17,10 @@ async def fail() -> int:
     raise ConnectionRefusedError
 
 
+async def nonsense() -> int:
+    return int("+OK")
+
+
 async def silence() -> int:
     await asyncio.get_running_loop().create_future()
     return 0
@@ -28,6 +32,12 @@ async def test_enough_answers_end_the_wait_for_the_others() -> None:
 
 async def test_an_informant_that_fails_is_not_an_answer() -> None:
     assert await answers([fail(), answer(1)], enough=2) == [1]
+
+
+async def test_what_is_not_understood_keeps_nobody_else_from_being_heard(caplog: pytest.LogCaptureFixture) -> None:
+    assert await answers([nonsense(), answer(1), answer(2)], enough=2) == [1, 2]
+    assert "what a server says of the others is not understood: ValueError" in caplog.text
+    assert "+OK" not in caplog.text
 
 
 @pytest.mark.parametrize("turns", range(1, 20))

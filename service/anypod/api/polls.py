@@ -9,12 +9,13 @@ from msgspec import Raw
 from anypod.api.context import Context
 from anypod.auth import Principal
 from anypod.core import frames
-from anypod.core.cursor import Cursor, Facts, Reset, judge, parse_after
+from anypod.core.cursor import Cursor, Facts, Reset, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.event import as_json
 from anypod.core.identity import SessionKey
 from anypod.hub.ask import Ask, lost_with
 from anypod.hub.catch_up import end_of
+from anypod.hub.first_page import judged
 from anypod.hub.session import common_cursor
 from anypod.store import Missing, Page, Snapshot
 
@@ -34,11 +35,10 @@ async def page_after(context: Context, principal: Principal, key: SessionKey, af
     """Raises AnypodError `cursor_gone` with the frame that says why, where the cursor cannot be honoured."""
     place = parse_after(after)
     seq = place.seq if isinstance(place, Cursor) else 0 if place == "start" else None
-    page = await context.page(principal, key, seq, limit=limit, fold=fold)
-    facts = page.snapshot.facts
-    verdict = judge(place, facts)
+    page, verdict = await judged(context.desk.hub.store, place, lambda: context.page(principal, key, seq, limit=limit, fold=fold))
     if isinstance(verdict, Reset):
         raise await _cursor_gone(context, principal, key, verdict, page)
+    facts = page.snapshot.facts
     end = end_of(page) or after
     return PageView(
         events=[Raw(as_json(frame)) for frame in page.frames],
@@ -90,6 +90,8 @@ def _reset_frame(snapshot: Snapshot, facts: Facts, verdict: Reset, common: str |
 
 async def _create_missing(context: Context, principal: Principal, ask: Ask) -> None:
     """With the right to. Raises AnypodError `cursor_gone` when there was a history, but for who was there when it was deleted."""
+    if ask.after is not None:
+        await context.desk.hub.store.confirm()
     found = await context.desk.hub.store.read(ask.key, None, limit=0)
     if not isinstance(found, Missing) or (found.was_deleted and not ask.may_create):
         return

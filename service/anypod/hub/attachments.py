@@ -10,9 +10,8 @@ from random import Random
 from typing import Literal
 
 from anypod.auth import Principal
-from anypod.core.cursor import After, Cursor, Reset, judge, parse_after
+from anypod.core.cursor import Cursor, Reset, parse_after
 from anypod.core.errors import AnypodError
-from anypod.core.event import position
 from anypod.core.identity import is_name
 from anypod.core.notices import DeviceNotice, encode_notice
 from anypod.core.timing import CONNECTION_AGE_JITTER_PERCENT
@@ -20,6 +19,7 @@ from anypod.hub.ask import NO_EVENTS, Ask, after_of, folds, lost_with
 from anypod.hub.batch import Batch, Batches
 from anypod.hub.catch_up import end_of
 from anypod.hub.creations import Creations
+from anypod.hub.first_page import first_page
 from anypod.hub.hub import Hub
 from anypod.hub.opening import Opening, encode_done, opening_frame, reset_frame
 from anypod.hub.presence import Presence
@@ -116,6 +116,9 @@ class Attachments:
         after = after_of(ask)
         place = after.seq if isinstance(after, Cursor) else 0 if after == "start" else None
         session = await self._hub.load(ask.key, place)
+        if isinstance(session, Missing) and (ask.resume or ask.after is not None):
+            await self._hub.store.confirm()
+            session = await self._hub.load(ask.key, place)
         lost: Reset | None = None
         was_created = isinstance(session, Missing)
         if isinstance(session, Missing):
@@ -195,7 +198,7 @@ class Attachments:
 
     async def _open_created(self, subscriber: Subscriber, ask: Ask, session: LocalSession, lost: Reset | None) -> None:
         """A client that comes back to nothing is told so before it is told of the new session."""
-        page, seq = await self._first_page(ask, "tail" if ask.after == "tail" else "start")
+        page, seq, _ = await first_page(self._hub, ask, "tail" if ask.after == "tail" else "start")
         if subscriber.phase is Phase.GONE:
             return
         self._seat(subscriber, session, ask)
@@ -206,11 +209,10 @@ class Attachments:
 
     async def _open_from_log(self, subscriber: Subscriber, ask: Ask, session: LocalSession) -> None:
         after = after_of(ask)
-        page, seq = await self._first_page(ask, after)
+        page, seq, verdict = await first_page(self._hub, ask, after)
         if subscriber.phase is Phase.GONE:
             return
         self._seat(subscriber, session, ask)
-        verdict = judge(after, page.snapshot.facts)
         if isinstance(verdict, Reset):
             subscriber.is_replaying = True  # until it stands somewhere, a resync that ends must not serve it
             try:
@@ -243,20 +245,6 @@ class Attachments:
         self._hub.metrics.attaches["created" if was_created else "restored"] += 1
         opening = self._opening(session, Opening(0, session.seq, ref=ask.ref, was_created=was_created))
         subscriber.port.deliver(Batch([opening, encode_done(session)]))
-
-    async def _first_page(self, ask: Ask, after: After) -> tuple[Page, int]:
-        """The first page from where the client asks, and the seq after which it begins."""
-        seq = after.seq if isinstance(after, Cursor) else 0 if after == "start" else None
-        if after == "start" and ask.history is not None:
-            latest = await self._hub.store.history(ask.key, None, limit=max(1, ask.history))
-            seq = position(latest.frames[0]).seq - 1 if latest.frames and ask.history else None
-        page = await self._hub.catch_up.replays.read(ask.key, seq, fold=folds(ask))
-        if isinstance(page, Missing):
-            raise AnypodError("unavailable", "the session has just ended; attach again", retry_after_ms=100)
-        facts = page.snapshot.facts
-        if seq is None:
-            return page, facts.head.seq
-        return page, max(seq, facts.oldest - 1) if after == "start" else seq
 
     def _begin(self, subscriber: Subscriber, ask: Ask, page: Page, seq: int, *, kind: Literal["created", "restored"]) -> None:
         """The opening frame with the first page behind it, in one delivery; whatever is missing then, the catch-up serves."""

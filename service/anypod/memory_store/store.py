@@ -92,6 +92,9 @@ class MemoryStore:
     async def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
         return await self._call(lambda: self._server.read(key, after, limit=limit, fold=fold))
 
+    async def confirm(self) -> None:
+        """There is one log."""
+
     async def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage:
         return await self._call(lambda: self._server.history(key, before, limit=limit))
 

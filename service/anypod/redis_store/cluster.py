@@ -6,7 +6,7 @@ Owns asking the nodes for it and whose word counts. Must not know what follows f
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Final
 
 from anypod.clock import Clock
@@ -15,6 +15,8 @@ from anypod.redis_store.address import Address, Deployment, Endpoint
 from anypod.redis_store.connection import pack
 from anypod.redis_store.informant import Informant, answers
 from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.place import OnLeft
+from anypod.redis_store.question import Question
 from anypod.redis_store.slots import OnChange, Owners, View, newest, read_view
 
 ASK_S: Final = 1.0  # between two questions while all is well: a node that hangs or is demoted is left so soon
@@ -29,24 +31,22 @@ class Cluster:
     def __init__(self, deployment: Deployment, options: RedisOptions, clock: Clock) -> None:
         self._deployment = deployment
         self._options = options
-        self._clock = clock
         self._on_change: OnChange | None = None
         self._wanted = asyncio.Event()
         self._informants = {endpoint: self._informant(endpoint) for endpoint in deployment.endpoints}
-        self._asking = asyncio.Lock()
+        self._question = Question(self._look, clock, FRESH_S)
         self._owners: Owners = ()
-        self._fresh_until = float("-inf")
 
     async def owners(self) -> Owners:
         """As the newest view has them. Raises AnypodError `unavailable` when no node has ever told of the whole cluster."""
-        async with self._asking:
-            if self._clock.now() >= self._fresh_until:
-                self._take(await self._views())
-                self._fresh_until = self._clock.now() + FRESH_S
+        await self._question.recent()
         if not self._owners:
             asked = ", ".join(map(str, self._informants))
             raise unavailable(f"no node knows who serves each slot of the cluster; asked: {asked}")
         return self._owners
+
+    async def confirm(self) -> None:
+        await self._question.renewed()
 
     def place(self, endpoint: Endpoint) -> "Member":
         return Member(self, self._deployment.address(endpoint))
@@ -61,7 +61,10 @@ class Cluster:
                 async with asyncio.timeout(ASK_S):
                     await self._wanted.wait()
             self._wanted.clear()
-            await self.owners()
+            try:
+                await self.owners()
+            except Exception:  # the root of a task: without it no change would ever be noticed again
+                logger.exception("redis: the map of the cluster was not brought up to date; trying again")
 
     def close(self) -> None:
         for informant in self._informants.values():
@@ -69,6 +72,9 @@ class Cluster:
 
     def _informant(self, endpoint: Endpoint) -> Informant:
         return Informant(self._deployment.address(endpoint), self._options)
+
+    async def _look(self) -> None:
+        self._take(await self._views())
 
     async def _views(self) -> Sequence[View]:
         """Of all nodes that answer in time: each knows best what it serves itself."""
@@ -84,10 +90,10 @@ class Cluster:
         if complete != self._owners:
             if self._owners:
                 logger.warning("redis: partitions of the cluster have moved")
-            self._owners = complete
-            self._renew_informants()
             if self._on_change is not None:
                 self._on_change(complete)
+            self._owners = complete  # now that it is carried out: what failed is tried again
+            self._renew_informants()
 
     def _renew_informants(self) -> None:
         """From now on the primaries are asked, and those of the URL: so there is somebody to ask whatever moves."""
@@ -111,8 +117,8 @@ class Member:
             raise AnypodError("unavailable", "the node serves no slots any more")
         return self._address
 
-    async def left(self, address: Address) -> None:
-        await asyncio.get_running_loop().create_future()  # never: whoever follows the map takes the connections away
+    def watched(self, on_left: OnLeft) -> AbstractContextManager[None]:
+        return nullcontext()  # whoever follows the map takes the connections away
 
     def close(self) -> None:
         """The cluster holds what there is to hold."""

@@ -4,6 +4,7 @@ Owns a connection that is kept for the questions, and how long is waited for sev
 """
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from typing import Final, TypeVar
@@ -18,6 +19,8 @@ from anypod.redis_store.replies import checked
 ANSWER_S: Final = 1.0  # an informant that takes longer is not heard in this round
 
 Answer = TypeVar("Answer")
+
+logger = logging.getLogger(__name__)
 
 
 class Informant:
@@ -55,8 +58,13 @@ async def answers(questions: Sequence[Coroutine[None, None, Answer]], *, enough:
 
 async def _collect(asked: Sequence[asyncio.Task[Answer]], found: list[Answer], enough: int) -> None:
     for answer in asyncio.as_completed(asked):
-        with suppress(OSError, AnypodError):
+        try:
             found.append(await answer)
+        except (OSError, AnypodError):
+            continue
+        except Exception as error:  # noqa: BLE001 - whatever a stranger at an informant's address says, the others are heard
+            logger.warning("redis: what a server says of the others is not understood: %s", type(error).__name__)
+            continue
         if len(found) >= enough:
             return
 

@@ -69,12 +69,9 @@ class Link:
                 user.on_down()
             lost.set()
 
-        address = await self._place.find()
-        leaving = asyncio.create_task(self._place.left(address))
+        connection = await self._dialed(await self._place.find(), end)
         try:
-            connection = await self._dialed(address, leaving, end)
-            leaving.add_done_callback(lambda _: connection.abort())  # although the old server may still answer
-            try:
+            with self._place.watched(connection.abort):  # although the old server may still answer
                 await check_primary(connection)
                 await user.prepare(connection)
                 if not connection.is_lost:
@@ -83,23 +80,19 @@ class Link:
                     await lost.wait()
                     logger.warning("redis %s: connection lost", self._name)
                     self._metrics.store_reconnects += 1
-            finally:
-                connection.abort()
         finally:
-            leaving.cancel()
+            connection.abort()
 
-    async def _dialed(self, address: Address, leaving: asyncio.Task[None], on_lost: Callable[[], None]) -> Connection:
+    async def _dialed(self, address: Address, on_lost: Callable[[], None]) -> Connection:
         """A server that is elsewhere by now is not waited for: one that fell silent would take all the time it may. Raises as `dial`."""
         async with asyncio.timeout(None) as patience:
 
-            def give_up(_: object) -> None:
-                patience.reschedule(0.0)
+            def give_up() -> None:
+                if not patience.expired():
+                    patience.reschedule(0.0)
 
-            leaving.add_done_callback(give_up)
-            try:
+            with self._place.watched(give_up):
                 return await dial(address, self._options, on_lost)
-            finally:
-                leaving.remove_done_callback(give_up)
 
     def _backoff_s(self, failures: int) -> float:
         longest_s = min(self._options.backoff_s_max, self._options.backoff_s_min * 2 ** min(failures, 16))

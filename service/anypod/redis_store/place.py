@@ -4,9 +4,13 @@ Owns what a connection asks before it is made, and for a server that never moves
 """
 
 import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from anypod.redis_store.address import Address
+
+OnLeft = Callable[[], None]
 
 
 class Place(Protocol):
@@ -15,8 +19,8 @@ class Place(Protocol):
     async def find(self) -> Address:
         """Where the server is now. Raises AnypodError `unavailable` when nobody knows."""
 
-    async def left(self, address: Address) -> None:
-        """Returns once the server is known to be elsewhere."""
+    def watched(self, on_left: OnLeft) -> AbstractContextManager[None]:
+        """Inside, `on_left` is called as soon as it is known that the server is elsewhere."""
 
     def close(self) -> None: ...
 
@@ -30,7 +34,13 @@ class Fixed:
     async def find(self) -> Address:
         return self._address
 
-    async def left(self, address: Address) -> None:
+    def watched(self, on_left: OnLeft) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    async def confirm(self) -> None:
+        """There is no other."""
+
+    async def follow(self) -> None:
         await asyncio.get_running_loop().create_future()  # never
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ asked. A single server is one node for everything.
 import asyncio
 from collections.abc import Collection
 
-from anypod.core.errors import AnypodError, unavailable
+from anypod.core.errors import unavailable
 from anypod.core.identity import SessionKey
 from anypod.redis_store.address import Deployment, Endpoint
 from anypod.redis_store.connect import check
@@ -42,7 +42,7 @@ class Router:
             self.assign(owners)
             self._following = asyncio.create_task(topology.follow(self.assign), name="redis topology")
             await asyncio.gather(*(node.wait_up() for node in self.nodes))
-        except AnypodError:
+        except BaseException:
             await self.close()
             raise
 
@@ -78,6 +78,11 @@ class Router:
         """A node has sent somebody elsewhere."""
         if self._topology is not None:
             self._topology.renew()
+
+    async def confirm(self) -> None:
+        """Returns when whoever is asked next is known to be the right one, as far as anybody can tell."""
+        if self._topology is not None:
+            await self._topology.confirm()
 
     def assign(self, owners: Owners) -> None:
         """From now on these serve the partitions. In one step: nothing new overtakes what waits at a node that has lost the partition."""

@@ -2,14 +2,13 @@
 
 Owns whose word counts. Must not know what the primary is used for.
 
-They are asked before each connection to the primary, and while there is one, twice a second. A subscription to their
+They are asked before each connection to the primary, before a history is called lost, and twice a second. A subscription to their
 `+switch-master` would tell of a failover a quarter of a second sooner, and would need a probe against silence and this question beside it.
 """
 
-import asyncio
 import logging
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, NamedTuple
 
 from anypod.clock import Clock
@@ -18,6 +17,8 @@ from anypod.redis_store.address import Address, Deployment, Endpoint
 from anypod.redis_store.connection import Reply, pack
 from anypod.redis_store.informant import Informant, answers
 from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.place import OnLeft
+from anypod.redis_store.question import Question
 
 ASK_S: Final = 0.5  # between two questions: an old primary that still serves is left so soon after a failover
 FRESH_S: Final = 0.2  # an answer so young serves all three connections
@@ -41,39 +42,50 @@ class Sentinels:
         self._informants = [
             Informant(deployment.sentinel(endpoint, options.sentinel_password), options) for endpoint in deployment.endpoints
         ]
-        self._asking = asyncio.Lock()
-        self._view: View | None = None
-        self._primary: Endpoint | None = None  # as it was named last
-        self._moved = asyncio.Event()  # set for a moment when another is named
-        self._fresh_until = float("-inf")
+        self._question = Question(self._look, clock, FRESH_S)
+        self._view: View | None = None  # the last that there was
+        self._is_answered = False  # by any Sentinel, when they were asked last
+        self._watchers: dict[object, OnLeft] = {}
 
     async def find(self) -> Address:
-        async with self._asking:
-            if self._clock.now() >= self._fresh_until:
-                self._view = max(await self._views(), default=None)
-                self._fresh_until = self._clock.now() + FRESH_S
-        if self._view is None:
+        await self._question.recent()
+        if self._view is None or not self._is_answered:
             asked = ", ".join(map(str, self._deployment.endpoints))
             raise unavailable(f"no Sentinel knows where {self._deployment.name} is; asked: {asked}")
-        self._name(self._view.primary)
         return self._deployment.address(self._view.primary)
 
-    def _name(self, primary: Endpoint) -> None:
-        """Whichever connection it is that asked: the others leave with it, so that none reads what another no longer writes to."""
-        if self._primary not in (None, primary):
-            logger.warning("redis: the Sentinels name another primary")
-            self._moved.set()
-            self._moved.clear()  # whoever waits has been woken
-        self._primary = primary
+    @contextmanager
+    def watched(self, on_left: OnLeft) -> Iterator[None]:
+        watcher = object()
+        self._watchers[watcher] = on_left
+        try:
+            yield
+        finally:
+            del self._watchers[watcher]
 
-    async def left(self, address: Address) -> None:
-        while self._primary == address.endpoint:
+    async def confirm(self) -> None:
+        """Ask now: whoever is connected to another primary has left it when this returns."""
+        await self._question.renewed()
+
+    async def follow(self) -> None:
+        """Ask again and again, until cancelled: an old primary may well hold its connections."""
+        while True:
+            await self._clock.sleep(ASK_S)
             try:
-                async with asyncio.timeout(ASK_S):
-                    await self._moved.wait()
-            except TimeoutError:
-                with suppress(AnypodError):  # the connection may well hold while no Sentinel answers
-                    await self.find()
+                await self._question.recent()
+            except Exception:  # the root of a task: without it no failover would ever be noticed again
+                logger.exception("redis: the Sentinels could not be asked; trying again")
+
+    async def _look(self) -> None:
+        views = await self._views()
+        self._is_answered = bool(views)
+        if not views:
+            return
+        before, self._view = self._view, max(views)
+        if before is not None and before.primary != self._view.primary:
+            logger.warning("redis: the Sentinels name another primary")
+            for on_left in tuple(self._watchers.values()):  # all at once: none reads what another no longer writes to
+                on_left()
 
     def close(self) -> None:
         for informant in self._informants:

@@ -66,6 +66,9 @@ class RedisStore:
         reply = _list(await self._reads.call("read", keys, position, limit, b"fold" if fold else b"", is_repeatable=True))
         return missing(reply) if reply[0] == b"!" else page(reply, after, limit)
 
+    async def confirm(self) -> None:
+        await self._router.confirm()
+
     async def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage:
         names = self._keyspace.session(key)
         end = b"+" if before is None else b"%d" % (before - 1)

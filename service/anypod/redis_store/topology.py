@@ -3,7 +3,6 @@
 Owns what a router follows, and the answer for a server that serves everything. Must not know connections.
 """
 
-import asyncio
 from typing import Protocol
 
 from anypod.clock import Clock
@@ -26,6 +25,9 @@ class Topology(Protocol):
     def renew(self) -> None:
         """Somebody was sent elsewhere: look soon."""
 
+    async def confirm(self) -> None:
+        """Look now: returns when whoever serves something no longer has been left, as far as anybody can tell."""
+
     async def follow(self, on_change: OnChange) -> None:
         """Tell of every change, until cancelled."""
 
@@ -46,7 +48,7 @@ def topology_of(deployment: Deployment, options: RedisOptions, clock: Clock) -> 
 class Alone:
     """One server, wherever it is, for everything. `endpoint`: what it is known by."""
 
-    def __init__(self, endpoint: Endpoint, place: Place) -> None:
+    def __init__(self, endpoint: Endpoint, place: Fixed | Sentinels) -> None:
         self._endpoint = endpoint
         self._place = place
 
@@ -59,8 +61,11 @@ class Alone:
     def renew(self) -> None:
         """There is nowhere else."""
 
+    async def confirm(self) -> None:
+        await self._place.confirm()
+
     async def follow(self, on_change: OnChange) -> None:
-        await asyncio.get_running_loop().create_future()  # never
+        await self._place.follow()  # it is the same server, wherever it is
 
     def close(self) -> None:
         self._place.close()

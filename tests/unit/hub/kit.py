@@ -112,13 +112,31 @@ class RememberingPort:
         return [frame["seq"] for frame in self.of("event")]
 
 
+class BehindTheTimes(MemoryStore):
+    """Asks the old server until it is told to make sure. `is_sure`: whether it was."""
+
+    def __init__(self, old: MemoryServer, new: MemoryServer) -> None:
+        super().__init__(old)
+        self._new = new
+        self.is_sure = False
+
+    async def confirm(self) -> None:
+        self.turn()
+        self.is_sure = True
+
+    def turn(self) -> None:
+        self._server.detach(self)
+        self._server = self._new
+        self._server.attach(self)
+
+
 class TestReplica:
     __test__ = False
 
-    def __init__(self, server: MemoryServer, clock: TestClock, name: str, **options: Any) -> None:
+    def __init__(self, server: MemoryServer | MemoryStore, clock: TestClock, name: str, **options: Any) -> None:
         self.clock = clock
         self.metrics = Metrics()
-        self.store = MemoryStore(server)
+        self.store = server if isinstance(server, MemoryStore) else MemoryStore(server)
         plain = HubOptions(name, {"chat": CHAT}, heartbeat_ms=25_000, silence_ms=55_000)
         self.hub = Hub(self.store, clock, self.metrics, replace(plain, **options))
         self.presence = Presence(self.hub)

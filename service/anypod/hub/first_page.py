@@ -1,0 +1,48 @@
+"""The first page that a client gets, and the verdict on the history that it comes with.
+
+Owns where the page begins, and on whose word a history is called lost: for a moment of a failover the old server may still answer,
+whose log lacks what the new one has. Must not know transports, nor what is told.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from anypod.core.cursor import After, Cursor, Reset, Resume, judge
+from anypod.core.errors import AnypodError
+from anypod.core.event import position
+from anypod.hub.ask import Ask, folds
+from anypod.store import Missing, Page, Store
+
+if TYPE_CHECKING:
+    from anypod.hub.hub import Hub
+
+
+async def judged(store: Store, after: After, read: Callable[[], Awaitable[Page]]) -> tuple[Page, Resume | Reset]:
+    """The page that `read` gives, and the verdict by it: a cursor that it cannot honour is judged again by a log that was confirmed."""
+    page = await read()
+    verdict = judge(after, page.snapshot.facts)
+    if isinstance(verdict, Reset) and isinstance(after, Cursor):
+        await store.confirm()
+        page = await read()
+        verdict = judge(after, page.snapshot.facts)
+    return page, verdict
+
+
+async def first_page(hub: "Hub", ask: Ask, after: After) -> tuple[Page, int, Resume | Reset]:
+    """The page from where the client asks, the seq after which it begins, and the verdict. Raises AnypodError."""
+    seq = after.seq if isinstance(after, Cursor) else 0 if after == "start" else None
+    if after == "start" and ask.history is not None:
+        latest = await hub.store.history(ask.key, None, limit=max(1, ask.history))
+        seq = position(latest.frames[0]).seq - 1 if latest.frames and ask.history else None
+
+    async def read() -> Page:
+        page = await hub.catch_up.replays.read(ask.key, seq, fold=folds(ask))
+        if isinstance(page, Missing):
+            raise AnypodError("unavailable", "the session has just ended; attach again", retry_after_ms=100)
+        return page
+
+    page, verdict = await judged(hub.store, after, read)
+    facts = page.snapshot.facts
+    if seq is None:
+        return page, facts.head.seq, verdict
+    return page, max(seq, facts.oldest - 1) if after == "start" else seq, verdict
