@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.conformance.kit import Ear, append, create, event, ids_of, send
 from tests.conformance.redis_kit import calls_of, opened
-from tests.redis_clusters import NAME, Watched, role, wait_for, watched
+from tests.redis_clusters import NAME, STALL_MS, Watched, role, wait_for, watched
 from tests.servers import free_port
 
 from anypod.clock import SystemClock, system_random
@@ -16,7 +16,7 @@ from anypod.core.errors import AnypodError
 from anypod.redis_store import RedisOptions, RedisStore
 from anypod.redis_store.address import Deployment
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.sentinel import ASK_S, Sentinels
+from anypod.redis_store.sentinel import ASK_S, BEHIND_S_MAX, Sentinels
 
 KINDS = ["redis", "valkey"]
 RENAMED_S_MAX = 20.0
@@ -108,17 +108,77 @@ async def test_all_connections_leave_an_old_primary_together(tmp_path: Path) -> 
     with watched("redis", tmp_path) as servers:
         options = RedisOptions(servers.url)
         place = Sentinels(Deployment.parse(options), options, SystemClock())
-        await place.find()
+        address = await place.find()
         one, another = asyncio.Event(), asyncio.Event()
         following = asyncio.create_task(place.follow())
-        with place.watched(one.set), place.watched(another.set):
+        with place.watched(address, one.set), place.watched(address, another.set):
             servers.sentinels[1].command("SENTINEL", "FAILOVER", NAME)
             async with asyncio.timeout(RENAMED_S_MAX):
                 await one.wait()
             assert another.is_set()
+        late = asyncio.Event()
+        with place.watched(address, late.set):
+            assert late.is_set(), "whoever was still on the way there is told"
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         place.close()
+
+
+class SteppedClock(SystemClock):
+    def __init__(self) -> None:
+        self.ahead_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead_s
+
+
+async def test_sentinels_that_have_not_heard_of_a_failover_yet_lead_nobody_back(tmp_path: Path) -> None:
+    with watched("redis", tmp_path) as servers:
+        old, (leader, *others) = servers.primary(), servers.sentinels
+        clock, options = SteppedClock(), RedisOptions(servers.url)
+        place = Sentinels(Deployment.parse(options), options, clock)
+        before = await place.find()
+        leader.command("SENTINEL", "FAILOVER", NAME)
+        await asyncio.to_thread(wait_for, lambda: servers.primary() is not old, "the new primary is named")
+        await place.confirm()
+        after = await place.find()
+        assert after != before
+        with leader.frozen():
+            for other in others:
+                other.command("SENTINEL", "REMOVE", NAME)
+                other.monitor(old, 2, STALL_MS)
+            await place.confirm()
+            assert await place.find() == after
+            clock.ahead_s = BEHIND_S_MAX
+            await place.confirm()
+            assert await place.find() == before, "what they say for so long holds"
+        place.close()
+
+
+class SlowClock(SystemClock):
+    """An answer stays fresh for minutes."""
+
+    def now(self) -> float:
+        return super().now() / 1_000
+
+
+async def test_an_old_primary_that_is_connected_to_once_more_is_not_written_to(tmp_path: Path) -> None:
+    """It still says that it is the primary, and so does the answer of a moment ago."""
+    with watched("redis", tmp_path) as servers:
+        old = servers.primary()
+        store = RedisStore(RedisOptions(servers.url), SlowClock(), system_random())
+        await store.open(Ear())
+        key = await create(store)
+        assert old.command("WAIT", 1, 1_000) == 1
+        old.command("ACL", "SETUSER", "default", "-replicaof", "-slaveof")  # the Sentinels cannot demote it
+        servers.sentinels[0].command("SENTINEL", "FAILOVER", NAME)
+        await asyncio.to_thread(wait_for, lambda: servers.primary() is not old, "the new primary is named")
+        old.command("CLIENT", "KILL", "TYPE", "normal")
+        await append(store, key, event("e1"))
+        assert role(old) == b"master"
+        log = Keyspace("anypod").session(key).log
+        assert [server.command("XLEN", log) for server in (old, servers.primary())] == [0, 1]
+        await store.close()
 
 
 class LongBetweenQuestions(SystemClock):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from anypod.redis_store.informant import answers
+from anypod.redis_store.informant import ANSWER_S, answers
 
 
 async def answer(number: int, *, after_turns: int = 0) -> int:
@@ -28,6 +28,14 @@ async def silence() -> int:
 
 async def test_enough_answers_end_the_wait_for_the_others() -> None:
     assert await answers([silence(), answer(1), fail(), answer(2)], enough=2) == [1, 2]
+
+
+async def test_when_there_are_enough_the_others_have_a_moment() -> None:
+    assert await answers([answer(3, after_turns=50), answer(1), answer(2)], enough=2) == [1, 2]
+    assert sorted(await answers([answer(3, after_turns=50), answer(1), answer(2)], enough=2, grace_s=10.0)) == [1, 2, 3]
+    began = asyncio.get_running_loop().time()
+    assert await answers([silence(), answer(1), answer(2)], enough=2, grace_s=0.05) == [1, 2]
+    assert asyncio.get_running_loop().time() - began < ANSWER_S / 2
 
 
 async def test_an_informant_that_fails_is_not_an_answer() -> None:

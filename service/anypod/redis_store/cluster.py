@@ -117,8 +117,11 @@ class Member:
             raise AnypodError("unavailable", "the node serves no slots any more")
         return self._address
 
-    def watched(self, on_left: OnLeft) -> AbstractContextManager[None]:
+    def watched(self, address: Address, on_left: OnLeft) -> AbstractContextManager[None]:
         return nullcontext()  # whoever follows the map takes the connections away
+
+    async def confirm(self) -> None:
+        """It was found a moment ago; a node that hangs, and that the others have replaced, would hold up every new connection."""
 
     def close(self) -> None:
         """The cluster holds what there is to hold."""

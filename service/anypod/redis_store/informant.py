@@ -6,7 +6,6 @@ Owns a connection that is kept for the questions, and how long is waited for sev
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
-from contextlib import suppress
 from typing import Final, TypeVar
 
 from anypod.core.errors import AnypodError
@@ -41,14 +40,19 @@ class Informant:
             self._connection.abort()
 
 
-async def answers(questions: Sequence[Coroutine[None, None, Answer]], *, enough: int) -> list[Answer]:
-    """Those that come in time; whoever takes longer is not waited for once there are enough."""
+async def answers(questions: Sequence[Coroutine[None, None, Answer]], *, enough: int, grace_s: float = 0.0) -> list[Answer]:
+    """Those that come in time. Once there are enough, the others have no more than `grace_s`."""
+    loop = asyncio.get_running_loop()
     found = list[Answer]()
     asked = [asyncio.create_task(question) for question in questions]
+    waiting, ends_at = set(asked), loop.time() + ANSWER_S
     try:
-        with suppress(TimeoutError):  # whoever has answered by then is heard
-            async with asyncio.timeout(ANSWER_S):
-                await _collect(asked, found, enough)
+        while waiting and (left_s := ends_at - loop.time()) > 0:
+            done, waiting = await asyncio.wait(waiting, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            lacked = len(found) < enough
+            found += [answer for task in asked if task in done for answer in _heard(task)]
+            if lacked and len(found) >= enough:
+                ends_at = min(ends_at, loop.time() + grace_s)
     finally:
         for task in asked:
             task.cancel()
@@ -56,17 +60,14 @@ async def answers(questions: Sequence[Coroutine[None, None, Answer]], *, enough:
     return found
 
 
-async def _collect(asked: Sequence[asyncio.Task[Answer]], found: list[Answer], enough: int) -> None:
-    for answer in asyncio.as_completed(asked):
-        try:
-            found.append(await answer)
-        except (OSError, AnypodError):
-            continue
-        except Exception as error:  # noqa: BLE001 - whatever a stranger at an informant's address says, the others are heard
-            logger.warning("redis: what a server says of the others is not understood: %s", type(error).__name__)
-            continue
-        if len(found) >= enough:
-            return
+def _heard(task: asyncio.Task[Answer]) -> tuple[Answer] | tuple[()]:
+    """Whatever a stranger at an informant's address says, the others are heard."""
+    error = task.exception()
+    if error is None:
+        return (task.result(),)
+    if not isinstance(error, OSError | AnypodError):
+        logger.warning("redis: what a server says of the others is not understood: %s", type(error).__name__)
+    return ()
 
 
 def _ignore_loss() -> None:

@@ -69,10 +69,12 @@ class Link:
                 user.on_down()
             lost.set()
 
-        connection = await self._dialed(await self._place.find(), end)
+        address = await self._place.find()
+        connection = await self._dialed(address, end)
         try:
-            with self._place.watched(connection.abort):  # although the old server may still answer
+            with self._place.watched(address, connection.abort):  # although the old server may still answer
                 await check_primary(connection)
+                await self._place.confirm()  # an old primary that was started again a moment ago says that it is one, too
                 await user.prepare(connection)
                 if not connection.is_lost:
                     is_up = True
@@ -91,7 +93,7 @@ class Link:
                 if not patience.expired():
                     patience.reschedule(0.0)
 
-            with self._place.watched(give_up):
+            with self._place.watched(address, give_up):
                 return await dial(address, self._options, on_lost)
 
     def _backoff_s(self, failures: int) -> float:

@@ -19,8 +19,11 @@ class Place(Protocol):
     async def find(self) -> Address:
         """Where the server is now. Raises AnypodError `unavailable` when nobody knows."""
 
-    def watched(self, on_left: OnLeft) -> AbstractContextManager[None]:
-        """Inside, `on_left` is called as soon as it is known that the server is elsewhere."""
+    def watched(self, address: Address, on_left: OnLeft) -> AbstractContextManager[None]:
+        """Inside, `on_left` is called as soon as it is known that the server is elsewhere; at once, if it is known already."""
+
+    async def confirm(self) -> None:
+        """Ask now: whoever is connected elsewhere has left it when this returns."""
 
     def close(self) -> None: ...
 
@@ -34,7 +37,7 @@ class Fixed:
     async def find(self) -> Address:
         return self._address
 
-    def watched(self, on_left: OnLeft) -> AbstractContextManager[None]:
+    def watched(self, address: Address, on_left: OnLeft) -> AbstractContextManager[None]:
         return nullcontext()
 
     async def confirm(self) -> None:

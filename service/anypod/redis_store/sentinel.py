@@ -2,8 +2,9 @@
 
 Owns whose word counts. Must not know what the primary is used for.
 
-They are asked before each connection to the primary, before a history is called lost, and twice a second. A subscription to their
-`+switch-master` would tell of a failover a quarter of a second sooner, and would need a probe against silence and this question beside it.
+They are asked before each connection to the primary and when it is made, before a history is called lost, and twice a second.
+A subscription to their `+switch-master` would tell of a failover a quarter of a second sooner, and would need a probe against silence
+and this question beside it.
 """
 
 import logging
@@ -21,6 +22,8 @@ from anypod.redis_store.place import OnLeft
 from anypod.redis_store.question import Question
 
 ASK_S: Final = 0.5  # between two questions: an old primary that still serves is left so soon after a failover
+GRACE_S: Final = 0.1  # for the last to answer: it may be the one that led the failover, and the first to know
+BEHIND_S_MAX: Final = 10.0  # Sentinels tell each other every two seconds
 FRESH_S: Final = 0.2  # an answer so young serves all three connections
 
 logger = logging.getLogger(__name__)
@@ -43,8 +46,9 @@ class Sentinels:
             Informant(deployment.sentinel(endpoint, options.sentinel_password), options) for endpoint in deployment.endpoints
         ]
         self._question = Question(self._look, clock, FRESH_S)
-        self._view: View | None = None  # the last that there was
+        self._view: View | None = None  # the newest that there was
         self._is_answered = False  # by any Sentinel, when they were asked last
+        self._behind_since: float | None = None
         self._watchers: dict[object, OnLeft] = {}
 
     async def find(self) -> Address:
@@ -55,16 +59,17 @@ class Sentinels:
         return self._deployment.address(self._view.primary)
 
     @contextmanager
-    def watched(self, on_left: OnLeft) -> Iterator[None]:
+    def watched(self, address: Address, on_left: OnLeft) -> Iterator[None]:
         watcher = object()
         self._watchers[watcher] = on_left
         try:
+            if self._view is not None and self._view.primary != address.endpoint:
+                on_left()
             yield
         finally:
             del self._watchers[watcher]
 
     async def confirm(self) -> None:
-        """Ask now: whoever is connected to another primary has left it when this returns."""
         await self._question.renewed()
 
     async def follow(self) -> None:
@@ -79,10 +84,21 @@ class Sentinels:
     async def _look(self) -> None:
         views = await self._views()
         self._is_answered = bool(views)
-        if not views:
-            return
-        before, self._view = self._view, max(views)
-        if before is not None and before.primary != self._view.primary:
+        if views and not self._is_behind(max(views)):
+            self._take(max(views))
+
+    def _is_behind(self, newest: View) -> bool:
+        """A Sentinel hears of a failover a little later than the one that led it. What they still say after a while holds."""
+        if self._view is None or newest.epoch >= self._view.epoch:
+            self._behind_since = None
+            return False
+        now = self._clock.now()
+        self._behind_since = self._behind_since or now
+        return now - self._behind_since < BEHIND_S_MAX
+
+    def _take(self, view: View) -> None:
+        before, self._view = self._view, view
+        if before is not None and before.primary != view.primary:
             logger.warning("redis: the Sentinels name another primary")
             for on_left in tuple(self._watchers.values()):  # all at once: none reads what another no longer writes to
                 on_left()
@@ -92,8 +108,9 @@ class Sentinels:
             informant.close()
 
     async def _views(self) -> Sequence[View]:
-        """Of more than half of them: one that is away must not hold up a failover."""
-        return await answers([self._ask(informant) for informant in self._informants], enough=len(self._informants) // 2 + 1)
+        """Of more than half of them, and of the others if they are quick: one that is away must not hold up a failover."""
+        questions = [self._ask(informant) for informant in self._informants]
+        return await answers(questions, enough=len(questions) // 2 + 1, grace_s=GRACE_S)
 
     async def _ask(self, informant: Informant) -> View:
         name = self._deployment.name
