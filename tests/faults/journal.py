@@ -136,14 +136,18 @@ class Journal:
             yield Trimmed(self._now(), session, self.heads[session] + 1)
 
     def _target(self, source: RedisServer, session: str, key: bytes) -> RedisServer | None:
-        """Who has got the key: a server restores it before its last one deletes it."""
+        """Who has got the key: a server restores it before its last one deletes it. One that has passed it on already had it first."""
+        targets = list[RedisServer]()
         for tape in self._tapes:
             if tape.server is not source and tape.server in self.leaders:
                 self._hear(tape)
                 waiting = self._waiting[tape.server].get(session, ())
                 if any(_is_restore(command) and command[1] == key for command in waiting):
-                    return tape.server
-        return None
+                    targets.append(tape.server)
+        passed_on = (
+            server for server in targets if any(command[0] == b"DEL" and key in command for command in self._waiting[server][session])
+        )
+        return next(passed_on, next(iter(targets), None))
 
     def _moved(self, session: str, target: RedisServer) -> Iterator[Truth]:
         self.homes[session] = target

@@ -178,6 +178,21 @@ def test_a_session_that_has_moved_there_and_back_before_anybody_looks_is_told_in
         assert [record.frame for record in records if isinstance(record, Logged) and record.session == "s"] == frames
 
 
+def test_a_session_that_has_moved_on_before_anybody_looks_is_told_in_order(server: RedisServer, tmp_path: Path) -> None:
+    with running("valkey", tmp_path / "last", *REDIS_OPTIONS) as last, running("valkey", tmp_path / "between", *REDIS_OPTIONS) as between:
+        journal = Journal([last, between, server], [server], lambda: 7.0)
+        server.command("HSET", f"{STEM}m", "p", "e-1ffffff")
+        frames = [write(server, 1)]
+        assert [type(record) for record in journal.read()] == [Logged]
+        journal.leaders = [last, between, server]
+        for seq, (source, target) in enumerate(((server, between), (between, last)), 2):
+            source.command("MIGRATE", target.host, target.port, "", 0, 5_000, "KEYS", f"{STEM}m", f"{STEM}l")
+            frames.append(write(target, seq))
+        assert [record.frame for record in journal.read() if isinstance(record, Logged)] == frames[1:]
+        assert journal.homes["s"] is last
+        journal.close()
+
+
 def test_a_session_that_is_deleted_where_it_has_moved_is_gone(server: RedisServer, tmp_path: Path) -> None:
     with two_servers(server, tmp_path) as (other, journal):
         journal.leaders = [server, other]
