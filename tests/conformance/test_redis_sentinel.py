@@ -84,7 +84,9 @@ async def test_a_new_connection_does_not_wait_for_an_old_primary_that_has_fallen
             assert first.command("WAIT", 1, 1_000) == 1
             first.command("CLIENT", "KILL", "TYPE", "normal")
             with first.frozen():  # whoever connects now is not answered
+                began = time.monotonic()
                 await append(store, key, event("after"))
+                assert time.monotonic() - began < FAILOVER_S
             assert await ids_of(store, key) == ["before", "after"]
 
 
@@ -155,6 +157,14 @@ async def test_sentinels_that_have_not_heard_of_a_failover_yet_lead_nobody_back(
         place.close()
 
 
+async def replace_alive(servers: Watched) -> None:
+    """Another primary is named, and the old one, which the Sentinels cannot demote, still says that it is one."""
+    old = servers.primary()
+    old.command("ACL", "SETUSER", "default", "-replicaof", "-slaveof")
+    servers.sentinels[0].command("SENTINEL", "FAILOVER", NAME)
+    await asyncio.to_thread(wait_for, lambda: servers.primary() is not old, "the new primary is named")
+
+
 class SlowClock(SystemClock):
     """An answer stays fresh for minutes."""
 
@@ -170,9 +180,7 @@ async def test_an_old_primary_that_is_connected_to_once_more_is_not_written_to(t
         await store.open(Ear())
         key = await create(store)
         assert old.command("WAIT", 1, 1_000) == 1
-        old.command("ACL", "SETUSER", "default", "-replicaof", "-slaveof")  # the Sentinels cannot demote it
-        servers.sentinels[0].command("SENTINEL", "FAILOVER", NAME)
-        await asyncio.to_thread(wait_for, lambda: servers.primary() is not old, "the new primary is named")
+        await replace_alive(servers)
         old.command("CLIENT", "KILL", "TYPE", "normal")
         await append(store, key, event("e1"))
         assert role(old) == b"master"
@@ -196,9 +204,7 @@ async def test_what_is_read_after_a_confirmation_is_of_the_new_primary(tmp_path:
         key = await create(store)
         await append(store, key, event("before"))
         assert old.command("WAIT", 1, 1_000) == 1
-        old.command("ACL", "SETUSER", "default", "-replicaof", "-slaveof")  # the Sentinels cannot demote it
-        servers.sentinels[0].command("SENTINEL", "FAILOVER", NAME)
-        await asyncio.to_thread(wait_for, lambda: servers.primary() is not old, "the new primary is named")
+        await replace_alive(servers)
         async with opened(servers.url) as other:
             await append(other, key, event("after"))
         assert await ids_of(store, key) == ["before"], "nobody has told it yet"

@@ -84,8 +84,9 @@ class Sentinels:
     async def _look(self) -> None:
         views = await self._views()
         self._is_answered = bool(views)
-        if views and not self._is_behind(max(views)):
-            self._take(max(views))
+        newest = max(views, default=None)
+        if newest is not None and not self._is_behind(newest):
+            self._take(newest)
 
     def _is_behind(self, newest: View) -> bool:
         """A Sentinel hears of a failover a little later than the one that led it. What they still say after a while holds."""
