@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
-FILE_LINES_MAX: Final = 300
-FUNCTION_LINES_MAX: Final = 50
 NESTING_MAX: Final = 3
 
 # Where the one door to something stands; everybody else is given what comes through it.
@@ -49,22 +47,6 @@ def top_level(names: set[str]) -> list[str]:
     """What stands at the top beside dot-files."""
     extra = {name for name in names - TOP_LEVEL - TOP_LEVEL_BUILT if not name.startswith(".")}
     return [f"{name}: the top level is {', '.join(sorted(TOP_LEVEL))}; put it into one of those folders" for name in sorted(extra)]
-
-
-def long_files(text: str) -> Iterator[tuple[int, str]]:
-    lines = text.count("\n")
-    if lines > FILE_LINES_MAX:
-        yield lines, f"{lines} lines: a module is one noun; split it below {FILE_LINES_MAX}"
-
-
-def long_functions(text: str) -> Iterator[tuple[int, str]]:
-    for function in _functions(text):
-        lines = (function.end_lineno or function.lineno) - function.lineno + 1
-        if lines > FUNCTION_LINES_MAX:
-            yield (
-                function.lineno,
-                f"{function.name} has {lines} lines: move steps into functions below it, at most {FUNCTION_LINES_MAX} each",
-            )
 
 
 def deep_nesting(text: str) -> Iterator[tuple[int, str]]:
@@ -210,8 +192,6 @@ EVERYWHERE: Final = ("",)
 TEXTS: Final = (".py", ".lua", ".md", ".toml", ".yaml", ".yml", ".json", ".js", ".html", ".tf", ".sh", "Makefile", ".ci/run", ".ci/setup")
 
 RULES: Final = {
-    "long files": Rule(long_files, (".py", ".lua", ".js"), ("service/",)),
-    "long functions": Rule(long_functions, (".py",), PRODUCT),
     "deep nesting": Rule(deep_nesting, (".py",), PRODUCT),
     "vague names": Rule(vague_names, (".py",), PRODUCT),
     "wrong words": Rule(wrong_words, (".py",), PRODUCT, TOKEN_NAMERS),

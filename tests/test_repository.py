@@ -11,8 +11,6 @@ IGNORED = frozenset({"__pycache__", ".git", ".venv", ".anypod", "dist", "build"}
 
 # For each rule a text that breaks it, where it would stand, and a text that does not.
 PLANTED = {
-    "long files": ("service/anypod/hub/hub.py", "x = 1\n" * 301, "x = 1\n" * 300),
-    "long functions": ("service/anypod/a.py", "def walk():\n" + "    x = 1\n" * 50, "def walk():\n" + "    x = 1\n" * 49),
     "deep nesting": (
         "service/anypod/a.py",
         "def walk():\n if a:\n  for b in c:\n   with d:\n    if e:\n     f()\n",
