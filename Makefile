@@ -56,9 +56,9 @@ fuzz: .venv/.synced ## Feed ten million mutated bytes to a replica (SEED=1).
 	@.ci/setup redis
 	@$(BIN)/python -m tests.wire.fuzz --bytes 10000000 --seed $(or $(SEED),1)
 
-bench: .venv/.synced ## Measure every row beside its reference (ROW=publish-1 for one, SHORT=1 for what CI does).
+bench: .venv/.synced ## Measure every row beside its reference, or this tree beside another revision (ROW=publish-1 SHORT=1 RUNS=5 AGAINST=main OUT=…).
 	@.ci/setup redis
-	@$(BIN)/python -m loadtests.bench $(if $(ROW),--row $(ROW)) $(if $(SHORT),--short)
+	@$(BIN)/python -m loadtests.bench $(if $(ROW),--row $(ROW)) $(if $(SHORT),--short) $(if $(AGAINST),--against $(AGAINST)) $(if $(RUNS),--runs $(RUNS)) $(if $(OUT),--out $(OUT))
 
 storm: .venv/.synced ## Cut thousands of clients at once, and see them come back (CLIENTS=2000).
 	@.ci/setup redis

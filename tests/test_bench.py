@@ -7,18 +7,22 @@ import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from loadtests.bench.__main__ import is_failure
+from loadtests.bench.against import compare
 from loadtests.bench.bench import Absent, Bench, Row, Sides
 from loadtests.bench.connection import LoadError
 from loadtests.bench.cores import Cores
 from loadtests.bench.judge import AGAIN_REPETITIONS, Judge
 from loadtests.bench.outcome import Check, Outcome, Sample
+from loadtests.bench.process import ProcessError
 from loadtests.bench.rows import ROWS
 from loadtests.bench.scale import SHORT
+from loadtests.bench.source import check_out
 
 ROOT = Path(__file__).parents[1]
 BENCH = Bench(Cores(0, 0), SHORT, Path(), Path(), None)
@@ -52,6 +56,16 @@ class Planted:
     async def _measure_theirs(self) -> Sequence[Sample]:
         assert not isinstance(self._theirs, Absent)
         return [Sample(self._theirs)]
+
+
+def one_after_the_other(*planted: Planted) -> Row:
+    """A row that is another one each time that it is opened."""
+    opened = iter(planted)
+
+    def open_next(bench: Bench) -> AbstractAsyncContextManager[Sides]:
+        return next(opened).row.open(bench)
+
+    return replace(planted[0].row, open=open_next)
 
 
 async def judged(judge: Judge, planted: Planted) -> tuple[bool, Sequence[Outcome]]:
@@ -128,3 +142,50 @@ def test_a_reference_that_was_named_and_is_not_there_is_told_in_one_line(tmp_pat
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert ended.stderr.splitlines()[-1].endswith(f"there is no program {tmp_path / 'nothing'}")
+
+
+@pytest.mark.parametrize(("check", "here", "there"), [(RATIO, 96.0, 100.0), (MEMORY, 5.0, 4.8), (TIME, 5.0, 4.8)])
+async def test_a_row_that_has_lost_more_than_three_percent_against_another_revision_is_called_lost(
+    check: Check, here: float, there: float
+) -> None:
+    pairs = 3
+    ours, theirs = Planted(check, [here]), Planted(check, [there])
+    row = one_after_the_other(ours, theirs, theirs, ours)
+    bench = replace(BENCH, scale=replace(SHORT, repetitions=pairs))
+    (lost,) = await compare(row, bench, bench, runs=1, say=lambda line: None)
+    (won,) = await compare(row, bench, bench, runs=1, say=lambda line: None)
+    assert lost.is_lost
+    assert not won.is_lost
+    assert len(lost.gains) == len(won.gains) == pairs
+
+
+async def test_the_two_revisions_are_measured_in_turns_and_each_begins_as_often_as_the_other() -> None:
+    order: list[str] = []
+
+    class Noting(Planted):
+        async def _measure_ours(self) -> Sequence[Sample]:
+            order.append(self.row.title)
+            return await super()._measure_ours()
+
+    sides = [Noting(RATIO, [1.0]) for _ in range(2)]
+    for side, name in zip(sides, "ab", strict=True):
+        side.row = replace(side.row, title=name)
+    row = one_after_the_other(*sides)
+    bench = replace(BENCH, scale=replace(SHORT, repetitions=4))
+    await compare(row, bench, bench, runs=1, say=lambda line: None)
+    assert "".join(order) == "abbaabba"
+
+
+async def test_a_row_that_one_revision_cannot_run_is_not_called_kept() -> None:
+    row = one_after_the_other(Planted(RATIO, [1.0]), Planted(RATIO, [None]))
+    (found,) = await compare(row, BENCH, BENCH, runs=1, say=lambda line: None)
+    assert found.is_lost
+    assert "NOT MEASURED: nobody answered" in str(found)
+
+
+def test_another_revision_runs_its_own_code(tmp_path: Path) -> None:
+    with pytest.raises(ProcessError, match="no revision"):
+        check_out("never", ROOT, tmp_path / "never")
+    there = check_out("HEAD", ROOT, tmp_path / "there")
+    assert there.python("-c", "import anypod, loadtests; print(anypod.__file__)").startswith(str(tmp_path))
+    assert "redis_url" in there.settings

@@ -10,27 +10,33 @@ import os
 import resource
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import uvloop
+from loadtests.bench.against import KEPT, PAIRS, compare
+from loadtests.bench.against import as_json as as_comparisons
 from loadtests.bench.bench import Bench, Row
 from loadtests.bench.centrifugo import find_centrifugo
 from loadtests.bench.chart import chart
 from loadtests.bench.cores import choose_cores
 from loadtests.bench.judge import Judge
 from loadtests.bench.outcome import Outcome, Verdict
+from loadtests.bench.process import ProcessError
 from loadtests.bench.report import as_json, as_markdown, machine
 from loadtests.bench.rows import ABSENT, ROWS
 from loadtests.bench.scale import FULL, SHORT
+from loadtests.bench.source import Source, check_out
 from loadtests.bench.store import find_redis
 
 ROOT: Final = Path(__file__).parents[2]
 OUT: Final = ROOT / ".bench/results.json"
 FULL_JUDGE: Final = Judge(is_short=False)
 SHORT_OUT: Final = ROOT / ".bench/short.json"  # a short run is no reason to forget what a long one has found
+
+AGAINST_OUT: Final = ROOT / ".bench/against.json"
 
 
 def options() -> argparse.Namespace:
@@ -39,11 +45,13 @@ def options() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="one repetition and shorter windows, for CI")
     parser.add_argument("--repetitions", type=int, help="of each side of each row")
     parser.add_argument("--out", type=Path, help="the JSON file; a chart and a table lie beside it")
+    parser.add_argument("--against", metavar="REVISION", help="the same rows of this tree and of another revision, in turns")
+    parser.add_argument("--runs", type=int, default=1, help="how often everything is started anew")
     parser.add_argument("--centrifugo", type=Path, help="the program to compare with")
     given = parser.parse_args()
     if given.centrifugo is not None and not given.centrifugo.is_file():
         parser.error(f"--centrifugo: there is no program {given.centrifugo}")
-    given.out = given.out or (SHORT_OUT if given.short else OUT)
+    given.out = given.out or (AGAINST_OUT if given.against else SHORT_OUT if given.short else OUT)
     return given
 
 
@@ -84,6 +92,9 @@ def main() -> int:
     say("\n".join(f"{name}: {value}" for name, value in shape.items()))
     say("one core for server and client: only ratios mean anything\n" if cores.is_shared else "")
     with tempfile.TemporaryDirectory(prefix="anypod-bench-") as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        if given.against:
+            bench = Bench(cores, replace(scale, repetitions=given.repetitions or PAIRS), Path(folder), redis, centrifugo=None)
+            return runner.run(_against(rows, bench, given, shape))
         outcomes = runner.run(run(rows, Bench(cores, scale, Path(folder), redis, rival), judge))
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(as_json(outcomes, shape, ABSENT), indent=1) + "\n")
@@ -94,6 +105,29 @@ def main() -> int:
     if left_out := [name for name, row in ROWS.items() if not judge.is_judged(row) and row not in rows]:
         say(f"left out of a short run: {', '.join(left_out)}: their bars are times, and those are of one machine")
     return _conclude(outcomes, judge, given.out)
+
+
+async def _against(rows: Sequence[Row], bench: Bench, given: argparse.Namespace, shape: Mapping[str, str]) -> int:
+    try:
+        there = check_out(given.against, ROOT, bench.folder / "checkout")
+    except ProcessError as error:
+        say(str(error))
+        return 2
+    benches = [
+        replace(bench, source=source, folder=bench.folder / name)
+        for name, source in (("ours", Source("this tree", ROOT)), ("theirs", there))
+    ]
+    for one in benches:
+        one.folder.mkdir()
+    say(f"this tree against {there.name}, {given.runs} × {bench.scale.repetitions} pairs\n")
+    comparisons = [comparison for row in rows for comparison in await compare(row, *benches, runs=given.runs, say=say)]
+    given.out.parent.mkdir(parents=True, exist_ok=True)
+    found = {"machine": dict(shape), "against": there.name, "checks": as_comparisons(comparisons)}
+    given.out.write_text(json.dumps(found, indent=1) + "\n")
+    lost = [comparison.check.name for comparison in comparisons if comparison.is_lost]
+    say(f"written: {given.out}")
+    say(f"LOST more than {1 - KEPT:.0%}, or not measured: {', '.join(lost)}" if lost else f"no row has lost more than {1 - KEPT:.0%}")
+    return bool(lost)
 
 
 def _conclude(outcomes: Sequence[Outcome], judge: Judge, out: Path) -> int:

@@ -18,6 +18,7 @@ from loadtests.bench.outcome import Check, Sample
 from loadtests.bench.process import ProcessError
 from loadtests.bench.scale import Scale
 from loadtests.bench.server import Server, anypod, plain
+from loadtests.bench.source import Source
 from loadtests.bench.store import Redis
 
 T = TypeVar("T")
@@ -34,7 +35,10 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """`centrifugo`: its program, None where there is none. `on_start` is told the pid of every replica of ours that starts."""
+    """`centrifugo`: its program, None where there is none. `source`: whose code our replicas run, where it is not this tree's.
+
+    `on_start` is told the pid of every replica of ours that starts.
+    """
 
     cores: Cores
     scale: Scale
@@ -42,6 +46,7 @@ class Bench:
     redis: Path
     centrifugo: Path | None
     on_start: Callable[[int], None] = field(default=lambda pid: None)
+    source: Source | None = None
 
     @contextmanager
     def store(self) -> Iterator[Redis]:
@@ -54,7 +59,7 @@ class Bench:
 
     @contextmanager
     def ours(self, store: Redis, name: str = "replica-1", **settings: str) -> Iterator[Server]:
-        server = anypod(name, store, self.folder, self.cores.server, **settings)
+        server = anypod(name, store, self.folder, self.cores.server, self.source, **settings)
         server.on_start = self.on_start
         with _running(server):
             yield server

@@ -51,6 +51,11 @@ class Check:
     stretch: float
 
     @property
+    def is_more_better(self) -> bool:
+        """Of the figure itself, not of a ratio of two."""
+        return self.goal == "ours/theirs at least"
+
+    @property
     def is_portable(self) -> bool:
         """The bar holds on any machine: for a ratio within one run, and for memory. A time is of the machine that it was taken on."""
         return self.goal != "ours at most" or self.unit == "KiB"

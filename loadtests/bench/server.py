@@ -12,6 +12,7 @@ from typing import Final
 
 from loadtests.bench.dialect import AnypodDialect, Dialect
 from loadtests.bench.process import Process, free_port
+from loadtests.bench.source import Source
 from loadtests.bench.store import Redis
 
 from anypod.cli.dev.ports import LOOPBACK
@@ -52,8 +53,8 @@ class Server:
         return _status(self._ready, "/healthz/ready" if self._ready != self.port else "/health") == 200
 
 
-def anypod(name: str, store: Redis, folder: Path, core: int, **settings: str) -> Server:
-    """One replica, by the command that people use."""
+def anypod(name: str, store: Redis, folder: Path, core: int, source: Source | None = None, /, **settings: str) -> Server:
+    """One replica, by the command that people use. `source`: whose code it runs, where that is not this tree's as it is installed."""
     port, admin_port = free_port(), free_port()
     given = {
         "dev": "true",
@@ -68,7 +69,8 @@ def anypod(name: str, store: Redis, folder: Path, core: int, **settings: str) ->
         "log_format": "text",
         **settings,
     }
-    variables = {f"ANYPOD_{setting.upper()}": value for setting, value in given.items()}
+    known = given if source is None else {setting: value for setting, value in given.items() if setting in source.settings}
+    variables = {f"ANYPOD_{setting.upper()}": value for setting, value in known.items()} | dict(source.variables if source else {})
     process = Process((sys.executable, "-m", "anypod", "serve"), output=folder / f"{name}-{port}.log", core=core, variables=variables)
     return Server("anypod", AnypodDialect(), process, port=port, ready_port=admin_port)
 

@@ -3,16 +3,21 @@
 Owns the row and its bars. Must not know the function.
 """
 
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from typing import Final
 
 from loadtests.bench.bench import Bench, Row, Sides
+from loadtests.bench.loads import own_append
 from loadtests.bench.loads.append import Appender, Cost, create_sessions
 from loadtests.bench.outcome import Check, Sample
+from loadtests.bench.source import Source
+from loadtests.bench.store import Redis
 
 SESSIONS: Final = 200
 TOGETHER: Final = 16
+AT_ONCE: Final = (1, TOGETHER)  # events a call, for each check
 
 
 @asynccontextmanager
@@ -21,16 +26,24 @@ async def _sides(bench: Bench) -> AsyncIterator[Sides]:
     with bench.store() as store, closing(Appender(store)) as appender:
 
         async def ours() -> Sequence[Sample]:
-            costs = [appender.appended(await create_sessions(store, SESSIONS), events=events, at_once=at_once) for at_once in (1, TOGETHER)]
+            if bench.source:
+                costs = _by_its_own_load(bench.source, store, events)
+            else:
+                costs = [appender.appended(await create_sessions(store, SESSIONS), events=events, at_once=at_once) for at_once in AT_ONCE]
             store.ask("FLUSHALL")
             return _samples(costs)
 
         async def theirs() -> Sequence[Sample]:
-            costs = [appender.added(streams=SESSIONS, events=events, at_once=at_once) for at_once in (1, TOGETHER)]
+            costs = [appender.added(streams=SESSIONS, events=events, at_once=at_once) for at_once in AT_ONCE]
             store.ask("FLUSHALL")
             return _samples(costs)
 
         yield Sides(ours, theirs)
+
+
+def _by_its_own_load(source: Source, store: Redis, events: int) -> Sequence[Cost]:
+    printed = source.python(own_append.__file__, *map(str, (store.port, store.pid, SESSIONS, events, *AT_ONCE)))
+    return [Cost(*figures) for figures in json.loads(printed)]
 
 
 def _samples(costs: Sequence[Cost]) -> Sequence[Sample]:
