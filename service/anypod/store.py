@@ -5,7 +5,7 @@ Every method raises AnypodError and nothing else: `unavailable` when the store i
 missing and foreign sessions, `storage_full`, and the codes named at each method.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -16,6 +16,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.event import Draft, Receipt
 from anypod.core.identity import SessionKey, Subject, TenantId
 
+PAGE_BYTES_MAX: Final = 256 << 10  # of the frames of one page: some thousand usual events, and four of the largest
 DRAFTS_MAX: Final = 1_000  # drafts in one append: what a script can pass to one command; more are `too_large`
 
 
@@ -200,9 +201,12 @@ class Store(Protocol):
         a lost reply is retried by id. `overloaded` when too much is waiting.
         """
 
-    async def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
+    async def read(
+        self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False, bytes_max: int = PAGE_BYTES_MAX
+    ) -> Page | Missing:
         """At most `limit` events after seq `after`, None: after the head. `facts.tag_at` speaks of `after`.
 
+        The page ends with the event with which its frames come to `bytes_max`: it holds at least one, and exceeds them by less than one.
         `fold` leaves out the deltas below the oldest open part, and `facts.folded` then says up to where.
         """
 
@@ -212,7 +216,8 @@ class Store(Protocol):
         For a moment of a failover the old server may still answer, whose log lacks what the new one has.
         """
 
-    async def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage: ...
+    async def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> HistoryPage:
+        """The last `limit` durable events before seq `before`, None: of the log; fewer where they come to `bytes_max`."""
 
     async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
         """None: there is no such session. Those whose server is away are left out, and the others answered all the same."""
@@ -255,6 +260,17 @@ class Store(Protocol):
     # Notes: small texts beside all sessions, for a moment.
     async def swap_note(self, name: str, note: bytes | None, *, ttl_ms: int) -> bytes | None:
         """What stood under this name, in whose place `note` now stands for so long, None: nothing. Of several at once one gets it."""
+
+
+def within(frames: Iterable[bytes], bytes_max: int) -> int:
+    """How many of these frames a page holds that ends with the one with which they come to `bytes_max`."""
+    count = size = 0
+    for frame in frames:
+        count += 1
+        size += len(frame)
+        if size >= bytes_max:
+            break
+    return count
 
 
 def reraise(result: Results | AnypodError) -> Sequence[Receipt]:

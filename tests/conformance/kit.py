@@ -12,7 +12,7 @@ from anypod.core.errors import AnypodError, Code
 from anypod.core.event import NO_DETAILS, Details, Draft, Receipt, author_json, draft, is_binary, position, split_binary
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
 from anypod.core.notices import is_notice
-from anypod.store import Append, Creation, Missing, Page, Patch, SessionClass, Snapshot, Store, reraise
+from anypod.store import PAGE_BYTES_MAX, Append, Creation, Missing, Page, Patch, SessionClass, Snapshot, Store, reraise
 
 WAIT_S: Final = 10.0
 OWNER: Final = Subject("ann")
@@ -89,8 +89,10 @@ async def refused_call(call: Awaitable[object]) -> Code:
     raise AssertionError(f"not refused: {result}")
 
 
-async def page(store: Store, key: SessionKey, after: int | None = 0, *, limit: int = 1_000, fold: bool = False) -> Page:
-    found = await store.read(key, after, limit=limit, fold=fold)
+async def page(
+    store: Store, key: SessionKey, after: int | None = 0, *, limit: int = 1_000, fold: bool = False, bytes_max: int = PAGE_BYTES_MAX
+) -> Page:
+    found = await store.read(key, after, limit=limit, fold=fold, bytes_max=bytes_max)
     assert isinstance(found, Page), f"missing: {found}"
     return found
 

@@ -76,3 +76,54 @@ async def test_heads_of_many_sessions_come_in_the_order_that_they_were_asked_for
     found = {key: head and head.cursor for key, head in heads.items()}
     assert found == {keys[3]: cursors[3], nobody: None, keys[0]: cursors[0], keys[4]: cursors[4]}
     assert not await store.heads([])
+
+
+@pytest.mark.parametrize("bytes_max", [1, 5_000, 20_000, 200_000])
+@pytest.mark.parametrize("fold", [False, True])
+async def test_a_page_ends_by_bytes_and_holds_less_than_one_event_more(store: Store, bytes_max: int, fold: bool) -> None:
+    """Durable events and deltas are counted together; small and large ones come in any order, and pages of them make up the log."""
+    key = await create(store, LATE)
+    sizes = [10] * 20 + [30_000, 10, 3_000] * 12 + [10] * 70 + [30_000] * 5
+    for start in range(0, len(sizes), 10):
+        drafts = [
+            event(f"e{n}", "x" * sizes[n]) if n % 3 else event(f"d{n}", "x" * sizes[n], kind="token", part="a")
+            for n in range(start, min(start + 10, len(sizes)))
+        ]
+        await append(store, key, *drafts)
+    seqs, after = list[int](), 0
+    while True:
+        found = await page(store, key, after, fold=fold, bytes_max=bytes_max)
+        assert found.frames
+        assert sum(map(len, found.frames[:-1])) < bytes_max
+        assert not found.has_more or sum(map(len, found.frames)) >= bytes_max
+        seqs += map(seq_of, found.frames)
+        after = found.through
+        if not found.has_more:
+            break
+    assert seqs == list(range(1, len(sizes) + 1))
+
+
+async def test_a_page_of_usual_events_is_not_cut_by_bytes(store: Store) -> None:
+    key = await create(store)
+    for start in range(0, 1_000, 100):
+        await append(store, key, *(event(f"e{n}") for n in range(start, start + 100)))
+    assert len((await page(store, key, 0, limit=1_000)).frames) == 1_000
+
+
+@pytest.mark.parametrize("bytes_max", [1, 5_000, 20_000, 200_000])
+async def test_a_page_of_history_ends_by_bytes_and_holds_less_than_one_event_more(store: Store, bytes_max: int) -> None:
+    key = await create(store)
+    sizes = [10] * 20 + [30_000, 10, 3_000] * 6
+    for start in range(0, len(sizes), 10):
+        await append(store, key, *(event(f"e{n}", "x" * sizes[n]) for n in range(start, min(start + 10, len(sizes)))))
+    seqs, before = list[int](), None
+    while True:
+        found = await store.history(key, before, limit=1_000, bytes_max=bytes_max)
+        assert found.frames
+        assert sum(map(len, found.frames[1:])) < bytes_max
+        assert not found.has_more or sum(map(len, found.frames)) >= bytes_max
+        seqs = [*map(seq_of, found.frames), *seqs]
+        before = seqs[0]
+        if not found.has_more:
+            break
+    assert seqs == list(range(1, len(sizes) + 1))

@@ -24,7 +24,7 @@ from anypod.hub.hub import Hub
 from anypod.hub.session import LocalSession
 from anypod.memory_store import MemoryServer
 from anypod.memory_store.log import Log
-from anypod.store import Append, Done, Missing, Page, Results
+from anypod.store import PAGE_BYTES_MAX, Append, Done, Missing, Page, Results
 from anypod.transport.queued import QueuedPort
 
 
@@ -38,8 +38,10 @@ class SubscribesAfterReading(SmallPages):
     async def subscribe(self, key: SessionKey) -> None:
         self._late.add(key)
 
-    async def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
-        page = await super().read(key, after, limit=limit, fold=fold)
+    async def read(
+        self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False, bytes_max: int = PAGE_BYTES_MAX
+    ) -> Page | Missing:
+        page = await super().read(key, after, limit=limit, fold=fold, bytes_max=bytes_max)
         if key in self._late:
             self._late.discard(key)
             await asyncio.sleep(32 * GRAIN_S)
@@ -143,8 +145,8 @@ class FoldsOpenParts(WitnessedServer):
 class HidesTrims(WitnessedServer):
     """A reader below what was trimmed is not told."""
 
-    def _page(self, log: Log, after: int | None, limit: int, *, is_folded: bool = False) -> Page:
-        page = super()._page(log, after, limit, is_folded=is_folded)
+    def _page(self, log: Log, after: int | None, limit: int, *, is_folded: bool = False, bytes_max: int = PAGE_BYTES_MAX) -> Page:
+        page = super()._page(log, after, limit, is_folded=is_folded, bytes_max=bytes_max)
         facts = page.snapshot.facts
         hidden = Facts(facts.head, 1, max(facts.folded, facts.oldest - 1), facts.terms, facts.tag_at)
         return replace(page, snapshot=replace(page.snapshot, facts=hidden))

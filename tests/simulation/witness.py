@@ -19,7 +19,7 @@ from anypod.core.notices import is_notice
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.memory_store.contents import Contents
 from anypod.memory_store.log import Log
-from anypod.store import Append, Creation, Missing, Page, Results
+from anypod.store import PAGE_BYTES_MAX, Append, Creation, Missing, Page, Results
 
 KEPT_MS: Final = 3_600_000  # longer than any world lives
 Operation = Literal["append", "read", "create"]
@@ -65,9 +65,11 @@ class WitnessedServer(MemoryServer):
             self._history.note(Logged(self._history.now(), key.session, payload))
         super().publish(key, payload)
 
-    def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
+    def read(
+        self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False, bytes_max: int = PAGE_BYTES_MAX
+    ) -> Page | Missing:
         self._spring("read")
-        return super().read(key, after, limit=limit, fold=fold)
+        return super().read(key, after, limit=limit, fold=fold, bytes_max=bytes_max)
 
     def create(self, creation: Creation) -> tuple[Page, bool]:
         self._spring("create")
@@ -167,5 +169,7 @@ class SmallPages(MemoryStore):
         super().__init__(server)
         self._page_events_max = page_events_max
 
-    async def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
-        return await super().read(key, after, limit=min(limit, self._page_events_max), fold=fold)
+    async def read(
+        self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False, bytes_max: int = PAGE_BYTES_MAX
+    ) -> Page | Missing:
+        return await super().read(key, after, limit=min(limit, self._page_events_max), fold=fold, bytes_max=bytes_max)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from anypod.core.cursor import After, Cursor, Reset, Resume, judge
 from anypod.core.errors import AnypodError
 from anypod.core.event import position
+from anypod.core.identity import SessionKey
 from anypod.hub.ask import Ask, folds
 from anypod.store import Missing, Page, Store
 
@@ -28,12 +29,22 @@ async def judged(store: Store, after: After, read: Callable[[], Awaitable[Page]]
     return page, verdict
 
 
+async def _before_latest(store: Store, key: SessionKey, count: int) -> int | None:
+    """The seq after which the latest `count` durable events begin; None: the head. Read page by page, of which none is kept."""
+    first: int | None = None
+    while count > 0:
+        page = await store.history(key, first, limit=count)
+        if page.frames:
+            first = position(page.frames[0]).seq
+        count = count - len(page.frames) if page.has_more else 0
+    return None if first is None else first - 1
+
+
 async def first_page(hub: "Hub", ask: Ask, after: After) -> tuple[Page, int, Resume | Reset]:
     """The page from where the client asks, the seq after which it begins, and the verdict. Raises AnypodError."""
     seq = after.seq if isinstance(after, Cursor) else 0 if after == "start" else None
     if after == "start" and ask.history is not None:
-        latest = await hub.store.history(ask.key, None, limit=max(1, ask.history))
-        seq = position(latest.frames[0]).seq - 1 if latest.frames and ask.history else None
+        seq = await _before_latest(hub.store, ask.key, ask.history)
 
     async def read() -> Page:
         page = await hub.catch_up.replays.read(ask.key, seq, fold=folds(ask))

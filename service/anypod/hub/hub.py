@@ -21,7 +21,7 @@ from anypod.hub.options import HubOptions
 from anypod.hub.resync import Resync
 from anypod.hub.session import LocalSession
 from anypod.hub.subscriber import Phase, Subscriber
-from anypod.hub.tail import TailBudget
+from anypod.hub.tail import TAIL_BYTES_MAX, TailBudget
 from anypod.hub.tasks import Tasks
 from anypod.store import Missing, Page, Store
 from anypod.telemetry import Metrics
@@ -138,7 +138,7 @@ class Hub:
         try:
             # Before the read: an event between read and subscription would be lost.
             await self.store.subscribe(session.key)
-            page = await self.store.read(session.key, after, limit=LOAD_EVENTS_MAX)
+            page = await self.store.read(session.key, after, limit=LOAD_EVENTS_MAX, bytes_max=TAIL_BYTES_MAX)
         except BaseException as error:
             self._forget(session)
             if not isinstance(error, AnypodError):

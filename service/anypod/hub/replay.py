@@ -9,7 +9,7 @@ from anypod.core.identity import SessionKey
 from anypod.store import Missing, Page, Store
 from anypod.telemetry import Metrics
 
-PAGE_EVENTS_MAX = 256  # with the largest events allowed a page is 16 MiB, with usual ones 50 KiB
+PAGE_EVENTS_MAX = 256  # of usual events 50 KiB; of large ones a page ends by its bytes (store.PAGE_BYTES_MAX)
 READS_MAX = 64  # reads under way at once; others wait their turn, so that a storm holds 64 pages at most
 
 _Range = tuple[SessionKey, int | None, bool, int]

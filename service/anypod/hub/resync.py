@@ -11,6 +11,7 @@ from anypod.core.cursor import judge_place
 from anypod.core.errors import AnypodError
 from anypod.hub.session import LocalSession
 from anypod.hub.subscriber import Phase
+from anypod.hub.tail import TAIL_BYTES_MAX
 from anypod.store import Head, Missing
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Resync:
     async def _read_missed(self, session: LocalSession) -> bool:
         """One page; True when the session stands at the head that the page saw."""
         after, cursor = session.seq, session.cursor
-        page = await self._hub.store.read(session.key, after, limit=RESYNC_EVENTS_MAX)
+        page = await self._hub.store.read(session.key, after, limit=RESYNC_EVENTS_MAX, bytes_max=TAIL_BYTES_MAX)
         if isinstance(page, Missing):
             self._hub.vanished(session, page)
             return True

@@ -16,7 +16,7 @@ from anypod.core.notices import ClosedNotice, DeletedNotice, encode_notice
 from anypod.memory_store.contents import Contents
 from anypod.memory_store.log import Log, Moment
 from anypod.memory_store.replicas import Replicas
-from anypod.store import Append, Creation, Head, HistoryPage, Listing, Missing, Page, Results, Snapshot
+from anypod.store import PAGE_BYTES_MAX, Append, Creation, Head, HistoryPage, Listing, Missing, Page, Results, Snapshot, within
 
 TOMBSTONE_MS: Final = 86_400_000  # a day: how long the last owner is told that a session was deleted
 TOUCH_MS: Final = 60_000  # activity is recorded to the minute
@@ -99,18 +99,21 @@ class MemoryServer:
             self.publish(request.key, payload)
         return appended.results
 
-    def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
+    def read(
+        self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False, bytes_max: int = PAGE_BYTES_MAX
+    ) -> Page | Missing:
         log = self._find(key)
         if log is None:
             tombstone = self._contents.tombstone(key, self.clock.wall_ms())
             return Missing() if tombstone is None else Missing(was_deleted=True, owner=tombstone.owner)
-        return self._page(log, after, limit, is_folded=fold)
+        return self._page(log, after, limit, is_folded=fold, bytes_max=bytes_max)
 
-    def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage:
+    def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> HistoryPage:
         log = self._log(key, None)
         entries = log.streams.before(log.head.seq + 1 if before is None else before, limit + 1)
-        frames = [entry.frame for entry in entries[max(0, len(entries) - limit) :]]
-        return HistoryPage(frames, len(entries) > limit)
+        latest = [entry.frame for entry in reversed(entries[max(0, len(entries) - limit) :])]
+        frames = latest[: within(latest, bytes_max)][::-1]
+        return HistoryPage(frames, len(entries) > len(frames))
 
     def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
         found = {key: self._find(key) for key in keys}
@@ -196,7 +199,7 @@ class MemoryServer:
             raise AnypodError("no_such_session")
         return log
 
-    def _page(self, log: Log, after: int | None, limit: int, *, is_folded: bool = False) -> Page:
+    def _page(self, log: Log, after: int | None, limit: int, *, is_folded: bool = False, bytes_max: int = PAGE_BYTES_MAX) -> Page:
         now_ms, head = self.clock.wall_ms(), log.head.seq
         position = head if after is None else min(after, head)
         deltas_from, folded = log.streams.visible_deltas(is_folded=is_folded, head=head)
@@ -220,9 +223,9 @@ class MemoryServer:
             is_closed=log.is_closed,
             expires_at_ms=log.expires_at_ms,
         )
-        shown = entries[:limit]
+        shown = entries[: within((entry.frame for entry in entries[:limit]), bytes_max)]
         cut_at = shown[-1].seq if shown else position
-        return Page(snapshot, [entry.frame for entry in shown], cut_at if len(entries) > limit else head)
+        return Page(snapshot, [entry.frame for entry in shown], cut_at if len(entries) > len(shown) else head)
 
     def _tags(self) -> Iterator[int]:
         while True:

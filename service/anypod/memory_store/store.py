@@ -13,7 +13,7 @@ from anypod.core.errors import AnypodError, unavailable
 from anypod.core.identity import SessionKey, Subject, TenantId
 from anypod.memory_store.feed import Feed
 from anypod.memory_store.server import MemoryServer
-from anypod.store import DRAFTS_MAX, Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Results, Sink
+from anypod.store import DRAFTS_MAX, PAGE_BYTES_MAX, Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Results, Sink
 
 WAIT_S: Final = 5.0  # an append waits this long for the server to come back: about one failover
 WAITING_MAX: Final = 10_000  # appends without an answer; a further one is `overloaded`
@@ -89,14 +89,16 @@ class MemoryStore:
             self._requests.append(request)
             self._schedule_commit()
 
-    async def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
-        return await self._call(lambda: self._server.read(key, after, limit=limit, fold=fold))
+    async def read(
+        self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False, bytes_max: int = PAGE_BYTES_MAX
+    ) -> Page | Missing:
+        return await self._call(lambda: self._server.read(key, after, limit=limit, fold=fold, bytes_max=bytes_max))
 
     async def confirm(self) -> None:
         """There is one log."""
 
-    async def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage:
-        return await self._call(lambda: self._server.history(key, before, limit=limit))
+    async def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> HistoryPage:
+        return await self._call(lambda: self._server.history(key, before, limit=limit, bytes_max=bytes_max))
 
     async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
         return await self._call(lambda: self._server.heads(keys))

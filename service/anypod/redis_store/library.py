@@ -18,6 +18,7 @@ Function = Literal[
     "create",
     "delete",
     "end",
+    "history",
     "join",
     "list",
     "present",

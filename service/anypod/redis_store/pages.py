@@ -13,7 +13,7 @@ from anypod.core.cursor import Cursor, Facts, Term
 from anypod.core.event import position
 from anypod.core.identity import Subject
 from anypod.redis_store.connection import Reply
-from anypod.store import Missing, Page, SessionClass, Snapshot
+from anypod.store import HistoryPage, Missing, Page, SessionClass, Snapshot, within
 
 NO_STATE: Final = b"{}"
 TERMS_KEPT: Final = 256  # tables of terms that sessions share; of one life of the server there is one
@@ -39,8 +39,11 @@ def missing(reply: Sequence[Reply]) -> Missing:
     return Missing(was_deleted=True, owner=_subject(owner)) if isinstance(owner, bytes) else Missing()
 
 
-def page(reply: Sequence[Reply], after: int | None, limit: int) -> Page:
-    """The reply of `read`: a label, the snapshot, the entry at `after`, frames of both streams, and how far they go if not to the end."""
+def page(reply: Sequence[Reply], after: int | None, limit: int, bytes_max: int) -> Page:
+    """The reply of `read`: a label, the snapshot, the entry at `after`, frames of both streams, and how far they go if not to the end.
+
+    Each stream ends with `bytes_max`, so both together may hold twice as much.
+    """
     _, fields, entry, events, deltas, ending = reply
     snapshot = _snapshot(fields, None if entry is None else int(_bytes(entry).partition(b"-")[2]))
     head = snapshot.facts.head.seq
@@ -48,10 +51,18 @@ def page(reply: Sequence[Reply], after: int | None, limit: int) -> Page:
     shown = min(limit, len(frames))
     if ending is not None:
         shown = bisect_right(frames, _number(ending), hi=shown, key=_seq)
+    if events and deltas:
+        shown = within(frames[:shown], bytes_max)
     if shown == len(frames) and ending is None:
         return Page(snapshot, frames, head)
     before = head if after is None else min(after, head)
     return Page(snapshot, frames[:shown], _seq(frames[shown - 1]) if shown else before)
+
+
+def history_page(reply: Sequence[Reply]) -> HistoryPage:
+    """The reply of `history`: a label, frames from the newest on, and whether there are older ones."""
+    _, frames, has_more = reply
+    return HistoryPage(_frames(frames)[::-1], has_more == 1)
 
 
 def bare_page(fields: Reply) -> Page:

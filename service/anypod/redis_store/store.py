@@ -16,11 +16,11 @@ from anypod.redis_store.library import Library
 from anypod.redis_store.log import owner_field
 from anypod.redis_store.node import Tools
 from anypod.redis_store.options import RedisOptions
-from anypod.redis_store.pages import bare_page, class_numbers, missing, page
+from anypod.redis_store.pages import bare_page, class_numbers, history_page, missing, page
 from anypod.redis_store.router import Router
 from anypod.redis_store.switchboard import Switchboard
 from anypod.redis_store.tags import tags
-from anypod.store import Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Sink
+from anypod.store import PAGE_BYTES_MAX, Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Sink
 from anypod.telemetry import Metrics
 
 
@@ -59,25 +59,22 @@ class RedisStore:
     def append(self, request: Append, done: Done) -> None:
         self._router.of(request.key).writer.append(request, done)
 
-    async def read(self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False) -> Page | Missing:
+    async def read(
+        self, key: SessionKey, after: int | None, *, limit: int, fold: bool = False, bytes_max: int = PAGE_BYTES_MAX
+    ) -> Page | Missing:
         names = self._keyspace.session(key)
         keys = (names.meta, names.log, names.deltas, names.live)
         position = b"" if after is None else b"%d" % after
-        reply = _list(await self._reads.call("read", keys, position, limit, b"fold" if fold else b"", is_repeatable=True))
-        return missing(reply) if reply[0] == b"!" else page(reply, after, limit)
+        reply = _list(await self._reads.call("read", keys, position, limit, bytes_max, b"fold" if fold else b"", is_repeatable=True))
+        return missing(reply) if reply[0] == b"!" else page(reply, after, limit, bytes_max)
 
     async def confirm(self) -> None:
         await self._router.confirm()
 
-    async def history(self, key: SessionKey, before: int | None, *, limit: int) -> HistoryPage:
+    async def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> HistoryPage:
         names = self._keyspace.session(key)
         end = b"+" if before is None else b"%d" % (before - 1)
-        commands = [pack("HEXISTS", names.meta, "p"), pack("XREVRANGE", names.log, end, "-", "COUNT", limit + 1)]
-        found, entries = await self._reads.ask_all((names.meta, names.log), commands)
-        if not found:
-            raise AnypodError("no_such_session")
-        frames = [_frame(entry) for entry in _list(entries or [])]
-        return HistoryPage(frames[:limit][::-1], len(frames) > limit)
+        return history_page(_list(await self._reads.call("history", (names.meta, names.log), end, limit, bytes_max, is_repeatable=True)))
 
     async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
         metas = [self._keyspace.meta(key) for key in keys]
@@ -195,12 +192,6 @@ def _head(reply: Reply) -> Head | None:
     assert isinstance(entry, bytes)
     assert isinstance(version, bytes)
     return Head((b"%b-%b" % (prefix, entry)).decode(), int(version))
-
-
-def _frame(entry: Reply) -> bytes:
-    fields = _list(_list(entry)[1])
-    assert isinstance(fields[1], bytes)
-    return fields[1]
 
 
 def _list(reply: Reply) -> list[Reply]:

@@ -5,7 +5,7 @@ Owns the choice of the node and the repetition when a slot is on its way to anot
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from anypod.clock import Clock
@@ -18,7 +18,6 @@ from anypod.redis_store.replies import SlotMovedError
 from anypod.redis_store.writer import HOLD_S
 
 Result = TypeVar("Result")
-_AskNode = Callable[[Caller, list[bytes]], Coroutine[None, None, list[Reply]]]
 
 
 class Switchboard:
@@ -46,19 +45,18 @@ class Switchboard:
         """One command whose reply nobody needs. False: there is no connection."""
         return self._pick(name).tell(command)
 
-    async def ask_all(self, names: Sequence[bytes], commands: Sequence[bytes]) -> list[Reply]:
-        """Commands that may be repeated, each about what has the name at its place; in one write to each node."""
-        return await self._settled(lambda: self._ask_nodes(names, commands, _ask))
-
     async def ask_those_up(self, names: Sequence[bytes], commands: Sequence[bytes]) -> list[Reply]:
-        """As `ask_all`; what a node is asked that is away is answered with LOST."""
-        return await self._settled(lambda: self._ask_nodes(names, commands, _ask_if_up))
+        """Commands that may be repeated, each about what has the name at its place; in one write to each node.
 
-    async def _ask_nodes(self, names: Sequence[bytes], commands: Sequence[bytes], ask: _AskNode) -> list[Reply]:
+        What a node is asked that is away is answered with LOST.
+        """
+        return await self._settled(lambda: self._ask_nodes(names, commands))
+
+    async def _ask_nodes(self, names: Sequence[bytes], commands: Sequence[bytes]) -> list[Reply]:
         places = defaultdict[Caller, list[int]](list)
         for place, name in enumerate(names):
             places[self._pick(name)].append(place)
-        found = await asyncio.gather(*(ask(caller, [commands[place] for place in group]) for caller, group in places.items()))
+        found = await asyncio.gather(*(_ask_if_up(caller, [commands[place] for place in group]) for caller, group in places.items()))
         replies: list[Reply] = [None] * len(commands)
         for group, some in zip(places.values(), found, strict=True):
             for place, reply in zip(group, some, strict=True):
@@ -76,10 +74,6 @@ class Switchboard:
                     raise unavailable() from exc
             self._on_moved()
             await self._clock.sleep(HOLD_S)
-
-
-async def _ask(caller: Caller, commands: list[bytes]) -> list[Reply]:
-    return await caller.ask_all(commands)
 
 
 async def _ask_if_up(caller: Caller, commands: list[bytes]) -> list[Reply]:

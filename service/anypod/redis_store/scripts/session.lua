@@ -2,8 +2,8 @@
 
 local TOMBSTONE_MS = 86400000 -- a day: how long the last owner is told that a session was deleted
 local FENCES_MAX = 10000 -- turns of a session; events_max ends a log before
-local RANGE_STEP = 64 -- entries asked for at once: most replays are one step
-local RANGE_BYTES = 1048576 -- of each stream in one page: what the server copies while it does nothing else
+local STEP_FIRST = 16 -- entries asked for at once, as long as nobody knows how large they are
+local STEP_MAX = 64 -- and once it is known: what the server copies while it does nothing else
 
 local SNAPSHOT = { 'p', 's', 'o', 'k', 'c', 't', 'v', 'S', 'M', 'f', 'l', 'X', 'D' }
 
@@ -58,24 +58,26 @@ local function open_bound(meta, head)
   return bound
 end
 
--- A stream's frames from `from` to the head; their seqs stand in them. If the bytes ended it: up to which seq it goes.
-local function range(key, from, head, limit)
-  local frames, bytes = {}, 0
+-- A stream's frames by XRANGE or XREVRANGE, from `from` to `to`; their seqs stand in them. They end with the one with which they come
+-- to `bytes_max`, and then it is told up to which seq they go.
+local function range(command, key, from, to, limit, bytes_max)
+  local frames, bytes, count = {}, 0, STEP_FIRST
   while limit > 0 do
-    local count = math.min(limit, RANGE_STEP)
-    local step = redis.call('XRANGE', key, from, head, 'COUNT', count)
+    count = math.min(limit, count)
+    local step = redis.call(command, key, from, to, 'COUNT', count)
     for i = 1, #step do
       local frame = step[i][2][2]
       frames[#frames + 1] = frame
       bytes = bytes + #frame
+      if bytes >= bytes_max then
+        return frames, tonumber(string.match(step[i][1], '^%d+'))
+      end
     end
     if #step < count then
       return frames, false
     end
     from, limit = '(' .. step[count][1], limit - count
-    if bytes > RANGE_BYTES then
-      return frames, tonumber(string.match(step[count][1], '^%d+'))
-    end
+    count = math.min(STEP_MAX, math.ceil((bytes_max - bytes) * #frames / bytes))
   end
   return frames, false
 end
@@ -86,11 +88,11 @@ local function entry_at(stream, seq)
   return found and found[1] or false
 end
 
--- KEYS: m, l, d, v. ARGV: after ("": the head), limit, "fold" or "". What `pages.py` reads: the snapshot, the entry at `after`,
--- the frames of both streams, and up to which seq they go if the bytes ended them.
+-- KEYS: m, l, d, v. ARGV: after ("": the head), limit, bytes_max, "fold" or "". What `pages.py` reads: the snapshot, the entry at
+-- `after`, the frames of both streams, and up to which seq they go if the bytes ended them: it counts those of both together.
 register('read', function(keys, args)
   local meta, log, deltas = keys[1], keys[2], keys[3]
-  local after, limit, is_folded = args[1], tonumber(args[2]), args[3] == 'fold'
+  local after, limit, bytes_max, is_folded = args[1], tonumber(args[2]), tonumber(args[3]), args[4] == 'fold'
   local m, has_deltas = snapshot(keys, now_ms())
   if not m then
     return missing(meta)
@@ -108,13 +110,26 @@ register('read', function(keys, args)
     return { '+', m, after == head and head > 0 and m[2], {}, {}, false }
   end
   local entry = after > 0 and (entry_at(log, after) or has_deltas and entry_at(deltas, after))
-  local events, events_end = range(log, after + 1, head, limit + 1)
+  local events, events_end = range('XRANGE', log, after + 1, head, limit + 1, bytes_max)
   if not has_deltas then
     return { '+', m, entry, events, {}, events_end }
   end
-  local held, held_end = range(deltas, from, head, limit + 1)
-  local ending = events_end and held_end and math.min(events_end, held_end) or events_end or held_end
-  return { '+', m, entry, events, held, ending }
+  local held, held_end = range('XRANGE', deltas, from, events_end or head, limit + 1, bytes_max)
+  return { '+', m, entry, events, held, held_end or events_end }
+end, { 'no-writes' })
+
+-- KEYS: m, l. ARGV: before ("+": the end), limit, bytes_max. The newest durable frames first, and whether there are older ones.
+register('history', function(keys, args)
+  local limit = tonumber(args[2])
+  if redis.call('HEXISTS', keys[1], 'p') == 0 then
+    return '!no_such_session'
+  end
+  local frames, ending = range('XREVRANGE', keys[2], args[1], '-', limit + 1, tonumber(args[3]))
+  local has_more = #frames > limit or ending and #redis.call('XREVRANGE', keys[2], ending - 1, '-', 'COUNT', 1) > 0
+  if #frames > limit then
+    frames[#frames] = nil
+  end
+  return { '+', frames, has_more and 1 or 0 }
 end, { 'no-writes' })
 
 -- KEYS: m. ARGV: channel, owner.
