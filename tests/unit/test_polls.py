@@ -12,21 +12,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 from starlette.requests import Request
 from tests.conformance.kit import append, event
-from tests.replicas import SECRET
 from tests.unit.hub.kit import CHAT, KEY, BehindTheTimes, TestClock, TestReplica, until, who
 
 from anypod.api.context import Context
 from anypod.api.events import EventRoutes, PageQuery, StreamOptions
-from anypod.auth import Fetcher, mint, verifier_of
+from anypod.api.guard import Caller
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject
 from anypod.memory_store import MemoryServer, MemoryStore
-from anypod.settings import Settings
 from anypod.store import Creation, Missing, Page
-from anypod.transport.access import Door
 
 WAIT_S = 30.0  # longer than any test: who waits for its end has missed what should have ended it
 READS = 3  # of a poll that has to wait: its page, the attachment to a session that nobody else has loaded, its page again
@@ -71,14 +67,14 @@ class Polled:
     def __init__(self, server: LossyServer, clock: TestClock, door: MemoryStore | None = None) -> None:
         self.server = server
         self.replica = TestReplica(door or server, clock, "r0")
-        verifier = verifier_of(Settings(store="memory", jwt_secret=SecretStr(SECRET)), clock, Fetcher())
-        context = Context(self.replica.desk, Door(verifier, ()), random.Random(7))
+        context = Context(self.replica.desk, random.Random(7))
         self._routes = EventRoutes(context, StreamOptions(outbox_bytes_max=1 << 16, max_s=60.0, poll_s_max=WAIT_S))
 
     async def poll(self, after: str | None, wait_s: float = WAIT_S) -> dict[str, Any]:
-        headers = [(b"authorization", f"Bearer {mint(who('ann'), SECRET)}".encode())]
-        request = Request({"type": "http", "method": "GET", "headers": headers}, _stays)
-        response = await self._routes.read(request, KEY.session, PageQuery.model_validate({"after": after, "wait": wait_s}))
+        request = Request({"type": "http", "method": "GET", "headers": []}, _stays)
+        response = await self._routes.read(
+            Caller(who("ann"), "read", KEY), request, KEY.session, PageQuery.model_validate({"after": after, "wait": wait_s})
+        )
         found: dict[str, Any] = json.loads(bytes(response.body))
         return found
 

@@ -13,6 +13,7 @@ from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
 from anypod.api import cluster, events, problems, sessions, tickets
 from anypod.api.context import Context
 from anypod.api.description import describe
+from anypod.api.guard import Guard, check_routes
 from anypod.auth import Tickets
 from anypod.hub.desk import Desk
 from anypod.hub.fleet import Fleet
@@ -24,16 +25,18 @@ from anypod.transport.websocket import WebSocketRoute
 def create_app(
     desk: Desk, door: Door, rng: Random, *, streams: events.StreamOptions, issuer: Tickets, fleet: Fleet, version: str
 ) -> FastAPI:
-    """What clients reach."""
+    """What clients reach. Raises TypeError for a route that nobody guards."""
     app = FastAPI(title="anypod", version=version, description="Sessions that reconnect to any pod.", docs_url=None, redoc_url=None)
-    context = Context(desk, door, rng)
+    context = Context(desk, rng)
+    guard = Guard(app, context, door)
     problems.install(app, desk.hub.metrics)
-    app.include_router(sessions.router(context))
-    app.include_router(events.router(context, streams))
-    app.include_router(tickets.router(context, issuer))
-    app.include_router(cluster.router(context, fleet))
+    sessions.add_routes(guard, context)
+    events.add_routes(guard, context, streams)
+    tickets.add_routes(guard, context, issuer)
+    cluster.add_routes(guard, context, fleet)
     websocket = WebSocketRoute(desk, door, outbox_bytes_max=streams.outbox_bytes_max)
     app.router.routes.append(StarletteWebSocketRoute("/v1/sessions/{session_id}/ws", websocket.__call__))
+    check_routes(app.routes)
     describe(app)
     return app
 

@@ -4,12 +4,13 @@ Owns this route. Must not know how replicas hear of each other.
 """
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from msgspec import Struct
 from starlette.responses import Response
 
 from anypod.api.context import Context
 from anypod.api.description import answers
+from anypod.api.guard import Caller, Guard
 from anypod.hub.fleet import Fellow, Fleet
 
 
@@ -20,11 +21,9 @@ class ClusterView(Struct):
     connections: int
 
 
-def router(context: Context, fleet: Fleet) -> APIRouter:
-    routes = APIRouter(tags=["cluster"])
+def add_routes(guard: Guard, context: Context, fleet: Fleet) -> None:
     at = ClusterRoutes(context, fleet)
-    routes.get("/v1/cluster", openapi_extra=answers(200, ClusterView))(at.read)
-    return routes
+    guard.add("GET", "/v1/cluster", at.read, needs="admin", tag="cluster", openapi_extra=answers(200, ClusterView))
 
 
 class ClusterRoutes:
@@ -32,10 +31,9 @@ class ClusterRoutes:
         self._context = context
         self._fleet = fleet
 
-    async def read(self, request: Request) -> Response:
+    async def read(self, caller: Caller, request: Request) -> Response:
         """Every replica as it last told the others, some seconds ago at most; this one as it is."""
-        principal = await self._context.principal(request, "admin")
-        self._context.take_permit(principal)
+        self._context.take_permit(caller.principal)
         fellows = await self._fleet.announce()
         view = ClusterView(tuple(fellows), sum(fellow.connections for fellow in fellows))
         return Response(msgspec.json.encode(view), headers={"Cache-Control": "no-store"}, media_type="application/json")

@@ -1,4 +1,4 @@
-"""What every route needs: the door, the session layer, and the limits of a subject.
+"""What every route needs: the session layer, and the limits of a subject.
 
 Owns the checks that all routes share. Must not know any route.
 """
@@ -7,41 +7,31 @@ from random import Random
 
 from fastapi import Request
 
-from anypod.auth import Principal, Right
+from anypod.auth import Access, Principal, authorise
 from anypod.core.admission import Buckets
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey
 from anypod.hub.desk import Desk
 from anypod.store import Missing, Page
-from anypod.transport.access import Door
-from anypod.transport.query import session_key
 
 SUBJECTS_MAX = 20_000  # buckets kept at once; 200 bytes each
 
 
 class Context:
-    def __init__(self, desk: Desk, door: Door, rng: Random) -> None:
+    def __init__(self, desk: Desk, rng: Random) -> None:
         self.desk = desk
         self.rng = rng
-        self._door = door
         per_s = desk.hub.options.limits.publish_per_s
         self._permits = Buckets(per_s, 2 * per_s, keys_max=SUBJECTS_MAX)
 
-    async def principal(self, request: Request, right: Right, *, attaches: bool = False) -> Principal:
-        """Whoever `attaches` may show a ticket. Raises AnypodError `not_authenticated`, `not_allowed`."""
-        principal = await (self._door.principal(request.headers) if attaches else self._door.caller(request.headers))
-        if not principal.may(right):
-            raise AnypodError("not_allowed", f"the credential lacks the right {right}")
-        return principal
-
-    def key(self, principal: Principal, session_id: str) -> SessionKey:
-        return session_key(principal.tenant, session_id)
-
-    async def page(self, principal: Principal, key: SessionKey, after: int | None = None, *, limit: int = 0, fold: bool = False) -> Page:
-        """A page of a session that the principal reaches. Raises AnypodError `no_such_session`, alike for missing and foreign ones."""
+    async def page(
+        self, principal: Principal, key: SessionKey, access: Access, after: int | None = None, *, limit: int = 0, fold: bool = False
+    ) -> Page:
+        """A page of a session that the principal may so touch. Raises AnypodError `no_such_session`, alike for missing and foreign ones."""
         page = await self.desk.hub.store.read(key, after, limit=limit, fold=fold)
-        if isinstance(page, Missing) or not principal.reaches(key.session, page.snapshot.owner):
+        if isinstance(page, Missing):
             raise AnypodError("no_such_session")
+        authorise(principal, key.session, access, owner=page.snapshot.owner)
         return page
 
     def take_permit(self, principal: Principal, count: int = 1) -> None:

@@ -4,10 +4,11 @@ Owns these routes. Must not know how events are stored, nor the form of a stream
 """
 
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Annotated
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from msgspec import UNSET, Raw
 from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
@@ -15,6 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from anypod.api.bodies import LIST_MAX, EventBody, decode_events, read_body
 from anypod.api.context import Context, etag, expected
 from anypod.api.description import answers, takes
+from anypod.api.guard import Caller, Guard, wants_stream
 from anypod.api.polls import PageView, page_after, page_of_poll
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
@@ -52,14 +54,15 @@ class HistoryView(msgspec.Struct, omit_defaults=True):
     before: str | None = None
 
 
-def router(context: Context, streams: "StreamOptions") -> APIRouter:
-    routes = APIRouter(tags=["events"])
+def add_routes(guard: Guard, context: Context, streams: "StreamOptions") -> None:
     at = EventRoutes(context, streams)
+    add = partial(guard.add, tag="events")
+    one = "/v1/sessions/{session_id}"
     body = takes(EventBody, list[EventBody]) | answers(201, Results)
-    routes.post("/v1/sessions/{session_id}/events", status_code=201, openapi_extra=body)(at.publish)
-    routes.get("/v1/sessions/{session_id}/events", openapi_extra=answers(200, PageView, stream=True))(at.read)
-    routes.get("/v1/sessions/{session_id}/history", openapi_extra=answers(200, HistoryView))(at.history)
-    return routes
+    add("POST", f"{one}/events", at.publish, needs="publish", owner_by="handler", status_code=201, openapi_extra=body)
+    pages = answers(200, PageView, stream=True)
+    add("GET", f"{one}/events", at.read, needs="read", owner_by="handler", takes_tickets=True, openapi_extra=pages)
+    add("GET", f"{one}/history", at.history, needs="read", openapi_extra=answers(200, HistoryView))
 
 
 class PageQuery(BaseModel):
@@ -84,25 +87,20 @@ class EventRoutes:
         self._context = context
         self._streams = streams
 
-    async def publish(self, request: Request, session_id: str) -> Response:
+    async def publish(self, caller: Caller, request: Request, session_id: str) -> Response:
         """Publish one event, or a list of them: all or none, in order."""
-        context = self._context
-        principal = await context.principal(request, "publish")
-        key = context.key(principal, session_id)
+        context, principal, key = self._context, caller.principal, caller.key
         bodies = decode_events(await read_body(request, LIST_BYTES_MAX + context.desk.hub.options.limits.data_bytes))
         context.take_permit(principal, len(bodies))
         drafts = _drafts(context, principal, key, bodies, request.headers.get("idempotency-key"))
-        receipts = await context.desk.publisher.append(Publication(key, drafts, principal.owner_required, expected(request)))
+        receipts = await context.desk.publisher.append(Publication(key, drafts, caller.owner, expected(request)))
         results = [Result(receipt.id, receipt.seq, receipt.cursor, receipt.is_duplicate) for receipt in receipts]
         return Response(msgspec.json.encode(Results(results)), 201, media_type="application/json")
 
-    async def read(self, request: Request, session_id: str, query: Annotated[PageQuery, Query()]) -> Response:
+    async def read(self, caller: Caller, request: Request, session_id: str, query: Annotated[PageQuery, Query()]) -> Response:
         """A page after a cursor; with `wait`, as soon as there is something; with `Accept: text/event-stream`, a stream."""
-        context = self._context
-        is_stream = "text/event-stream" in request.headers.get("accept", "")
-        principal = await context.principal(request, "read", attaches=is_stream)
-        key = context.key(principal, session_id)
-        if is_stream:
+        context, principal, key = self._context, caller.principal, caller.key
+        if wants_stream(request):
             return await _stream(context, self._streams, principal, _stream_ask(request, key, query))
         view = await self._first_page(principal, key, query)
         is_sent_away = False
@@ -134,14 +132,10 @@ class EventRoutes:
         return is_sent_away or (age_s > 0 and rng.random() * age_s < hub.clock.now() - began)
 
     async def history(
-        self, request: Request, session_id: str, before: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
+        self, caller: Caller, request: Request, session_id: str, before: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
     ) -> Response:
         """A page of durable events before a cursor, oldest first."""
-        context = self._context
-        principal = await context.principal(request, "read")
-        key = context.key(principal, session_id)
-        await context.page(principal, key)
-        frame = await history_frame(context.desk.hub, key, before, limit)
+        frame = await history_frame(self._context.desk.hub, caller.key, before, limit)
         return Response(msgspec.json.encode(HistoryView(frame.events, frame.before)), media_type="application/json")
 
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Raw
 
 from anypod.api.context import Context
-from anypod.auth import Principal
+from anypod.auth import Principal, is_authorised
 from anypod.core import frames
 from anypod.core.cursor import Cursor, Facts, Reset, parse_after
 from anypod.core.errors import AnypodError
@@ -35,7 +35,7 @@ async def page_after(context: Context, principal: Principal, key: SessionKey, af
     """Raises AnypodError `cursor_gone` with the frame that says why, where the cursor cannot be honoured."""
     place = parse_after(after)
     seq = place.seq if isinstance(place, Cursor) else 0 if place == "start" else None
-    page, verdict = await judged(context.desk.hub.store, place, lambda: context.page(principal, key, seq, limit=limit, fold=fold))
+    page, verdict = await judged(context.desk.hub.store, place, lambda: context.page(principal, key, "read", seq, limit=limit, fold=fold))
     if isinstance(verdict, Reset):
         raise await _cursor_gone(context, principal, key, verdict, page)
     facts = page.snapshot.facts
@@ -68,7 +68,7 @@ async def page_of_poll(context: Context, principal: Principal, ask: Ask, *, limi
 async def _cursor_gone(context: Context, principal: Principal, key: SessionKey, verdict: Reset, page: Page) -> AnypodError:
     facts, common = page.snapshot.facts, None
     if verdict.common is not None:
-        facts = (await context.page(principal, key, verdict.common)).snapshot.facts
+        facts = (await context.page(principal, key, "read", verdict.common)).snapshot.facts
         common = common_cursor(facts, verdict.common)
     context.desk.hub.metrics.resets[verdict.reason] += 1
     return AnypodError("cursor_gone", reset=_reset_frame(page.snapshot, facts, verdict, common, context.desk.hub.clock.wall_ms()))
@@ -95,7 +95,7 @@ async def _create_missing(context: Context, principal: Principal, ask: Ask) -> N
     found = await context.desk.hub.store.read(ask.key, None, limit=0)
     if not isinstance(found, Missing) or (found.was_deleted and not ask.may_create):
         return
-    if not (principal.may("publish") and principal.reaches(ask.key.session, None)):
+    if not is_authorised(principal, ask.key.session, "publish"):
         return
     lost = lost_with(ask, found, principal.subject)
     if lost is not None:

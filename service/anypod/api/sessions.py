@@ -4,17 +4,19 @@ Owns these routes. Must not know how a session is stored.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from msgspec import UNSET, Raw
 from starlette.responses import Response
 
 from anypod.api.bodies import METADATA_BYTES, PatchBody, SessionBody, SignalBody, decode, objects, read_body
 from anypod.api.context import Context, etag, expected
 from anypod.api.description import answers, takes
-from anypod.auth import Principal
+from anypod.api.guard import Caller, Guard
+from anypod.auth import Principal, is_authorised
 from anypod.core.errors import AnypodError
 from anypod.core.frames import Limits, Origin
 from anypod.core.identity import SESSION_ID_BYTES, SessionKey, is_name, new_session_id
@@ -68,42 +70,43 @@ class _Place(NamedTuple):
     session_id: str
 
 
-def router(context: Context) -> APIRouter:
-    routes = APIRouter(tags=["sessions"])
+def add_routes(guard: Guard, context: Context) -> None:
     at = SessionRoutes(context)
+    add = partial(guard.add, tag="sessions")
     creation = takes(SessionBody, is_required=False) | answers(201, SessionView, if_there=200)
-    routes.post("/v1/sessions", status_code=201, openapi_extra=creation)(at.create)
-    routes.get("/v1/sessions", openapi_extra=answers(200, SessionList))(at.listing)
-    routes.get("/v1/sessions/{session_id}", openapi_extra=answers(200, SessionView))(at.look)
-    routes.patch("/v1/sessions/{session_id}", openapi_extra=takes(PatchBody) | answers(200, SessionView))(at.patch)
-    routes.post("/v1/sessions/{session_id}/close", openapi_extra=answers(200, Published))(at.close)
-    routes.delete("/v1/sessions/{session_id}", status_code=204)(at.delete)
-    routes.post("/v1/sessions/{session_id}/signals", status_code=202, response_class=Response, openapi_extra=takes(SignalBody))(at.signal)
-    return routes
+    add("POST", "/v1/sessions", at.create, needs="publish", status_code=201, openapi_extra=creation)
+    add("GET", "/v1/sessions", at.listing, needs="read", openapi_extra=answers(200, SessionList))
+    one = "/v1/sessions/{session_id}"
+    add("GET", one, at.look, needs="read", openapi_extra=answers(200, SessionView))
+    add("PATCH", one, at.patch, needs="state", openapi_extra=takes(PatchBody) | answers(200, SessionView))
+    add("POST", f"{one}/close", at.close, needs="own", openapi_extra=answers(200, Published))
+    add("DELETE", one, at.delete, needs="own", status_code=204)
+    add("POST", f"{one}/signals", at.signal, needs="signal", status_code=202, response_class=Response, openapi_extra=takes(SignalBody))
 
 
 class SessionRoutes:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def create(self, request: Request) -> Response:
+    async def create(self, caller: Caller, request: Request) -> Response:
         """Create a session; an existing id of the same owner answers 200."""
-        principal = await self._context.principal(request, "publish")
+        principal = caller.principal
         text = await read_body(request, SESSION_BODY_BYTES_MAX)
         body = decode(text or b"{}", SessionBody)
         session_id = body.session_id or new_session_id(self._context.rng.randbytes(SESSION_ID_BYTES))
-        if not is_name(session_id) or not principal.reaches(session_id, None):
+        if not is_name(session_id) or not is_authorised(principal, session_id, "publish"):
             raise AnypodError("malformed" if not is_name(session_id) else "not_allowed", "this session id may not be used")
         state, live, metadata = objects(body.state, body.live, body.metadata)
         key = SessionKey(principal.tenant, session_id)  # type: ignore[arg-type]
         page, is_new = await self._context.desk.attachments.creations.create(principal, key, Contents(body.class_, state, live, metadata))
         return _answer(_view(self._context, key, page.snapshot), 201 if is_new else 200, page)
 
-    async def listing(self, request: Request, cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50) -> Response:
+    async def listing(
+        self, caller: Caller, request: Request, cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
+    ) -> Response:
         """The caller's sessions, the latest activity first."""
-        principal = await self._context.principal(request, "read")
         place = _place_of(cursor) if cursor is not None else None
-        lines = await self._lines(principal, place, limit)
+        lines = await self._lines(caller.principal, place, limit)
         following = f"{lines[-1].active_at}-{lines[-1].session_id}" if len(lines) == limit else None
         return Response(msgspec.json.encode(SessionList(lines, following)), media_type="application/json")
 
@@ -113,55 +116,45 @@ class SessionRoutes:
         while True:
             before_ms = None if place is None else place.active_ms + 1
             found = await store.sessions(principal.tenant, principal.subject, before_ms=before_ms, limit=limit + ties)
-            left = [line for line in found if place is None or (line.active_ms, line.key.session) < place]
+            reached = [line for line in found if is_authorised(principal, line.key.session, "read", owner=principal.subject)]
+            left = [line for line in reached if place is None or (line.active_ms, line.key.session) < place]
             if len(left) >= limit or len(found) < limit + ties:
                 return [SessionLine(line.key.session, line.active_ms) for line in left[:limit]]
             ties *= 2
 
-    async def look(self, request: Request, session_id: str) -> Response:
+    async def look(self, caller: Caller, request: Request, session_id: str) -> Response:
         """Metadata, state, live state, head cursor and presence."""
-        principal = await self._context.principal(request, "read")
-        key = self._context.key(principal, session_id)
-        page = await self._context.page(principal, key)
+        key, page = caller.key, caller.page
+        assert page is not None
         present = await self._context.desk.hub.store.present(key)
         return _answer(_view(self._context, key, page.snapshot, present), 200, page)
 
-    async def patch(self, request: Request, session_id: str, silent: bool = False) -> Response:
+    async def patch(self, caller: Caller, request: Request, session_id: str, silent: bool = False) -> Response:
         """JSON merge patches; told to everybody as `context_update` unless silent."""
-        principal = await self._context.principal(request, "state")
-        key = self._context.key(principal, session_id)
-        await self._context.page(principal, key)
+        key = caller.key
         body = decode(await read_body(request, SESSION_BODY_BYTES_MAX), PatchBody)
-        await self._context.desk.editor.apply(_edit(self._context, principal, key, body, silent=silent, expect=expected(request)))
-        page = await self._context.page(principal, key)
+        await self._context.desk.editor.apply(_edit(self._context, caller, body, silent=silent, expect=expected(request)))
+        page = await self._context.page(caller.principal, key, caller.access)
         return _answer(_view(self._context, key, page.snapshot), 200, page)
 
-    async def close(self, request: Request, session_id: str) -> Response:
-        """End the log: reads go on, publishes are refused."""
-        principal = await self._context.principal(request, "publish")
-        key = self._context.key(principal, session_id)
-        await self._context.page(principal, key)
-        cursor = await self._context.desk.hub.store.end(key, principal.owner_required)
+    async def close(self, caller: Caller, request: Request, session_id: str) -> Response:
+        """End the log: reads go on, publishes are refused. For its owner, or an administrator."""
+        cursor = await self._context.desk.hub.store.end(caller.key, caller.owner)
         return Response(msgspec.json.encode(Published(cursor)), media_type="application/json")
 
-    async def delete(self, request: Request, session_id: str) -> Response:
-        """Delete everything of the session."""
-        principal = await self._context.principal(request, "publish")
-        key = self._context.key(principal, session_id)
-        await self._context.page(principal, key)
-        await self._context.desk.hub.store.delete(key, principal.owner_required)
+    async def delete(self, caller: Caller, request: Request, session_id: str) -> Response:
+        """Delete everything of the session. For its owner, or an administrator."""
+        await self._context.desk.hub.store.delete(caller.key, caller.owner)
         return Response(status_code=204)
 
-    async def signal(self, request: Request, session_id: str) -> Response:
+    async def signal(self, caller: Caller, request: Request, session_id: str) -> Response:
         """Tell whoever is attached; never logged."""
-        principal = await self._context.principal(request, "signal")
-        key = self._context.key(principal, session_id)
-        await self._context.page(principal, key)
         body = decode(await read_body(request, 2 * SIGNAL_BYTES_MAX), SignalBody)
-        self._context.take_permit(principal)
-        notice = signal_notice(body.name, b"null" if body.data is UNSET else bytes(body.data), Origin(author=principal.subject), body.to)
+        self._context.take_permit(caller.principal)
+        origin = Origin(author=caller.principal.subject)
+        notice = signal_notice(body.name, b"null" if body.data is UNSET else bytes(body.data), origin, body.to)
         self._context.desk.hub.metrics.signals += 1
-        self._context.desk.hub.store.notify(key, notice)
+        self._context.desk.hub.store.notify(caller.key, notice)
         return Response(status_code=202)
 
 
@@ -173,11 +166,11 @@ def _place_of(cursor: str) -> _Place:
     return _Place(int(active_ms), session_id)
 
 
-def _edit(context: Context, principal: Principal, key: SessionKey, body: PatchBody, *, silent: bool, expect: str | None) -> Edit:
+def _edit(context: Context, caller: Caller, body: PatchBody, *, silent: bool, expect: str | None) -> Edit:
     return Edit(
-        key=key,
-        owner=principal.owner_required,
-        author=principal.author,
+        key=caller.key,
+        owner=caller.owner,
+        author=caller.principal.author,
         ts_ms=context.desk.hub.clock.wall_ms(),
         state=None if body.state is UNSET else bytes(body.state),
         live=None if body.live is UNSET else bytes(body.live),

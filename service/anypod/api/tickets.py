@@ -6,15 +6,17 @@ Owns this route. Must not know what a ticket is made of, nor where it is redeeme
 from typing import Final
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 from msgspec import Struct
 from starlette.responses import Response
 
 from anypod.api.bodies import decode, read_body
 from anypod.api.context import Context
 from anypod.api.description import answers, takes
-from anypod.auth import Tickets
+from anypod.api.guard import Caller, Guard
+from anypod.auth import Tickets, is_authorised
 from anypod.core.errors import AnypodError
+from anypod.transport.query import session_key
 
 TICKET_BODY_BYTES_MAX: Final = 1_024  # the name of a session, generously
 
@@ -32,11 +34,10 @@ class TicketView(Struct):
     expires_in_ms: int
 
 
-def router(context: Context, tickets: Tickets) -> APIRouter:
-    routes = APIRouter(tags=["tickets"])
+def add_routes(guard: Guard, context: Context, tickets: Tickets) -> None:
     at = TicketRoutes(context, tickets)
-    routes.post("/v1/tickets", status_code=201, openapi_extra=takes(TicketBody, is_required=False) | answers(201, TicketView))(at.issue)
-    return routes
+    described = takes(TicketBody, is_required=False) | answers(201, TicketView)
+    guard.add("POST", "/v1/tickets", at.issue, needs="read", tag="tickets", status_code=201, openapi_extra=described)
 
 
 class TicketRoutes:
@@ -44,13 +45,13 @@ class TicketRoutes:
         self._context = context
         self._tickets = tickets
 
-    async def issue(self, request: Request) -> Response:
+    async def issue(self, caller: Caller, request: Request) -> Response:
         """Issue a ticket: for half a minute it stands for the credential, and opens one WebSocket or stream."""
-        principal = await self._context.principal(request, "read")
+        principal = caller.principal
         body = decode(await read_body(request, TICKET_BODY_BYTES_MAX) or b"{}", TicketBody)
         self._context.take_permit(principal)
-        only = None if body.session_id is None else self._context.key(principal, body.session_id).session
-        if only is not None and not principal.reaches(only, None):
+        only = None if body.session_id is None else session_key(principal.tenant, body.session_id).session
+        if not is_authorised(principal, only, "read"):
             raise AnypodError("not_allowed", "the credential does not reach this session")
         issued = await self._tickets.issue(principal, only)
         view = TicketView(issued.ticket, issued.expires_in_ms)

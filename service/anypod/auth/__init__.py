@@ -1,5 +1,6 @@
 """Credentials: who is asking, and what they may do."""
 
+from anypod.auth.authorise import ACCESS_OF_FRAME, Access, authorise, is_authorised, owner_demanded
 from anypod.auth.fetch import Fetcher
 from anypod.auth.mint import mint
 from anypod.auth.principal import RIGHTS, RIGHTS_BY_DEFAULT, Principal, Right
@@ -8,16 +9,21 @@ from anypod.auth.tickets import Tickets
 from anypod.auth.verifier import Verifier, verifier_of
 
 __all__ = [
+    "ACCESS_OF_FRAME",
     "RIGHTS",
     "RIGHTS_BY_DEFAULT",
+    "Access",
     "Fetcher",
     "Principal",
     "Right",
     "Ticket",
     "Tickets",
     "Verifier",
+    "authorise",
     "credential_of",
+    "is_authorised",
     "mint",
     "origin_allowed",
+    "owner_demanded",
     "verifier_of",
 ]

@@ -9,7 +9,7 @@ from itertools import count
 from random import Random
 from typing import Literal
 
-from anypod.auth import Principal
+from anypod.auth import Principal, authorise
 from anypod.core.cursor import Cursor, Reset, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.identity import is_name
@@ -143,17 +143,16 @@ class Attachments:
             subscriber.recovers_since = self._hub.clock.now()
 
     def _check(self, principal: Principal, ask: Ask) -> None:
-        if not principal.may("read"):
-            raise AnypodError("not_allowed")
+        authorise(principal, ask.key.session, "read")
         if ask.device is not None and not is_name(ask.device):
             raise AnypodError("malformed", "device must be 1 to 64 of A-Z a-z 0-9 _ . : -")
         if ask.history is not None and not 0 <= ask.history <= HISTORY_MAX:
             raise AnypodError("malformed", f"history must be 0 to {HISTORY_MAX}")
 
     def _admit(self, subscriber: Subscriber, session: LocalSession) -> None:
+        """By its owner; by its name it was admitted when it arrived."""
         assert session.snapshot is not None
-        if not subscriber.principal.reaches(session.key.session, session.snapshot.owner):
-            raise AnypodError("no_such_session")
+        authorise(subscriber.principal, session.key.session, "read", owner=session.snapshot.owner)
 
     # Opening.
 

@@ -6,7 +6,7 @@ Owns the class, the epoch and the quota of a creation. Must not know how anybody
 from random import Random
 from typing import Final
 
-from anypod.auth import Principal
+from anypod.auth import Principal, is_authorised
 from anypod.core import frames
 from anypod.core.cursor import Reset
 from anypod.core.errors import AnypodError
@@ -46,9 +46,8 @@ class Creations:
     async def create_missing(self, subscriber: Subscriber, ask: Ask, lost: Reset | None) -> None:
         """The session that somebody came to and that is not there. Raises AnypodError, `no_such_session` to whom may not make it."""
         principal = subscriber.principal
-        may_reach = principal.reaches(ask.key.session, None)
-        if not (ask.may_create and may_reach and principal.may("publish")):
-            if lost is not None and may_reach:
+        if not (ask.may_create and is_authorised(principal, ask.key.session, "publish")):
+            if lost is not None:
                 subscriber.port.send(frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
             raise AnypodError("no_such_session")
         try:

@@ -9,22 +9,23 @@ from typing import Final
 
 from msgspec import UNSET
 
-from anypod.auth import Principal
+from anypod.auth import ACCESS_OF_FRAME, Access, Principal, authorise
 from anypod.core import frames
 from anypod.core.cursor import Cursor, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft, Receipt
-from anypod.core.identity import SessionKey
+from anypod.core.identity import SessionKey, Subject
 from anypod.hub.ask import NO_EVENTS, Ask
 from anypod.hub.desk import Desk
 from anypod.hub.editor import Edit
 from anypod.hub.publisher import Publication
 from anypod.hub.requests import Pen, ask_of, history_frame, published_frame, signal_notice
 from anypod.hub.subscriber import Phase, Port
-from anypod.store import Results
+from anypod.store import Missing, Results
 
 EARLY_FRAMES_MAX: Final = 64  # sent before the attachment is open; more is `too_many_frames`
 GROUP_MAX: Final = 64  # publishes that go to the log in one piece
+ATTACHED: Final[frozenset[Access]] = frozenset({"read"})  # what every attachment was granted when it opened
 ASKS_MAX: Final = 8  # answers that a client may be waiting for at once, beside publishes
 
 
@@ -37,6 +38,7 @@ class Peer:
         "_drafts",
         "_early",
         "_frames_full_at",
+        "_granted",
         "_is_open",
         "_pen",
         "_publishes_full_at",
@@ -59,6 +61,7 @@ class Peer:
         self._refs: list[str | int | None] | None = None  # of these drafts
         self._is_open = False
         self._pen: Pen | None = None  # made for the first publish: most clients only listen
+        self._granted = ATTACHED  # and so in use: a fresh credential must grant it too
         self._asks = 0
         self._seen = 0  # where the session stood at the client's last heartbeat
 
@@ -141,9 +144,9 @@ class Peer:
             self.take(text, is_binary=is_binary)
         self.flush()
 
-    def refuse(self, error: AnypodError) -> None:
+    def refuse(self, error: AnypodError, ref: str | int | None = None) -> None:
         """End the attachment: the client is told why."""
-        self.port.send(frames.error_frame(error))
+        self.port.send(frames.error_frame(error, ref))
         self._desk.hub.dismiss(self.subscriber, error)
 
     def _answer_error(self, error: AnypodError, ref: str | int | None) -> None:
@@ -161,6 +164,7 @@ class Peer:
             self.refuse(AnypodError("too_many_frames"))  # it does not listen to the refusals either
             return
         if self._pen is None:
+            self._authorise(frame)
             self._pen = Pen(subscriber.principal, desk.hub.options.limits.data_bytes)
         made = self._pen.draft(frame, payload, desk.hub.clock.wall_ms())
         if frame.expect is not None:
@@ -203,32 +207,60 @@ class Peer:
     # Everything else.
 
     def _other(self, frame: frames.ClientFrame) -> None:
+        self._authorise(frame)
         match frame:
             case frames.Beat():
                 self._beat(frame)
             case frames.Sync():
                 self._sync(frame)
             case frames.SignalOut():
-                self._signal(frame)
+                if self._may_be_another():
+                    self._ask(self._signal_once_verified(frame), frame.ref)
+                else:
+                    self._signal(frame)
             case frames.PresenceOut():
-                self._need("signal")
+                self._hears_events()
                 self._desk.presence.update(self.subscriber, bytes(frame.data))
             case frames.HistoryAsk():
                 self._ask(self._history(frame), frame.ref)
             case frames.StatePatch():
-                self._need("state")
                 self._ask(self._patch(frame), frame.ref)
             case frames.Auth():
                 self._ask(self._auth(frame), frame.ref)
             case frames.Cancel():
-                self._need("cancel")
                 raise AnypodError("no_such_turn")
             case frames.Init() | frames.Publish():  # the latter was handled before
                 raise AnypodError("malformed", "session.init comes once")
 
-    def _need(self, right: str) -> None:
-        if not self.subscriber.principal.may(right):  # type: ignore[arg-type]
-            raise AnypodError("not_allowed", f"the credential lacks the right {right}")
+    def _authorise(self, frame: frames.ClientFrame) -> None:
+        """What was granted once holds until the credential is another. Raises AnypodError."""
+        access = ACCESS_OF_FRAME[type(frame)]
+        if access not in self._granted:
+            authorise(self.subscriber.principal, self.key.session, access, owner=self._owner)
+            self._granted |= {access}
+
+    @property
+    def _owner(self) -> Subject:
+        session = self.subscriber.session
+        assert session is not None
+        assert session.snapshot is not None
+        return session.snapshot.owner
+
+    def _may_be_another(self) -> bool:
+        """Could the session meanwhile be somebody else's of the same name? Who hears nothing of it is not told that it was deleted."""
+        return NO_EVENTS in self.subscriber.features and self.subscriber.principal.owner_required is not None
+
+    async def _verify_owner(self) -> None:
+        """By the log as it is now. Raises AnypodError."""
+        page = await self._desk.hub.store.read(self.key, None, limit=0)
+        if isinstance(page, Missing):
+            raise AnypodError("no_such_session")
+        authorise(self.subscriber.principal, self.key.session, "read", owner=page.snapshot.owner)
+
+    def _hears_events(self) -> None:
+        """Raises AnypodError."""
+        if NO_EVENTS in self.subscriber.features:
+            raise AnypodError("malformed", "this attachment asked for no events")
 
     def _ask(self, work: Awaitable[None], ref: str | int | None) -> None:
         if self._asks >= ASKS_MAX:
@@ -258,18 +290,22 @@ class Peer:
         self._seen = session.seq
 
     def _sync(self, frame: frames.Sync) -> None:
-        if NO_EVENTS in self.subscriber.features:
-            raise AnypodError("malformed", "this attachment asked for no events")
+        self._hears_events()
         self.subscriber.replay_ref = frame.ref
         self._desk.hub.catch_up.replay_from(self.subscriber, parse_after(frame.after))
 
+    async def _signal_once_verified(self, frame: frames.SignalOut) -> None:
+        await self._verify_owner()
+        self._signal(frame)
+
     def _signal(self, frame: frames.SignalOut) -> None:
-        self._need("signal")
         self._desk.hub.metrics.signals += 1
         origin = frames.Origin(author=self.subscriber.author, device=self.subscriber.device)
         self._desk.hub.store.notify(self.key, signal_notice(frame.name, bytes(frame.data), origin, frame.to))
 
     async def _history(self, frame: frames.HistoryAsk) -> None:
+        if self.subscriber.principal.owner_required is not None:
+            await self._verify_owner()
         page = await history_frame(self._desk.hub, self.key, frame.before, frame.limit)
         page.ref = frame.ref
         self.port.send(frames.encode(page))
@@ -292,9 +328,18 @@ class Peer:
         self.port.send(published_frame(receipt, frame.ref))
 
     async def _auth(self, frame: frames.Auth) -> None:
+        """A fresh credential permits all that the attachment does, or ends it: it is what counts from now on, and the old one is not."""
         principal = await self._desk.verify(frame.token)
+        if self.subscriber.phase is Phase.GONE:
+            return
         if not principal.is_same_as(self.subscriber.principal):
             raise AnypodError("not_allowed", "a fresh credential must be for the same principal")
+        try:
+            for access in self._granted:
+                authorise(principal, self.key.session, access, owner=self._owner)
+        except AnypodError as error:
+            self.refuse(error, frame.ref)
+            return
         self.subscriber.principal = principal
         self._pen = None
         self.port.send(frames.encode(frames.AuthOk(ref=frame.ref)))

@@ -11,6 +11,7 @@ from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from anypod.auth import Access
 from anypod.core.errors import CLOSE_GONE, CODES, AnypodError, close_reason
 from anypod.core.event import is_binary
 from anypod.core.frames import SUBPROTOCOL
@@ -27,7 +28,12 @@ GOODBYE_S_MAX: Final = 2.0  # to write what is left and the close frame; after t
 
 
 class WebSocketRoute:
-    """`GET /v1/sessions/{session_id}/ws`. Refusals are close codes after the upgrade, because a page sees nothing else."""
+    """`GET /v1/sessions/{session_id}/ws`. Refusals are close codes after the upgrade, because a page sees nothing else.
+
+    `needs`: what `Attachments` asks of whoever attaches by it.
+    """
+
+    needs: Final[Access] = "read"
 
     def __init__(self, desk: Desk, door: Door, *, outbox_bytes_max: int) -> None:
         self._desk = desk

@@ -1,0 +1,120 @@
+"""The guard before every route: what is registered says which access it needs, and its handler runs once that was granted.
+
+Owns the registration, and the check of an application that no route goes without. Must not know what a route does.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Concatenate, Final, Literal, ParamSpec
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from anypod.api.context import Context
+from anypod.auth import Access, Principal, authorise, owner_demanded
+from anypod.core.identity import SessionKey, Subject
+from anypod.store import Page
+from anypod.transport.access import Door
+from anypod.transport.query import session_key
+
+OPEN: Final = frozenset({"/openapi.json"})  # without a credential: what the service speaks is no secret
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom the guard let through, with the access that was granted. `page`: of the session, where the guard has read it."""
+
+    principal: Principal
+    access: Access
+    session: SessionKey | None = None
+    page: Page | None = None
+
+    @property
+    def key(self) -> SessionKey:
+        assert self.session is not None, "the route's path names no session"
+        return self.session
+
+    @property
+    def owner(self) -> Subject | None:
+        """For the store to insist on."""
+        return owner_demanded(self.principal, self.access)
+
+
+Handler = Callable[Concatenate[Caller, Request, P], Awaitable[Response]]
+
+
+class Guard:
+    """Registers the routes of one application."""
+
+    def __init__(self, app: FastAPI, context: Context, door: Door) -> None:
+        self._app = app
+        self._context = context
+        self._door = door
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        handler: Handler[P],
+        *,
+        needs: Access,
+        tag: str,
+        owner_by: Literal["guard", "handler"] = "guard",
+        takes_tickets: bool = False,
+        **described: Any,
+    ) -> None:
+        """`needs`: of the caller, in the session that the path names, if it does.
+
+        `owner_by`: who sees that the session is one that the caller reaches by its owner: the guard, which reads it before; or the
+        handler, which hands `Caller.owner` to the store with its write, or reads by `Context.page` itself.
+        `takes_tickets`: of who asks for a stream. `described`: as FastAPI takes it.
+        """
+        reads_first = owner_by == "guard" and "{session_id}" in path
+
+        @wraps(handler)
+        async def guarded(request: Request, *args: P.args, **given: P.kwargs) -> Response:
+            caller = await self._let_in(request, needs, takes_tickets=takes_tickets)
+            if reads_first:
+                page = await self._context.page(caller.principal, caller.key, needs)
+                caller = Caller(caller.principal, needs, caller.session, page)
+            return await handler(caller, request, *args, **given)
+
+        signature = inspect.signature(handler)
+        _caller, *rest = signature.parameters.values()
+        guarded.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
+        guarded.__dict__["needs"] = needs
+        self._app.add_api_route(path, guarded, methods=[method], tags=[tag], **described)
+
+    async def _let_in(self, request: Request, needs: Access, *, takes_tickets: bool) -> Caller:
+        """Raises AnypodError `not_authenticated`, `not_allowed`, `no_such_session`."""
+        asks = self._door.principal if takes_tickets and wants_stream(request) else self._door.caller
+        principal = await asks(request.headers)
+        named = request.path_params.get("session_id")
+        key = session_key(principal.tenant, named) if named is not None else None
+        authorise(principal, None if key is None else key.session, needs)
+        return Caller(principal, needs, key)
+
+
+def wants_stream(request: Request) -> bool:
+    return "text/event-stream" in request.headers.get("accept", "")
+
+
+def needs_of(route: BaseRoute) -> Access | None:
+    """What the route has said that it needs. None: it is open to everybody. Raises TypeError where it has said nothing."""
+    path = getattr(route, "path", None)
+    if isinstance(route, Route | WebSocketRoute):
+        needs: Access | None = getattr(getattr(route.endpoint, "__self__", route.endpoint), "needs", None)
+        if needs is not None or path in OPEN:
+            return needs
+    raise TypeError(f"a route without a guard: {path or route}")
+
+
+def check_routes(routes: Sequence[BaseRoute]) -> None:
+    """Raises TypeError for a route that would be served without asking `authorise`: the application is not built with one."""
+    for route in routes:
+        needs_of(route)
