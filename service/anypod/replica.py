@@ -19,6 +19,7 @@ from anypod.auth import Fetcher, Tickets, verifier_of
 from anypod.clock import Clock, SystemClock, system_random
 from anypod.core.errors import AnypodError
 from anypod.core.frames import Limits
+from anypod.core.permits import Allowance, Allowances
 from anypod.hub.attachments import Attachments
 from anypod.hub.desk import Desk
 from anypod.hub.drain import Drain
@@ -59,7 +60,7 @@ class Replica:
         self.hub = Hub(store_of(settings, clock, rng, self.metrics), clock, self.metrics, hub_options(settings))
         presence = Presence(self.hub)
         self.attachments = Attachments(self.hub, presence, rng)
-        publisher = Publisher(self.hub.store, clock, self.metrics, self.hub.tasks)
+        publisher = Publisher(self.hub.store, clock, self.metrics, self.hub.tasks, self.hub.accounts)
         self.desk = Desk(self.hub, self.attachments, presence, publisher, verifier.verify)
         tickets = Tickets(self.hub.store.swap_note, clock, rng)
         self.door = Door(verifier, settings.origins, tickets)
@@ -112,7 +113,10 @@ class Replica:
 def hub_options(settings: Settings) -> HubOptions:
     return HubOptions(
         replica=settings.replica,
-        classes={name: SessionClass(name=name, **fields.model_dump()) for name, fields in settings.session_classes.items()},
+        classes={
+            name: SessionClass(name=name, event_bytes=settings.frame_bytes_max, **fields.model_dump())
+            for name, fields in settings.session_classes.items()
+        },
         heartbeat_ms=settings.timing.heartbeat_ms,
         silence_ms=settings.timing.silence_ms,
         sessions_per_subject_max=settings.sessions_per_subject_max,
@@ -125,6 +129,10 @@ def hub_options(settings: Settings) -> HubOptions:
             fresh_per_s=settings.fresh_attaches_per_s,
             tenant_per_s=settings.tenant_attaches_per_s,
             subject_per_s=settings.subject_attaches_per_s,
+        ),
+        allowances=Allowances(
+            subject=Allowance(2_000, 16 << 20, 1_000, settings.bytes_per_subject_max),
+            tenant=Allowance(10_000, 64 << 20, 10_000, settings.bytes_per_tenant_max),
         ),
         limits=Limits(frame_bytes=settings.frame_bytes_max, publish_per_s=settings.publish_per_s, data_bytes=settings.data_bytes_max),
     )

@@ -17,6 +17,8 @@ from anypod.core.event import Draft, Receipt
 from anypod.core.identity import SessionKey, Subject, TenantId
 
 PAGE_BYTES_MAX: Final = 256 << 10  # of the frames of one page: some thousand usual events, and four of the largest
+SUBJECT_DELETIONS_MAX: Final = 1_000  # of a day, whose last owner is told; of further ones nothing is left
+TENANT_DELETIONS_MAX: Final = 100_000  # the same of a tenant: about 30 MiB
 DRAFTS_MAX: Final = 1_000  # drafts in one append: what a script can pass to one command; more are `too_large`
 
 
@@ -31,6 +33,8 @@ class SessionClass:
     deltas_max: int = 50_000  # deltas kept at once (those not folded yet); a further one is `quota_exceeded`
     retain_events: int | None = None  # durable events beyond this many are trimmed, the oldest first
     retain_ms: int | None = None  # events older than this are trimmed
+    bytes_max: int | None = None  # of the memory that events and deltas take in the store; a further one is `quota_exceeded`
+    event_bytes: int = 73_728  # the largest that one of them may be: how far the bytes may go before they are looked at again
     fold_after_ms: int = 60_000  # a completed part's deltas are kept this long for clients that resume within its answer
     dedup_ms: int = 600_000  # an id is remembered at least this long, and at least for the last 64 events
 
@@ -158,6 +162,14 @@ class Listing(NamedTuple):
     active_ms: int
 
 
+class Usage(NamedTuple):
+    """Bytes of events in the store: of a subject's sessions, as last measured, and of all subjects of its tenant."""
+
+    owner: Subject
+    subject_bytes: int
+    tenant_bytes: int
+
+
 Results = Sequence[Receipt | AnypodError]
 Done = Callable[[Append, Results | AnypodError], None]
 
@@ -230,13 +242,22 @@ class Store(Protocol):
         """Close the log for good; its last cursor. Doing it twice is the same as once."""
 
     async def delete(self, key: SessionKey, owner: Subject | None) -> None:
-        """Delete everything of the session; `no_such_session` when there is none."""
+        """Delete everything of the session; `no_such_session` when there is none.
+
+        Of SUBJECT_DELETIONS_MAX and TENANT_DELETIONS_MAX in a day it is remembered that they were deleted.
+        """
 
     async def sessions(self, tenant: TenantId, owner: Subject, *, before_ms: int | None, limit: int) -> Sequence[Listing]:
         """A subject's sessions, the latest activity first."""
 
-    def touch(self, key: SessionKey, owner: Subject) -> None:
-        """Record activity for `sessions`. Best effort, and at most once a minute for each session."""
+    async def touch(self, key: SessionKey) -> Usage | None:
+        """Record activity for `sessions`, to the minute, and how many bytes the session holds now; what its owner holds by that.
+
+        None: there is no such session.
+        """
+
+    async def usage(self, tenant: TenantId, owner: Subject) -> Usage:
+        """What a subject and its tenant hold, as far as `touch` and `delete` have told; what is no longer there is not counted."""
 
     async def raise_fence(self, key: SessionKey, turn: str) -> int:
         """Take a turn over: from now on only appends with the returned fence are accepted for it. The first is 1."""

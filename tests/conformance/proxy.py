@@ -17,6 +17,7 @@ class _Link:
         self.client = client
         self.server = server
         self.is_feed = False
+        self.is_doomed = False
         self.is_deaf = False
 
     def close(self) -> None:
@@ -25,12 +26,15 @@ class _Link:
 
 
 class Proxy:
-    """`holds_replies`: what the server answers is swallowed; `holds_requests`: what clients send."""
+    """`holds_replies`: what the server answers is swallowed; `holds_requests`: what clients send. `cuts_before`: the link of who says
+    this is cut before the server hears it; `cuts_after`: once the server has answered it."""
 
     def __init__(self, target: int) -> None:
         self.port = free_port()
         self.holds_replies = False
         self.holds_requests = False
+        self.cuts_before: bytes | None = None
+        self.cuts_after: bytes | None = None
         self.swallowed = 0
         self.target = target
         self._is_closed = False
@@ -89,6 +93,9 @@ class Proxy:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
                 link.is_feed = link.is_feed or FEED_WORD in data
+                if self.cuts_before is not None and self.cuts_before in data:
+                    break
+                link.is_doomed = link.is_doomed or (self.cuts_after is not None and self.cuts_after in data)
                 if self.holds_requests:
                     self.swallowed += len(data)
                 else:
@@ -98,6 +105,8 @@ class Proxy:
     async def _replies(self, reader: asyncio.StreamReader, link: _Link) -> None:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
+                if link.is_doomed:
+                    break
                 if link.is_deaf or (self.holds_replies and not link.is_feed):
                     self.swallowed += len(data)
                 else:

@@ -20,7 +20,7 @@ REQUESTS = "+select +role +info +client|setname +config|get +function|load +fcal
 HASHES = "+hget +hset +hmget +hdel +hexists +hincrby +hgetall +hvals"
 STREAMS = "+xadd +xlen +xtrim +xrange +xrevrange +xgroup|create +xgroup|destroy"
 SETS = "+zadd +zrem +zcard +zscore +zrange +zrangebyscore +zrevrangebyscore"
-KEYS = "+get +getdel +set +del +pttl +pexpire +pexpireat +object|encoding +time +type"
+KEYS = "+get +getdel +set +del +pttl +pexpire +pexpireat +object|encoding +memory|usage +time +type"
 COMMANDS = " ".join((REQUESTS, HASHES, STREAMS, SETS, KEYS)).split()
 IN_A_CLUSTER = ("+cluster|slots", "+cluster|nodes")
 NAMES = ("resetkeys", "~anypod:*", "resetchannels", "&anypod:*")
@@ -85,7 +85,8 @@ async def use(store: RedisStore, ear: Ear) -> None:
     await page(store, key, 0, limit=1, fold=True)
     await store.history(key, None, limit=5)
     await store.heads([key])
-    store.touch(key, OWNER)
+    await store.touch(key)
+    await store.usage(key.tenant, OWNER)
     await store.sessions(key.tenant, OWNER, before_ms=None, limit=5)
     await store.swap_note("ticket", b"{}", ttl_ms=1_000)
     await store.swap_note("ticket", None, ttl_ms=1_000)

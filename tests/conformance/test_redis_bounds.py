@@ -4,6 +4,7 @@ import asyncio
 
 from tests.conformance.kit import (
     CHAT,
+    STRANGER,
     append,
     create,
     delta,
@@ -13,6 +14,7 @@ from tests.conformance.kit import (
     page,
     patch,
     refused,
+    refused_call,
     send,
     seq_of,
 )
@@ -75,9 +77,10 @@ async def test_every_key_expires(own_server: RedisServer) -> None:
         await store.delete(gone, None)
         await append(store, late, delta("d1", "a"))
         await append(store, late, event("e1"))
+        assert await refused_call(create(store, key=late, owner=STRANGER)) == "no_such_session"
         keys = own_server.command("KEYS", "*")
         assert isinstance(keys, list)
-        assert len(keys) == 11, "m, l, d, v, p of one, m of the deleted one, m, l, d of the last, and the index of their owner"
+        assert len(keys) == 13, "m, l, d, v, p of one, m of the deleted one, m, l, d of the last, the owner's index, the tenant's deletions"
         assert [name for name in keys if isinstance(name, bytes) and number_of(own_server.command("PTTL", name)) <= 0] == []
 
 

@@ -197,7 +197,7 @@ async def test_a_subjects_index_that_is_gone_is_made_again_by_what_its_sessions_
     for name in Keyspace("anypod").index(key.tenant, owner):
         spoil(name)
     assert await store.sessions(key.tenant, owner, before_ms=None, limit=5) == []
-    store.touch(key, owner)
+    await store.touch(key)
     other = await create(store, owner=owner)
     assert [item.key for item in await store.sessions(key.tenant, owner, before_ms=None, limit=5)] == [other]
     await store.delete(key, owner)

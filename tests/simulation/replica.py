@@ -103,7 +103,7 @@ class Replica:
         hub = self.hub = self.parts.hub(self.store, self.clock, self.metrics, self.options)
         presence = Presence(hub)
         attachments = Attachments(hub, presence, self.rng)
-        publisher = Publisher(self.store, self.clock, self.metrics, hub.tasks)
+        publisher = Publisher(self.store, self.clock, self.metrics, hub.tasks, hub.accounts)
         self._desk = Desk(hub, attachments, presence, publisher, _verify)
         await hub.start()
         farewell = Farewell(self.metrics, self.rng)

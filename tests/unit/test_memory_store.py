@@ -271,10 +271,10 @@ async def test_a_touch_is_recorded_once_a_minute(server: MemoryServer, clock: St
     await create(store)
     created_ms = clock.ms
     clock.ms += 59_999
-    store.touch(KEY, ANN)
+    await store.touch(KEY)
     assert (await store.sessions(KEY.tenant, ANN, before_ms=None, limit=1))[0].active_ms == created_ms
     clock.ms += 1
-    store.touch(KEY, ANN)
+    await store.touch(KEY)
     assert (await store.sessions(KEY.tenant, ANN, before_ms=None, limit=1))[0].active_ms == created_ms + 60_000
 
 

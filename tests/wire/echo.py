@@ -94,7 +94,7 @@ def echo_desk() -> Desk:
     hub = Hub(MemoryStore(MemoryServer(clock, rng)), clock, metrics, options)
     presence = Presence(hub)
     verifier = Verifier(clock, audience="anypod", algorithms=(), secret=None, key_sets=())
-    publisher = Publisher(hub.store, clock, metrics, hub.tasks)
+    publisher = Publisher(hub.store, clock, metrics, hub.tasks, hub.accounts)
     return Desk(hub, Attachments(hub, presence, rng), presence, publisher, verifier.verify)
 
 

@@ -44,6 +44,14 @@ class Rate:
             return wait_s, full_at
         return 0.0, now + missing_s + n / self._per_s
 
+    def owe(self, full_at: float, now: float, n: float) -> float:
+        """When the bucket will be full once `n` are gone from it, whether they were there or not."""
+        return max(full_at, now) + n * self._interval_s
+
+    def owed_s(self, full_at: float, now: float) -> float:
+        """Seconds until a bucket that owes is empty; 0: it holds something."""
+        return max(0.0, full_at - now - self._burst * self._interval_s)
+
 
 class Bucket:
     """One bucket by itself."""

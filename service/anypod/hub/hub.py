@@ -16,6 +16,7 @@ from anypod.core.errors import CLOSE_LEAVING, CODES, AnypodError, Code, close_re
 from anypod.core.frames import Closed, encode
 from anypod.core.identity import SessionKey
 from anypod.core.notices import ClosedNotice, DeletedNotice, DeviceNotice, SignalNotice, StateNotice, decode_notice, is_notice
+from anypod.hub.accounts import Accounts
 from anypod.hub.catch_up import CatchUp
 from anypod.hub.options import HubOptions
 from anypod.hub.resync import Resync
@@ -37,6 +38,7 @@ class Hub:
         self.clock = clock
         self.metrics = metrics
         self.options = options
+        self.accounts = Accounts(options.allowances, clock)
         self.tails = TailBudget(options.tail_bytes_max)
         self.tasks = Tasks(metrics)
         self.catch_up = CatchUp(self)

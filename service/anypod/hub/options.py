@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from anypod.core.frames import Limits
+from anypod.core.permits import Allowances
 from anypod.store import SessionClass
 
 
@@ -20,6 +21,8 @@ class Arrivals:
     fresh_per_s: float = 1_000
     tenant_per_s: float = 2_000
     subject_per_s: float = 200
+    unknown_per_s: float = 2_000  # whose credential has to be asked about before it is known
+    refused_per_s: float = 100  # refused credentials that are told so
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +39,5 @@ class HubOptions:
     max_connection_age_s: float = 0.0  # after that, give or take a fifth, a connection is asked to find another replica; 0: never
     limits: Limits = field(default_factory=lambda: Limits(frame_bytes=73_728, publish_per_s=100, data_bytes=65_536))
     arrivals: Arrivals = Arrivals()
+    allowances: Allowances = field(default_factory=Allowances)
     class_default: str = "chat"

@@ -1,16 +1,23 @@
 """The way of an event into the log, whichever transport it came by.
 
-Owns the counting of appends and the calendar of what is to be tidied after them. Must not know who publishes: rights are
-checked before, sequence and duplicates by the log. The publisher hears its own event from the feed like everyone else.
+Owns the counting of appends, the calendar of what is to be tidied after them, and the quota of stored bytes of a session's owner.
+Must not know who publishes: rights are checked before, sequence and duplicates by the log. The publisher hears its own event from
+the feed like everyone else.
+
+How much an owner has stored, the store tells when a session is touched: once a minute, and when TOUCH_BYTES have been appended here.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
 from anypod.core.identity import SessionKey, Subject
+from anypod.core.permits import Account
+from anypod.hub.accounts import Accounts
 from anypod.hub.tasks import Tasks
 from anypod.store import Append, Results, Store, reraise
 from anypod.telemetry import Metrics
@@ -18,7 +25,10 @@ from anypod.telemetry import Metrics
 CALENDAR_MAX = 50_000  # sessions waiting to be tidied; beyond that the next append to them tidies
 TIDY_MAX = 100  # sessions tidied at once, so that a quiet moment does not become a storm of its own
 TOUCH_S = 60.0  # activity is recorded to the minute; the store keeps to it too
-TOUCHED_MAX = 10_000  # sessions that are known to be recorded, about 1 MiB; others are told to the store each time
+TOUCH_BYTES = 4 << 20  # appended to a session since it was last measured: that much its owner may be beyond its quota unseen
+MARKS_MAX = 20_000  # sessions that were touched lately, about 4 MiB; beyond it the oldest is touched at its next append
+TOUCHES_MAX = 32  # under way at once: thousands of sessions may be due in one second
+FULL_S = 5.0  # between two questions whether an owner that has no room has some again
 TIDY_AFTER_S = 65.0  # when an answer's deltas may be folded: just beyond the classes' default
 
 Answer = Callable[["Publication", Results | AnypodError], None]
@@ -31,22 +41,53 @@ class Publication(Append, eq=False):
     refs: Sequence[str | int | None] = ()
 
 
+class Mark:
+    """A session that was touched. `due_at`: when it is again. `size`: bytes appended since. `account`: its owner's, once it is known."""
+
+    __slots__ = ("account", "due_at", "owner", "size")
+
+    def __init__(self, due_at: float) -> None:
+        self.due_at = due_at
+        self.size = 0
+        self.account: Account | None = None
+        self.owner: Subject | None = None
+
+
 class Publisher:
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics, tasks: Tasks) -> None:
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics, tasks: Tasks, accounts: Accounts) -> None:
         self._store = store
         self._clock = clock
         self._metrics = metrics
         self._tasks = tasks
+        self._accounts = accounts
         self._due: dict[SessionKey, float] = {}
-        self._touched: set[SessionKey] = set()  # since `_forget_at`
-        self._forget_at = 0.0
+        self._marks: OrderedDict[SessionKey, Mark] = OrderedDict()
+        self._to_touch: dict[SessionKey, None] = {}
+        self._touches = 0
         self.in_flight = 0
 
     def publish(self, publication: Publication, answer: Answer) -> None:
         """Append; `answer` is called once, later, with the receipts or the error."""
         publication.answer = answer
         self.in_flight += 1
-        self._store.append(publication, self._done)  # type: ignore[arg-type]
+        mark = self._marks.get(publication.key)
+        if mark is not None and mark.account is not None and mark.account.is_full and publication.drafts:
+            self._refuse(publication, mark)
+        else:
+            self._store.append(publication, self._done)  # type: ignore[arg-type]
+
+    def _refuse(self, publication: Publication, mark: Mark) -> None:
+        """Whether there is room again is asked now and then, because it may have been made elsewhere."""
+        error = AnypodError("quota_exceeded", "the owner of the session, or its tenant, has stored as many bytes as it may")
+        asyncio.get_running_loop().call_soon(self._done, publication, error)
+        now = self._clock.now()
+        if now >= mark.due_at and mark.owner is not None:
+            mark.due_at = now + FULL_S
+            self._tasks.start(self._ask_usage(publication.key, mark.owner), "usage")
+
+    async def _ask_usage(self, key: SessionKey, owner: Subject) -> None:
+        with suppress(AnypodError):  # then it is asked again
+            self._accounts.learn(key.tenant, await self._store.usage(key.tenant, owner))
 
     async def append(self, publication: Publication) -> Sequence[Receipt]:
         """As `publish`, waited for. Who stops waiting does not stop the append. Raises AnypodError."""
@@ -65,21 +106,47 @@ class Publisher:
             for item in publication.drafts:
                 if item.replaces is not None and len(self._due) < CALENDAR_MAX:
                     self._due.setdefault(publication.key, now + TIDY_AFTER_S)
-            if publication.owner is not None and publication.key not in self._touched:
-                self._touch(publication.key, publication.owner)
+            self._note(publication, now)
         publication.answer(publication, result)
 
-    def _touch(self, key: SessionKey, owner: Subject) -> None:
-        if len(self._touched) < TOUCHED_MAX:
-            self._touched.add(key)
-        self._store.touch(key, owner)
+    def _note(self, publication: Publication, now: float) -> None:
+        """So many bytes more; the session is touched when that is due."""
+        mark = self._marks.get(publication.key)
+        if mark is not None and now < mark.due_at and mark.size < TOUCH_BYTES:
+            mark.size += publication.size
+            if mark.account is not None:
+                mark.account.store(publication.size)
+            return
+        if mark is None:
+            mark = self._marks[publication.key] = Mark(now)
+            if len(self._marks) > MARKS_MAX:
+                self._marks.popitem(last=False)
+        mark.size, mark.due_at = publication.size, now + TOUCH_S
+        self._to_touch[publication.key] = None
+        if self._touches < TOUCHES_MAX:
+            self._touches += 1
+            self._tasks.start(self._touch_all(), "touch")
+
+    async def _touch_all(self) -> None:
+        try:
+            while self._to_touch:
+                key = next(iter(self._to_touch))
+                del self._to_touch[key]
+                await self._touch(key)
+        finally:
+            self._touches -= 1
+
+    async def _touch(self, key: SessionKey) -> None:
+        try:
+            usage = await self._store.touch(key)
+        except AnypodError:
+            return  # the next append after a minute does it
+        if usage is not None and (mark := self._marks.get(key)) is not None:
+            mark.owner, mark.account = usage.owner, self._accounts.learn(key.tenant, usage)
 
     def tidy_due(self) -> None:
         """Tidy the sessions whose time has come. To be called about once a second."""
         now = self._clock.now()
-        if now >= self._forget_at:
-            self._touched.clear()
-            self._forget_at = now + TOUCH_S
         due = [key for key, at in self._due.items() if at <= now][:TIDY_MAX]
         for key in due:
             del self._due[key]

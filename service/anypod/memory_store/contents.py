@@ -4,13 +4,16 @@ Owns the sessions by key, the tombstones of deleted ones, the index of each subj
 the time, and forgets what has expired by then.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, Subject, TenantId
 from anypod.memory_store.log import Log
+from anypod.store import SUBJECT_DELETIONS_MAX, TENANT_DELETIONS_MAX
 
+TOMBSTONE_MS: Final = 86_400_000  # a day: how long the last owner is told that a session was deleted
 SWEEP_MIN: Final = 1_000  # sessions and tombstones; swept when their number has doubled since the last sweep
 NOTES_MAX: Final = 100_000  # at some 400 bytes; a further one is `storage_full`
 
@@ -33,18 +36,20 @@ class Tombstone(NamedTuple):
 
 @dataclass(slots=True)
 class Contents:
-    """`index`: the sessions of each subject with the time of their last recorded activity."""
+    """`index`: the sessions of each subject with the time of their last recorded activity. `deletions`: of `day`, by tenant and subject."""
 
     logs: dict[SessionKey, Log] = field(default_factory=dict)
     tombstones: dict[SessionKey, Tombstone] = field(default_factory=dict)
     index: dict[Owner, dict[SessionKey, int]] = field(default_factory=dict)
     notes: dict[str, Note] = field(default_factory=dict)
     swept_to: int = SWEEP_MIN
+    deletions: Counter[TenantId | Owner] = field(default_factory=Counter)
+    day: int = 0
 
     def copy(self) -> "Contents":
         logs = {key: log.copy() for key, log in self.logs.items()}
         index = {owner: dict(active) for owner, active in self.index.items()}
-        return Contents(logs, dict(self.tombstones), index, dict(self.notes), self.swept_to)
+        return Contents(logs, dict(self.tombstones), index, dict(self.notes), self.swept_to, Counter(self.deletions), self.day)
 
     def find(self, key: SessionKey, now_ms: int) -> Log | None:
         log = self.logs.get(key)
@@ -68,10 +73,25 @@ class Contents:
     def touch(self, key: SessionKey, owner: Subject, now_ms: int) -> None:
         self.index.setdefault((key.tenant, owner), {})[key] = now_ms
 
-    def remove(self, key: SessionKey, until_ms: int) -> None:
+    def remove(self, key: SessionKey, now_ms: int) -> None:
         log = self.logs.pop(key)
-        self.tombstones[key] = Tombstone(log.owner, until_ms)
+        self._sweep(now_ms)
+        if self._is_remembered((key.tenant, log.owner), now_ms):
+            self.tombstones[key] = Tombstone(log.owner, now_ms + TOMBSTONE_MS)
         self.index.get((key.tenant, log.owner), {}).pop(key, None)
+
+    def _is_remembered(self, owner: Owner, now_ms: int) -> bool:
+        """Whether one more deletion of this day may leave a tombstone."""
+        if self.day != now_ms // TOMBSTONE_MS:
+            self.day = now_ms // TOMBSTONE_MS
+            self.deletions.clear()
+        if self.deletions[owner[0]] >= TENANT_DELETIONS_MAX or self.deletions[owner] >= SUBJECT_DELETIONS_MAX:
+            return False
+        self.deletions.update((owner[0], owner))
+        return True
+
+    def bytes_of(self, owner: Owner, now_ms: int) -> int:
+        return sum(self.logs[key].streams.size for key in self.active(owner, now_ms))
 
     def swap_note(self, name: str, text: bytes | None, *, ttl_ms: int, now_ms: int) -> bytes | None:
         """Raises AnypodError `storage_full`."""

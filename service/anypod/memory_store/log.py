@@ -170,11 +170,13 @@ class Log:
 
     def _check_quotas(self, fresh: Sequence[Draft], now_ms: int) -> None:
         deltas = sum(item.is_delta for item in fresh)
-        events = len(fresh) - deltas
-        if self._is_beyond(events, deltas):
+        events, size = len(fresh) - deltas, sum(item.size for item in fresh)
+        if self._is_beyond(events, deltas) or self._is_too_large(size):
             self.tidy(now_ms)
         if self._is_beyond(events, deltas):
             raise AnypodError("quota_exceeded", "the session holds as many events as it may")
+        if self._is_too_large(size):
+            raise AnypodError("quota_exceeded", "the session holds as many bytes as it may")
         opened = {(item.turn or "", item.part or "") for item in fresh if item.is_delta} - self.streams.open.keys()
         if opened and len(self.streams.open) + len(opened) > PARTS_MAX:
             raise AnypodError("quota_exceeded", "the session has too many open parts")
@@ -184,6 +186,10 @@ class Log:
         is_trimmed = limits.retain_events is not None and limits.retain_events <= limits.events_max
         is_full = events > 0 and not is_trimmed and len(self.streams.durable) + events > limits.events_max
         return is_full or (deltas > 0 and len(self.streams.deltas) + deltas > limits.deltas_max)
+
+    def _is_too_large(self, size: int) -> bool:
+        bytes_max = self.session_class.bytes_max
+        return size > 0 and bytes_max is not None and self.streams.size + size > bytes_max
 
     def _write_all(self, drafts: Sequence[Draft], known: Sequence[Remembered | None], moment: Moment) -> tuple[list[Receipt], list[bytes]]:
         receipts, frames, written = list[Receipt](), list[bytes](), dict[str, Remembered]()
@@ -206,7 +212,7 @@ class Log:
         if item.is_delta:
             self.streams.add_delta(entry, item.turn, item.part)
         else:
-            self.streams.durable.append(entry)
+            self.streams.add_durable(entry)
         self.ids[item.id] = Remembered(item.digest, seq, cursor, moment.now_ms)
         return frame
 

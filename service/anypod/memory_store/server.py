@@ -16,9 +16,8 @@ from anypod.core.notices import ClosedNotice, DeletedNotice, encode_notice
 from anypod.memory_store.contents import Contents
 from anypod.memory_store.log import Log, Moment
 from anypod.memory_store.replicas import Replicas
-from anypod.store import PAGE_BYTES_MAX, Append, Creation, Head, HistoryPage, Listing, Missing, Page, Results, Snapshot, within
+from anypod.store import PAGE_BYTES_MAX, Append, Creation, Head, HistoryPage, Listing, Missing, Page, Results, Snapshot, Usage, within
 
-TOMBSTONE_MS: Final = 86_400_000  # a day: how long the last owner is told that a session was deleted
 TOUCH_MS: Final = 60_000  # activity is recorded to the minute
 MEMBERS_MAX: Final = 10_000  # entries of presence in one session; a further one is `quota_exceeded`
 TAG_MIN: Final = 1_000_000_000  # ten digits, so that every tag is as long
@@ -143,7 +142,7 @@ class MemoryServer:
 
     def delete(self, key: SessionKey, owner: Subject | None) -> None:
         self._log(key, owner)
-        self._contents.remove(key, self.clock.wall_ms() + TOMBSTONE_MS)
+        self._contents.remove(key, self.clock.wall_ms())
         self.publish(key, encode_notice(DeletedNotice()))
 
     def sessions(self, tenant: TenantId, owner: Subject, *, before_ms: int | None, limit: int) -> Sequence[Listing]:
@@ -151,13 +150,20 @@ class MemoryServer:
         latest = sorted(active.items(), key=lambda item: (item[1], item[0].session), reverse=True)
         return [Listing(key, at_ms) for key, at_ms in latest if before_ms is None or at_ms < before_ms][:limit]
 
-    def touch(self, key: SessionKey, owner: Subject) -> None:
+    def touch(self, key: SessionKey) -> Usage | None:
         now_ms = self.clock.wall_ms()
         log = self._find(key)
-        if log is not None and log.owner == owner:
-            touched_ms = self._contents.active((key.tenant, owner), now_ms).get(key, 0)
-            if now_ms - touched_ms >= TOUCH_MS:
-                self._contents.touch(key, owner, now_ms)
+        if log is None:
+            return None
+        touched_ms = self._contents.active((key.tenant, log.owner), now_ms).get(key, 0)
+        if now_ms - touched_ms >= TOUCH_MS:
+            self._contents.touch(key, log.owner, now_ms)
+        return self.usage(key.tenant, log.owner)
+
+    def usage(self, tenant: TenantId, owner: Subject) -> Usage:
+        now_ms = self.clock.wall_ms()
+        theirs = [self._contents.bytes_of(one, now_ms) for one in self._contents.index if one[0] == tenant]
+        return Usage(owner, self._contents.bytes_of((tenant, owner), now_ms), sum(theirs))
 
     def raise_fence(self, key: SessionKey, turn: str) -> int:
         return self._log(key, None).raise_fence(turn)

@@ -13,7 +13,7 @@ from anypod.core.errors import AnypodError, unavailable
 from anypod.core.identity import SessionKey, Subject, TenantId
 from anypod.memory_store.feed import Feed
 from anypod.memory_store.server import MemoryServer
-from anypod.store import DRAFTS_MAX, PAGE_BYTES_MAX, Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Results, Sink
+from anypod.store import DRAFTS_MAX, PAGE_BYTES_MAX, Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Results, Sink, Usage
 
 WAIT_S: Final = 5.0  # an append waits this long for the server to come back: about one failover
 WAITING_MAX: Final = 10_000  # appends without an answer; a further one is `overloaded`
@@ -116,9 +116,11 @@ class MemoryStore:
     async def sessions(self, tenant: TenantId, owner: Subject, *, before_ms: int | None, limit: int) -> Sequence[Listing]:
         return await self._call(lambda: self._server.sessions(tenant, owner, before_ms=before_ms, limit=limit))
 
-    def touch(self, key: SessionKey, owner: Subject) -> None:
-        if self.is_available:
-            self._server.touch(key, owner)
+    async def touch(self, key: SessionKey) -> Usage | None:
+        return await self._call(lambda: self._server.touch(key))
+
+    async def usage(self, tenant: TenantId, owner: Subject) -> Usage:
+        return await self._call(lambda: self._server.usage(tenant, owner))
 
     async def raise_fence(self, key: SessionKey, turn: str) -> int:
         return await self._call(lambda: self._server.raise_fence(key, turn))

@@ -51,9 +51,14 @@ class Streams:
     completed: list[Completed] = field(default_factory=list)
     folded: int = 0
     oldest: int = 1
+    size: int = 0
 
     def copy(self) -> "Streams":
-        return Streams(list(self.durable), list(self.deltas), dict(self.open), list(self.completed), self.folded, self.oldest)
+        return Streams(list(self.durable), list(self.deltas), dict(self.open), list(self.completed), self.folded, self.oldest, self.size)
+
+    def add_durable(self, entry: Entry) -> None:
+        self.durable.append(entry)
+        self.size += len(entry.frame)
 
     def add_delta(self, entry: Entry, turn: str | None, part: str | None) -> None:
         assert part is not None
@@ -61,6 +66,7 @@ class Streams:
         span = self.open.get(key, Part(entry.seq, entry.seq))
         self.open[key] = Part(span.first, entry.seq)
         self.deltas.append(entry)
+        self.size += len(entry.frame)
 
     def end_part(self, turn: str | None, part: str, seq: int, now_ms: int) -> Part:
         """The span of the part's deltas; of a part that had none, the seq of the event that ends it."""
@@ -80,7 +86,7 @@ class Streams:
         bound = min(firsts, default=head + 1)
         if (cut := _index(self.deltas, bound)) > 0:
             self.folded = max(self.folded, self.deltas[cut - 1].seq)
-            del self.deltas[:cut]
+            self._forget(self.deltas, cut)
 
     def trim(self, keep: int | None, published_from_ms: int | None) -> None:
         """Forget durable events beyond `keep` and those published earlier, and the deltas among them."""
@@ -90,8 +96,12 @@ class Streams:
                 cut += 1
         if cut > 0:
             self.oldest = self.durable[cut - 1].seq + 1
-            del self.durable[:cut]
-            del self.deltas[: _index(self.deltas, self.oldest)]
+            self._forget(self.durable, cut)
+            self._forget(self.deltas, _index(self.deltas, self.oldest))
+
+    def _forget(self, entries: list[Entry], count: int) -> None:
+        self.size -= sum(len(entry.frame) for entry in entries[:count])
+        del entries[:count]
 
     def visible_deltas(self, *, is_folded: bool, head: int) -> tuple[int, int]:
         """From which seq on a reader gets deltas, and up to which they may be missing for it."""

@@ -65,10 +65,18 @@ class SessionNames:
 
 
 class IndexNames(NamedTuple):
-    """Two sorted sets of one subject's sessions: by activity, and by expiry."""
+    """One subject's sessions: sorted by activity, sorted by expiry, and the bytes of each."""
 
     active: bytes
     expiry: bytes
+    sizes: bytes
+
+
+class TenantNames(NamedTuple):
+    """One tenant's subjects: sorted by expiry, and the bytes of each."""
+
+    expiry: bytes
+    sizes: bytes
 
 
 def tag(number: int) -> str:
@@ -103,10 +111,20 @@ class Keyspace:
 
     def index(self, tenant: TenantId, owner: Subject) -> IndexNames:
         """A subject may be any text: its digest stands for it. No session's name has an empty tenant."""
-        digest = blake2b(owner.encode(), digest_size=16).hexdigest()
+        digest = self.digest(owner)
         number = blake2b(f"{tenant}/{digest}".encode(), digest_size=1).digest()[0]
         stem = f"{self._starts[number]}/{tenant}/{digest}".encode()
-        return IndexNames(stem + b"/a", stem + b"/x")
+        return IndexNames(stem + b"/a", stem + b"/x", stem + b"/b")
+
+    def tenant(self, tenant: TenantId) -> TenantNames:
+        """Beside the indexes of its subjects: no digest is as short."""
+        number = blake2b(f"{tenant}/".encode(), digest_size=1).digest()[0]
+        stem = f"{self._starts[number]}/{tenant}/all".encode()
+        return TenantNames(stem + b"/x", stem + b"/b")
+
+    @staticmethod
+    def digest(owner: Subject) -> str:
+        return blake2b(owner.encode(), digest_size=16).hexdigest()
 
     def probe(self, name: str, number: int) -> bytes:
         """A channel that only whoever knows the name hears, of a partition that its server has."""

@@ -30,6 +30,8 @@ def class_numbers(item: SessionClass) -> bytes:
         item.retain_ms,
         item.fold_after_ms,
         item.dedup_ms,
+        item.bytes_max,
+        item.event_bytes,
     )
     return " ".join("-" if number is None else str(number) for number in numbers).encode()
 

@@ -6,6 +6,7 @@ Must not know how a call is answered: the scripts decide, `log` and `pages` read
 
 import random
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
@@ -20,8 +21,24 @@ from anypod.redis_store.pages import bare_page, class_numbers, history_page, mis
 from anypod.redis_store.router import Router
 from anypod.redis_store.switchboard import Switchboard
 from anypod.redis_store.tags import tags
-from anypod.store import PAGE_BYTES_MAX, Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Sink
+from anypod.store import (
+    PAGE_BYTES_MAX,
+    SUBJECT_DELETIONS_MAX,
+    TENANT_DELETIONS_MAX,
+    Append,
+    Creation,
+    Done,
+    Head,
+    HistoryPage,
+    Listing,
+    Missing,
+    Page,
+    Sink,
+    Usage,
+)
 from anypod.telemetry import Metrics
+
+GHOSTS_MAX: Final = 1_000  # sessions of one subject that are looked for at once
 
 
 class RedisStore:
@@ -83,9 +100,9 @@ class RedisStore:
 
     # Sessions.
     async def create(self, creation: Creation) -> tuple[Page, bool]:
-        key, item, index = creation.key, creation.session_class, self._keyspace.index(creation.key.tenant, creation.owner)
+        key, item = creation.key, creation.session_class
         try:
-            reserved = await self._writes.call("reserve", index, key.session.encode(), item.ttl_ms, creation.sessions_max)
+            reserved = await self._reserve(creation)
         except AnypodError as error:
             if error.code != "quota_exceeded":
                 raise
@@ -106,11 +123,48 @@ class RedisStore:
                 creation.metadata,
             )
         except AnypodError as error:
-            if reserved == b"+" and error.code != "unavailable":  # then nobody knows whether it was made
-                await self._writes.call("release", index, key.session.encode())
+            if reserved == b"+" and error.code != "unavailable":  # then nobody knows whether it was made: `_release_ghosts` will
+                await self._release(key.tenant, creation.owner, key.session)
             raise
         label, fields = _list(reply)
         return bare_page(fields), label == b"+"
+
+    async def _reserve(self, creation: Creation) -> Reply:
+        """A place in the index. Before it is refused, places are given back whose session is not there: a reply was lost."""
+        tenant, owner = creation.key.tenant, creation.owner
+        index = self._keyspace.index(tenant, owner)
+        session, ttl_ms = creation.key.session.encode(), creation.session_class.ttl_ms
+        reserved = await self._writes.call("reserve", index, session, ttl_ms, creation.sessions_max)
+        if reserved == b"?":
+            await self._release_ghosts(tenant, owner)
+            reserved = await self._writes.call("reserve", index, session, ttl_ms, creation.sessions_max)
+        return reserved
+
+    async def _release_ghosts(self, tenant: TenantId, owner: Subject) -> None:
+        index = self._keyspace.index(tenant, owner)
+        listed = [_text(name) for name in _list(await self._writes.call("settled", index, GHOSTS_MAX, is_repeatable=True))]
+        metas = [self._keyspace.meta(SessionKey(tenant, SessionId(name))) for name in listed]
+        owners = await self._reads.ask_all(metas, [pack("HGET", meta, "o") for meta in metas])
+        theirs = owner_field(owner)
+        if ghosts := [name for name, found in zip(listed, owners, strict=True) if found != theirs]:
+            await self._release(tenant, owner, *ghosts)
+
+    async def _release(self, tenant: TenantId, owner: Subject, *sessions: str, was_deleted: bool = False) -> bool:
+        """Whether a deletion is to be remembered."""
+        index = self._keyspace.index(tenant, owner)
+        names = [name.encode() for name in sessions]
+        most = b"%d" % SUBJECT_DELETIONS_MAX if was_deleted else b""
+        held, last, is_kept = map(_number, _list(await self._writes.call("release", index, most, *names, is_repeatable=True)))
+        _, is_kept_too = await self._tally(tenant, owner, held, last, was_deleted=was_deleted)
+        return bool(is_kept) and is_kept_too
+
+    async def _tally(self, tenant: TenantId, owner: Subject, held: int, last_ms: int, *, was_deleted: bool = False) -> tuple[int, bool]:
+        """What the tenant holds with so much of its subject, and whether a deletion is to be remembered."""
+        subject = self._keyspace.digest(owner).encode()
+        most = b"%d" % TENANT_DELETIONS_MAX if was_deleted else b""
+        reply = await self._writes.call("tally", self._keyspace.tenant(tenant), subject, held, last_ms, most, is_repeatable=True)
+        total, is_kept = map(_number, _list(reply))
+        return total, bool(is_kept)
 
     async def _existing(self, creation: Creation, error: AnypodError) -> Page:
         """A session of this owner that is there already costs no quota, even when the index has forgotten it."""
@@ -126,9 +180,14 @@ class RedisStore:
     async def delete(self, key: SessionKey, owner: Subject | None) -> None:
         names = self._keyspace.session(key)
         keys = (names.meta, names.log, names.deltas, names.live, names.presence)
-        last_owner = _text(await self._writes.call("delete", keys, names.channel, owner_field(owner)))[2:]
-        index = self._keyspace.index(key.tenant, Subject(last_owner))
-        await self._writes.call("release", index, key.session.encode(), is_repeatable=True)
+        reply = _text(await self._writes.call("delete", keys, names.channel, owner_field(owner)))
+        was_there, last_owner = reply[0] == "+", Subject(reply[2:])
+        # Again where it was deleted before: the reply of that may have been lost with the place in the index still taken.
+        is_kept = await self._release(key.tenant, last_owner, key.session, was_deleted=was_there)
+        if not is_kept:
+            await self._writes.call("forget_deleted", (names.meta,), is_repeatable=True)
+        if not was_there:
+            raise AnypodError("no_such_session")
 
     async def sessions(self, tenant: TenantId, owner: Subject, *, before_ms: int | None, limit: int) -> Sequence[Listing]:
         before = b"" if before_ms is None else b"%d" % before_ms
@@ -137,9 +196,28 @@ class RedisStore:
         pairs = zip(flat[::2], flat[1::2], strict=True)
         return [Listing(SessionKey(tenant, SessionId(_text(session))), int(float(_text(at)))) for session, at in pairs]
 
-    def touch(self, key: SessionKey, owner: Subject) -> None:
+    async def touch(self, key: SessionKey) -> Usage | None:
+        names = self._keyspace.session(key)
+        found = await self._reads.call("measure", (names.meta, names.log, names.deltas), is_repeatable=True)
+        if found is None:
+            return None
+        whose, expires_ms, size = _list(found)
+        owner = Subject(_text(whose)[1:])
         index = self._keyspace.index(key.tenant, owner)
-        self._writes.tell(index.active, pack("FCALL", self._library.name("touch"), 2, *index, key.session))
+        session = key.session.encode()
+        reply = await self._writes.call("touch", index, session, _number(expires_ms), _number(size), is_repeatable=True)
+        held, last_ms, _ = map(_number, _list(reply))
+        total, _ = await self._tally(key.tenant, owner, held, last_ms)
+        return Usage(owner, held, total)
+
+    async def usage(self, tenant: TenantId, owner: Subject) -> Usage:
+        index = self._keyspace.index(tenant, owner)
+        held, last_ms, is_due = map(_number, _list(await self._writes.call("touch", index, b"", 0, 0, is_repeatable=True)))
+        if is_due:
+            await self._release_ghosts(tenant, owner)
+            held, last_ms, _ = map(_number, _list(await self._writes.call("touch", index, b"", 0, 0, is_repeatable=True)))
+        total, _ = await self._tally(tenant, owner, held, last_ms)
+        return Usage(owner, held, total)
 
     async def raise_fence(self, key: SessionKey, turn: str) -> int:
         reply = await self._writes.call("raise_fence", (self._keyspace.session(key).meta,), turn.encode(), is_repeatable=True)
@@ -196,6 +274,11 @@ def _head(reply: Reply) -> Head | None:
 
 def _list(reply: Reply) -> list[Reply]:
     assert isinstance(reply, list)
+    return reply
+
+
+def _number(reply: Reply) -> int:
+    assert isinstance(reply, int)
     return reply
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 DAY_MS: Final = 86_400_000
 
-# What a class does not say itself; beside these `events_max` and `deltas_max`, which have settings of their own.
+# What a class does not say itself; beside these `events_max`, `deltas_max` and `bytes_max`, which have settings of their own.
 STANDARD_CLASSES: Final[Mapping[str, Mapping[str, int]]] = {
     "chat": {"ttl_ms": 7 * DAY_MS, "live_ms": 30_000},
     "voice": {"ttl_ms": 300_000, "live_ms": 30_000},
@@ -29,15 +29,15 @@ class ClassSettings(BaseModel):
     live_ms: Count
     events_max: Count
     deltas_max: Count
+    bytes_max: Count
     retain_events: Count | None = None
     retain_ms: Count | None = None
     fold_after_ms: Annotated[int, Field(ge=0)] = 60_000
     dedup_ms: Annotated[int, Field(ge=600_000)] = 600_000  # protocol.md, guarantee 3: at least ten minutes
 
 
-def with_standard(classes: Mapping[str, Any], *, events_max: int | None, deltas_max: int | None) -> dict[str, Any]:
-    """Every class with what it does not say itself."""
-    limits = {"events_max": events_max, "deltas_max": deltas_max}
+def with_standard(classes: Mapping[str, Any], limits: Mapping[str, int | None]) -> dict[str, Any]:
+    """Every class with what it does not say itself. `limits`: what the settings of the same meaning say."""
     names = sorted(STANDARD_CLASSES.keys() | classes.keys())
     return {name: _laid_over({**limits, **STANDARD_CLASSES.get(name, {})}, classes.get(name, {})) for name in names}
 

@@ -110,6 +110,13 @@ class Settings(BaseSettings):
         default=10_000, description="Durable events that a session may hold, unless its class says otherwise."
     )
     deltas_per_session_max: Count = Field(default=50_000, description="Deltas that a session may hold, unless its class says otherwise.")
+    bytes_per_session_max: Count = Field(
+        default=64 << 20, description="What the events of a session may take of the store's memory, unless its class says otherwise."
+    )
+    bytes_per_subject_max: Count = Field(
+        default=512 << 20, description="The same for all sessions of a subject, whichever replica serves them."
+    )
+    bytes_per_tenant_max: Count = Field(default=16 << 30, description="The same for all sessions of a tenant.")
     session_classes: dict[str, ClassSettings] = Field(
         default={}, description="Session classes as JSON, laid over the standard ones, chat and voice."
     )
@@ -226,8 +233,8 @@ class Settings(BaseSettings):
             raise ValueError('it should be JSON such as {"voice": {"ttl_ms": 600000}}')
         if wrong := next((name for name in classes if not is_name(name)), None):
             raise ValueError(f"{wrong!r} cannot be the name of a class: 1 to 64 of A-Z a-z 0-9 _ . : -")
-        events_max, deltas_max = info.data.get("events_per_session_max"), info.data.get("deltas_per_session_max")
-        return with_standard(classes, events_max=events_max, deltas_max=deltas_max)
+        names = {"events_max": "events_per_session_max", "deltas_max": "deltas_per_session_max", "bytes_max": "bytes_per_session_max"}
+        return with_standard(classes, {field: info.data.get(setting) for field, setting in names.items()})
 
     @model_validator(mode="after")
     def _check_agreement(self) -> Self:

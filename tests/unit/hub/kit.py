@@ -141,7 +141,7 @@ class TestReplica:
         self.hub = Hub(self.store, clock, self.metrics, replace(plain, **options))
         self.presence = Presence(self.hub)
         self.attachments = Attachments(self.hub, self.presence, random.Random(name))
-        self.publisher = Publisher(self.store, clock, self.metrics, self.hub.tasks)
+        self.publisher = Publisher(self.store, clock, self.metrics, self.hub.tasks, self.hub.accounts)
         self.desk = Desk(self.hub, self.attachments, self.presence, self.publisher, self._verify)
         self.farewell = Farewell(self.metrics, random.Random(name))
         self.wheel = Wheel(self.hub, self.attachments, self.presence, self.publisher, farewell=self.farewell)

@@ -106,6 +106,8 @@ local function class_of(text)
     retain_ms = numbers[6],
     fold_after_ms = numbers[7],
     dedup_ms = numbers[8],
+    bytes_max = numbers[9], -- false in a session that is older than this bound
+    event_bytes = numbers[10], -- the largest that an event may be
   }
 end
 

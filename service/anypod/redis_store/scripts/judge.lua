@@ -4,6 +4,7 @@
 
 local PARTS_MAX = 256 -- parts open at once in a session
 local FULL = '!quota_exceeded the session holds as many events as it may'
+local FULL_BYTES = '!quota_exceeded the session holds as many bytes as it may'
 local FULL_PARTS = '!quota_exceeded the session has too many open parts'
 local CONFLICT = '!conflict the same id was published before with another body'
 
@@ -43,19 +44,22 @@ end
 -- Asked only near a limit. Draft by draft, so that of several requests the first ones still fit.
 local function judge_rooms(keys, drafts, verdicts, now)
   local class = class_of(redis.call('HGET', keys[1], 'K'))
-  local room, taken, is_tidied, refusal = { rooms(keys[2], keys[3], class) }, { 0, 0 }, false, nil
+  local room, taken, is_tidied, refusal = { rooms(keys[2], keys[3], class) }, { 0, 0, 0 }, false, nil
   for i = 1, #drafts do
     local draft = drafts[i]
     if not verdicts[i] then
       local kind = draft.part and 2 or 1
-      if taken[kind] >= room[kind] and not is_tidied then
+      local bytes = #draft.body + #(draft.payload or '')
+      if (taken[kind] >= room[kind] or taken[3] + bytes > room[3]) and not is_tidied then
         tidy(keys[1], keys[2], keys[3], now, IDS_A_CALL)
         room, is_tidied = { rooms(keys[2], keys[3], class) }, true
       end
-      if taken[kind] < room[kind] then
-        taken[kind] = taken[kind] + 1
-      else
+      if taken[kind] >= room[kind] then
         verdicts[i], refusal = FULL, FULL
+      elseif taken[3] + bytes > room[3] then
+        verdicts[i], refusal = FULL_BYTES, FULL_BYTES
+      else
+        taken[kind], taken[3] = taken[kind] + 1, taken[3] + bytes
       end
     end
   end

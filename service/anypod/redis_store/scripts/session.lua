@@ -148,10 +148,31 @@ register('end', function(keys, args)
   return '+' .. cursor
 end, { 'allow-oom' })
 
--- KEYS: m, l, d, v, p. ARGV: channel, owner.
+-- KEYS: m, l, d. What its owner is charged with: the owner, when the keys expire, and the bytes of both streams. Nil: no session.
+register('measure', function(keys)
+  local m = fields_of(keys[1], 'p', 'o', 'X')
+  if not m[1] then
+    return false
+  end
+  return { m[2], tonumber(m[3]), stored_bytes(keys[2], keys[3]) }
+end, { 'no-writes' })
+
+-- KEYS: m. What a deleted session has left for its owner is not kept.
+register('forget_deleted', function(keys)
+  local m = fields_of(keys[1], 'p', 'z')
+  if not m[1] and m[2] then
+    redis.call('DEL', keys[1])
+  end
+  return '+'
+end, { 'allow-oom' })
+
+-- KEYS: m, l, d, v, p. ARGV: channel, owner. "+owner", or "=owner" of a session that was deleted already.
 register('delete', function(keys, args)
   local meta, channel, owner = keys[1], args[1], args[2]
-  local m = fields_of(meta, 'p', 'o')
+  local m = fields_of(meta, 'p', 'o', 'z')
+  if not m[1] and m[3] and (owner == '-' or owner == m[3]) then
+    return '=' .. m[3]
+  end
   if not m[1] or (owner ~= '-' and owner ~= m[2]) then
     return '!no_such_session'
   end

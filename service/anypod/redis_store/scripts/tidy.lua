@@ -4,6 +4,7 @@ local TIDY_EVENTS = 32 -- events between two rounds within appends
 local IDS_MIN = 64 -- ids remembered however old: the contract's dedup window
 local IDS_A_ROUND = 96 -- ids looked at in a round within appends: three for each new one, so that it catches up
 local IDS_A_CALL = 1024 -- and in a round that was asked for
+local SAMPLES = 5 -- nodes of a stream that are looked at to tell its size: a fixed cost, whatever it holds
 local TRIM_A_STEP = 256 -- entries read at once to find where to trim
 local TABLE_SIZES = { 65, 513, 4097 } -- bytes of the value that makes a hash a table, whatever the server's setting up to 4 KiB
 
@@ -117,11 +118,21 @@ local function trim(log, deltas, class, now)
   end
 end
 
--- How many more durable events and deltas the session may hold.
+-- What both streams hold of the server's memory, a little more than their events.
+local function stored_bytes(log, deltas)
+  local bytes = 0
+  for _, key in ipairs({ log, deltas }) do
+    bytes = bytes + (redis.call('MEMORY', 'USAGE', key, 'SAMPLES', SAMPLES) or 0)
+  end
+  return bytes
+end
+
+-- How many more durable events, deltas, and bytes of both the session may hold.
 local function rooms(log, deltas, class)
   local is_trimmed = class.retain_events and class.retain_events <= class.events_max
   local events = is_trimmed and math.huge or class.events_max - redis.call('XLEN', log)
-  return events, class.deltas_max - redis.call('XLEN', deltas)
+  local bytes = class.bytes_max and class.bytes_max - stored_bytes(log, deltas) or math.huge
+  return events, class.deltas_max - redis.call('XLEN', deltas), bytes
 end
 
 -- A small hash is a list that is searched from its beginning: with a table's worth of ids in it, it must be a table.
@@ -139,7 +150,8 @@ local function next_check(log, deltas, class, head)
   if head == 0 then
     return 0
   end
-  return head + math.min(rooms(log, deltas, class))
+  local events, held, bytes = rooms(log, deltas, class)
+  return head + math.max(0, math.min(events, held, math.floor(bytes / (class.event_bytes or 1))))
 end
 
 local function tidy(meta, log, deltas, now, ids_most)
