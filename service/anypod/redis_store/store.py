@@ -144,9 +144,9 @@ class RedisStore:
         index = self._keyspace.index(tenant, owner)
         listed = [_text(name) for name in _list(await self._writes.call("settled", index, GHOSTS_MAX, is_repeatable=True))]
         metas = [self._keyspace.meta(SessionKey(tenant, SessionId(name))) for name in listed]
-        owners = await self._reads.ask_all(metas, [pack("HGET", meta, "o") for meta in metas])
+        owners = await self._reads.ask_those_up(metas, [pack("HGET", meta, "o") for meta in metas])
         theirs = owner_field(owner)
-        if ghosts := [name for name, found in zip(listed, owners, strict=True) if found != theirs]:
+        if ghosts := [name for name, found in zip(listed, owners, strict=True) if found not in (theirs, LOST)]:
             await self._release(tenant, owner, *ghosts)
 
     async def _release(self, tenant: TenantId, owner: Subject, *sessions: str, was_deleted: bool = False) -> bool:
