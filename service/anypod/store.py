@@ -31,12 +31,12 @@ class SessionClass:
     live_ms: int  # after its last patch `live` is forgotten
     events_max: int = 10_000  # durable events kept at once; a further one is `quota_exceeded`
     deltas_max: int = 50_000  # deltas kept at once (those not folded yet); a further one is `quota_exceeded`
+    bytes_max: int | None = None  # of the memory that events and deltas take in the store; a further one is `quota_exceeded`
     retain_events: int | None = None  # durable events beyond this many are trimmed, the oldest first
     retain_ms: int | None = None  # events older than this are trimmed
-    bytes_max: int | None = None  # of the memory that events and deltas take in the store; a further one is `quota_exceeded`
-    event_bytes: int = 73_728  # the largest that one of them may be: how far the bytes may go before they are looked at again
     fold_after_ms: int = 60_000  # a completed part's deltas are kept this long for clients that resume within its answer
     dedup_ms: int = 600_000  # an id is remembered at least this long, and at least for the last 64 events
+    event_bytes: int = 73_728  # the largest that an event may be: how far the bytes may go before they are looked at again
 
 
 @dataclass(frozen=True, slots=True)
