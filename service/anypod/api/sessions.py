@@ -3,7 +3,6 @@
 Owns these routes. Must not know how a session is stored.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, NamedTuple
 
@@ -127,7 +126,8 @@ class SessionRoutes:
         key, page = caller.key, caller.page
         assert page is not None
         present = await self._context.desk.hub.store.present(key)
-        return _answer(_view(self._context, key, page.snapshot, present), 200, page)
+        presence = self._context.desk.presence.readable(present)
+        return _answer(_view(self._context, key, page.snapshot, presence), 200, page)
 
     async def patch(self, caller: Caller, request: Request, session_id: str, silent: bool = False) -> Response:
         """JSON merge patches; told to everybody as `context_update` unless silent."""
@@ -180,7 +180,7 @@ def _edit(context: Context, caller: Caller, body: PatchBody, *, silent: bool, ex
     )
 
 
-def _view(context: Context, key: SessionKey, snapshot: Snapshot, presence: Sequence[bytes] | None = None) -> SessionView:
+def _view(context: Context, key: SessionKey, snapshot: Snapshot, presence: list[Raw] | None = None) -> SessionView:
     options = context.desk.hub.options
     is_live = context.desk.hub.clock.wall_ms() < snapshot.live_until_ms
     return SessionView(
@@ -196,7 +196,7 @@ def _view(context: Context, key: SessionKey, snapshot: Snapshot, presence: Seque
         turns=[],
         limits=options.limits,
         is_closed=snapshot.is_closed,
-        presence=None if presence is None else [Raw(entry) for entry in presence],
+        presence=presence,
     )
 
 

@@ -190,12 +190,29 @@ def is_binary(frame: bytes) -> bool:
     return frame[0] == 0  # the first byte of a length; text frames begin with a brace
 
 
+def is_frame_start(payload: bytes) -> bool:
+    """Whether it begins as an event's frame does, whatever follows."""
+    return payload.startswith((FRAME_START, b"\0"))
+
+
 def position(frame: bytes) -> Position:
-    """Seq and cursor of a frame that `complete` made, without parsing the rest of it."""
-    start = len(FRAME_START) + (4 if frame[0] == 0 else 0)
+    """Seq and cursor of a frame that `complete` made, without parsing the rest of it.
+
+    Raises ValueError or IndexError when they do not stand where they stand in a frame.
+    """
+    start = _SEQ_AT + _offset(frame)
     comma = frame.index(b",", start)
     cursor_at = comma + len(_CURSOR_START)
     return Position(int(frame[start:comma]), frame[cursor_at : frame.index(b'"', cursor_at)].decode())
+
+
+def _offset(frame: bytes) -> int:
+    """Where its JSON begins. The length of a binary frame's header is looked at, because transports cut the frame by it."""
+    if frame[0] != 0:
+        return 0
+    if not len(FRAME_START) < int.from_bytes(frame[:4], "big") <= len(frame) - 4:
+        raise ValueError("a binary frame that is shorter than its header")
+    return 4
 
 
 def history_of(cursor: str) -> bytes:
@@ -205,8 +222,8 @@ def history_of(cursor: str) -> bytes:
 
 
 def seq_in_history(frame: bytes, history: bytes) -> int | None:
-    """The seq of a frame, None when it is of another history."""
-    start = _SEQ_AT + (4 if frame[0] == 0 else 0)
+    """The seq of a frame, None when it is of another history. Raises as `position` does."""
+    start = _SEQ_AT + (_offset(frame) if frame[0] == 0 else 0)
     comma = frame.index(b",", start)
     return int(frame[start:comma]) if frame.startswith(history, comma + _CURSOR_AFTER) else None
 

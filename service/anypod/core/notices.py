@@ -1,10 +1,13 @@
 """What replicas tell each other on a session's channel beside events.
 
-Owns their shapes. Unlike events they are not logged, and losing one loses nothing that the log does not tell again.
+Owns their shapes, and what is read past. Unlike events they are not logged, and losing one loses nothing that the log does not tell again.
 A notice is a JSON object whose `type` begins with `n.`; an event's frame never does.
+
+During a rolling upgrade, and after a rollback, replicas of two versions share a channel. So a type that this version does not know is
+skipped, a field that it does not know is passed over, and nothing that stands in a channel or an entry is an error of the connection.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Raw, Struct
@@ -49,11 +52,75 @@ class DeviceNotice(Struct, tag_field="type", tag="n.device"):
     attachment: str
 
 
+class MemberEntry(Struct):
+    """One subscriber in the list of those present, as every replica writes it."""
+
+    id: str
+    author: str
+    device: str | None = None
+    data: Raw = Raw(b"null")
+
+
+class _Tagged(Struct):
+    type: str
+
+
 Notice = SignalNotice | StateNotice | ClosedNotice | DeletedNotice | DeviceNotice
 
+# What is read past, and why: a frame of the feed that is no event, a notice of a type that is unknown here, one that cannot be decoded,
+# the entry of a subscriber, the entry of a replica.
+Skipped = Literal["event", "notice_unknown", "notice_broken", "member", "replica"]
+
+NOTICE_START: Final = b'{"type":"n.'
+TAGS: Final = frozenset(str(shape.__struct_config__.tag) for shape in Notice.__args__)
+UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)  # all that a decoder raises over bytes from elsewhere
+
 encode_notice: Final = msgspec.json.Encoder().encode
-decode_notice: Final = msgspec.json.Decoder(Notice).decode
+_decode: Final = msgspec.json.Decoder(Notice).decode
+_decode_tag: Final = msgspec.json.Decoder(_Tagged).decode
+_decode_member: Final = msgspec.json.Decoder(MemberEntry).decode
 
 
 def is_notice(payload: bytes) -> bool:
-    return payload.startswith(b'{"type":"n.')
+    return payload.startswith(NOTICE_START)
+
+
+def read_notice(payload: bytes) -> Notice | Skipped:
+    """The notice, or why it is skipped."""
+    try:
+        notice = _decode(payload)
+    except UNREADABLE:
+        return _reason(payload)
+    match notice:
+        case SignalNotice():
+            is_sound = bytes(notice.frame).startswith(b'{"type":"')
+        case StateNotice():
+            is_sound = _is_object(notice.state) and _is_object(notice.live)
+        case _:
+            is_sound = True
+    return notice if is_sound else "notice_broken"
+
+
+def on_one_line(text: bytes) -> bytes:
+    """JSON without line breaks between its tokens, which would end a line of an SSE frame; replicas up to 0.1.0 send them."""
+    return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
+
+
+def read_member(entry: bytes) -> Raw | None:
+    """The entry as it may stand in a client's `presence` frame; None: it may not."""
+    try:
+        _decode_member(entry)
+    except UNREADABLE:
+        return None
+    return Raw(on_one_line(entry)) if _is_object(entry) else None
+
+
+def _reason(payload: bytes) -> Skipped:
+    try:
+        return "notice_broken" if _decode_tag(payload).type in TAGS else "notice_unknown"
+    except UNREADABLE:
+        return "notice_broken"
+
+
+def _is_object(text: bytes | Raw) -> bool:
+    return bytes(text).startswith(b"{")

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from anypod.core.notices import UNREADABLE
 from anypod.hub.attachments import Attachments
 from anypod.hub.hub import Hub
 
@@ -51,9 +52,17 @@ class Fleet:
 
     async def _tell(self, entry: bytes) -> Sequence[Fellow]:
         heard = await self._hub.store.announce(self._life, entry, ttl_ms=ENTRY_TTL_MS)
-        fellows = sorted((msgspec.json.decode(one, type=Fellow) for one in heard), key=lambda fellow: (fellow.replica, fellow.since_ms))
+        fellows = sorted(filter(None, map(self._read, heard)), key=lambda fellow: (fellow.replica, fellow.since_ms))
         self._count = len(fellows)
         return fellows
+
+    def _read(self, entry: bytes) -> Fellow | None:
+        """None: another version, or somebody else, wrote what this one cannot read."""
+        try:
+            return msgspec.json.decode(entry, type=Fellow)
+        except UNREADABLE:
+            self._hub.metrics.payloads_skipped["replica"] += 1
+            return None
 
     def _own(self) -> Fellow:
         return Fellow(

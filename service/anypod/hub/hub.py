@@ -13,9 +13,20 @@ from collections.abc import Iterable, Sequence
 
 from anypod.clock import Clock
 from anypod.core.errors import CLOSE_LEAVING, CODES, AnypodError, Code, close_reason
+from anypod.core.event import is_frame_start
 from anypod.core.frames import Closed, encode
 from anypod.core.identity import SessionKey
-from anypod.core.notices import ClosedNotice, DeletedNotice, DeviceNotice, SignalNotice, StateNotice, decode_notice, is_notice
+from anypod.core.notices import (
+    ClosedNotice,
+    DeletedNotice,
+    DeviceNotice,
+    Notice,
+    SignalNotice,
+    StateNotice,
+    is_notice,
+    on_one_line,
+    read_notice,
+)
 from anypod.hub.accounts import Accounts
 from anypod.hub.catch_up import CatchUp
 from anypod.hub.options import HubOptions
@@ -73,12 +84,22 @@ class Hub:
             if session is None:
                 continue  # unloaded while this was under way
             if is_notice(payload):
-                self._on_notice(session, payload)
-            elif session.offer(payload):
-                touched[session] = None
-            else:
+                notice = read_notice(payload)
+                if isinstance(notice, str):
+                    self.metrics.payloads_skipped[notice] += 1
+                else:
+                    self._on_notice(session, notice)
+                continue
+            try:
+                is_whole = session.offer(payload)
+            except (ValueError, IndexError):  # its bytes have no seq, cursor or length where an event has them
+                self.metrics.payloads_skipped["event"] += 1
+                if not is_frame_start(payload):
+                    continue
+                is_whole = False  # it was to be an event: the log knows which
+            touched[session] = None
+            if not is_whole:
                 self.metrics.gaps += 1
-                touched[session] = None
                 self.resync(session)
         for session in touched:
             self.flush(session)
@@ -94,8 +115,8 @@ class Hub:
         self.metrics.events_delivered += delivered
         self.tails.note(session.tail)
 
-    def _on_notice(self, session: LocalSession, payload: bytes) -> None:
-        match decode_notice(payload):
+    def _on_notice(self, session: LocalSession, notice: Notice) -> None:
+        match notice:
             case SignalNotice() as signal:
                 self._pass_on(session, signal)
             case StateNotice() as state:
@@ -104,11 +125,11 @@ class Hub:
                 self.resync(session)  # the events before it may still be on their way
             case DeletedNotice():
                 self.drop(session, "no_such_session", "the session was deleted")
-            case DeviceNotice() as notice:
-                self._replace_device(session, notice)
+            case DeviceNotice() as claim:
+                self._replace_device(session, claim)
 
     def _pass_on(self, session: LocalSession, signal: SignalNotice) -> None:
-        frame = bytes(signal.frame)
+        frame = on_one_line(bytes(signal.frame))
         for subscriber in session.members:
             wants = "presence" in subscriber.features if signal.is_presence else signal.to in (None, subscriber.device, subscriber.author)
             if wants and subscriber.id != signal.origin and subscriber.paused_at is None:

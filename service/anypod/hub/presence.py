@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from anypod.core import frames
 from anypod.core.errors import AnypodError
-from anypod.core.notices import SignalNotice, encode_notice
+from anypod.core.notices import SignalNotice, encode_notice, read_member
 from anypod.hub.hub import Hub
 from anypod.hub.subscriber import Phase, Subscriber
 
@@ -33,8 +33,14 @@ class Presence:
     async def _join(self, subscriber: Subscriber, entry: bytes) -> None:
         present = await self._record(subscriber, entry)
         if subscriber.phase is not Phase.GONE:
-            subscriber.port.send(frames.encode(frames.Presence(joined=[Raw(one) for one in present])))
+            subscriber.port.send(frames.encode(frames.Presence(joined=self.readable(present))))
             self._tell(subscriber, frames.Presence(joined=[Raw(entry)]))
+
+    def readable(self, entries: Sequence[bytes]) -> list[Raw]:
+        """Without those that no client could read: another version, or somebody else, may have written them."""
+        sound = [member for member in map(read_member, entries) if member is not None]
+        self._hub.metrics.payloads_skipped["member"] += len(entries) - len(sound)
+        return sound
 
     def update(self, subscriber: Subscriber, told: bytes) -> None:
         """What the device tells others of itself. Raises AnypodError."""

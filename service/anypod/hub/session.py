@@ -116,8 +116,12 @@ class LocalSession:
     # What the feed and the log bring.
 
     def offer(self, frame: bytes) -> bool:
-        """Take a frame of the feed. False: it shows that something was missed, and the log must be read after `seq`."""
+        """Take a frame of the feed. False: it shows that something was missed, and the log must be read after `seq`.
+
+        Raises ValueError or IndexError when it is no frame of an event.
+        """
         if not self.is_ready:
+            position(frame)  # now: later nobody could skip it alone
             if self._early is None:
                 self._early = []
             if len(self._early) < EARLY_FRAMES_MAX:

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, get_args
 
 from anypod.core.cursor import Reason
 from anypod.core.errors import CODES
+from anypod.core.notices import Skipped
 from anypod.telemetry.histogram import Histogram
 from anypod.telemetry.row import MetricRow, Value
 
@@ -67,6 +68,10 @@ class Metrics:
     gaps: int = field(default=0, metadata=_meaning("Jumps in seq on the feed, each answered by reading the range."))
     barriers: int = field(
         default=0, metadata=_meaning("Interruptions of the feed, each answered by re-checking the heads of its sessions.")
+    )
+    payloads_skipped: dict[str, int] = field(
+        default_factory=_zeros(get_args(Skipped)),
+        metadata=_meaning("What replicas wrote for each other and this one could not read, skipped alone, by what it was.", label="what"),
     )
     outbox_overflows: int = field(default=0, metadata=_meaning("Subscribers that fell behind their outbox and went on from the log."))
     slow_consumers_closed: int = field(default=0, metadata=_meaning("Subscribers closed because they stayed unwritable."))

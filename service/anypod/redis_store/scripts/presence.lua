@@ -10,7 +10,9 @@ register('present', function(keys)
   local now, held, entries = now_ms(), { '+' }, redis.pcall('HVALS', keys[2])
   for _, item in ipairs(is_foreign(entries) and {} or entries) do
     local until_ms, json = string.match(item, '^(%d+) (.*)$')
-    if tonumber(until_ms) > now then
+    if not until_ms then
+      held[#held + 1] = item -- nobody's entry: the asker counts it
+    elseif tonumber(until_ms) > now then
       held[#held + 1] = json
     end
   end
@@ -31,7 +33,10 @@ register('join', function(keys, args)
   local held, gone = { '+', entry }, {}
   for i = 1, #all, 2 do
     local until_ms, json = string.match(all[i + 1], '^(%d+) (.*)$')
-    if tonumber(until_ms) <= now then
+    if not until_ms then -- nobody's entry: it could never be over. The asker counts it, once
+      gone[#gone + 1] = all[i]
+      held[#held + 1] = all[i + 1]
+    elseif tonumber(until_ms) <= now then
       gone[#gone + 1] = all[i]
     elseif all[i] ~= member then
       held[#held + 1] = json

@@ -3,11 +3,18 @@
 -- KEYS: r. ARGV: life, entry, ttl_ms. An empty entry: it has gone. All entries that hold.
 register('announce', function(keys, args)
   local replicas, life, entry, ttl_ms = keys[1], args[1], args[2], args[3]
-  local now, all = now_ms(), redis.call('HGETALL', replicas)
+  local now, all = now_ms(), redis.pcall('HGETALL', replicas)
+  if is_foreign(all) then
+    redis.call('DEL', replicas) -- something of another type: as good as nothing
+    all = {}
+  end
   local held, gone = { '+' }, {}
   for i = 1, #all, 2 do
     local until_ms, json = string.match(all[i + 1], '^(%d+) (.*)$')
-    if all[i] == life or tonumber(until_ms) <= now then
+    if not until_ms then -- nobody's entry: it could never be over. The asker counts it, once
+      gone[#gone + 1] = all[i]
+      held[#held + 1] = all[i + 1]
+    elseif all[i] == life or tonumber(until_ms) <= now then
       gone[#gone + 1] = all[i]
     else
       held[#held + 1] = json
