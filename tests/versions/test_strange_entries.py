@@ -15,12 +15,13 @@ from tests.replicas import Replica, credential
 from tests.servers import RedisServer, running
 from tests.versions.strange import FELLOWS, MEMBERS, PAYLOADS
 
+from anypod.auth.principal import Right
 from anypod.client import Event, Session
 from anypod.core.identity import SessionId, SessionKey, TenantId
 from anypod.redis_store.keys import Keyspace
 
 NAMES = Keyspace("anypod")
-RIGHTS = ("read", "publish", "signal", "state", "admin")
+RIGHTS: tuple[Right, ...] = ("read", "publish", "signal", "state", "admin")
 TRANSPORTS = ("websocket", "sse", "poll")
 WAIT_S = 20.0
 _numbers = count(1)

@@ -11,7 +11,7 @@ from tests.versions.strange import MEMBERS, PAYLOADS
 from anypod.core.notices import TAGS
 from anypod.hub.ask import Ask
 
-PRESENT = Ask(KEY, features=frozenset({"presence"}))
+PRESENT = Ask(KEY, features=("presence",))
 
 
 def skipped(replica: TestReplica) -> Counter[str]:
