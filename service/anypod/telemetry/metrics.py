@@ -71,7 +71,7 @@ class Metrics:
     )
     payloads_skipped: dict[str, int] = field(
         default_factory=_zeros(get_args(Skipped)),
-        metadata=_meaning("What replicas wrote for each other and this one could not read, skipped alone, by what it was.", label="what"),
+        metadata=_meaning("What replicas wrote for each other and this one could not read, skipped alone, by what it was.", label="reason"),
     )
     outbox_overflows: int = field(default=0, metadata=_meaning("Subscribers that fell behind their outbox and went on from the log."))
     slow_consumers_closed: int = field(default=0, metadata=_meaning("Subscribers closed because they stayed unwritable."))
