@@ -5,7 +5,6 @@ before the first event. Must not know which transport asks; after the opening `c
 """
 
 from collections.abc import Callable
-from itertools import count
 from random import Random
 from typing import Literal
 
@@ -31,6 +30,7 @@ from anypod.store import Missing, Page
 from anypod.telemetry import Arrival
 
 AGE_JITTER = CONNECTION_AGE_JITTER_PERCENT / 100
+ID_BYTES = 12  # of entropy: no two replicas make the same id, and nobody finds the next one by trying
 HISTORY_MAX = 1_000  # durable events that an attaching client may ask for
 
 
@@ -39,8 +39,6 @@ class Attachments:
         self._hub = hub
         self._presence = presence
         self._rng = rng
-        self._ids = count()
-        self._ids_start = f"{rng.getrandbits(64):016x}"  # of this replica's life: no two replicas make the same id
         self._batches = Batches()
         self.creations = Creations(hub, rng)
         self.waiting = WaitingRoom(hub.options.arrivals, hub.clock, rng, metrics=hub.metrics, tasks=hub.tasks)
@@ -57,7 +55,8 @@ class Attachments:
         return made
 
     def new_id(self) -> str:
-        return f"{self._ids_start}{next(self._ids):x}"
+        """Not to be foreseen: who took the id of an event before the replica uses it would keep that event out of the log."""
+        return self._rng.randbytes(ID_BYTES).hex()
 
     def detach(self, subscriber: Subscriber) -> None:
         """The transport is gone."""
