@@ -15,6 +15,7 @@ Subject = NewType("Subject", str)
 PARTITIONS: Final = 256
 SESSION_ID_BYTES: Final = 20  # 160 random bits: not to be guessed, and 32 base32 letters without padding
 SUBJECT_CHARS_MAX: Final = 256
+NAME_CHARS_MAX: Final = 64
 
 _TENANT = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
@@ -28,7 +29,7 @@ class SessionKey(NamedTuple):
 
 # Ids of events, sessions, turns, parts, devices and kinds: 1 to 64 of these, safe in JSON, in a URL and in a key. Asked for every
 # event, so it is the pattern's own method; what it returns is true for a name.
-is_name: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}").fullmatch
+is_name: Final = re.compile(rf"[A-Za-z0-9_.:-]{{1,{NAME_CHARS_MAX}}}").fullmatch
 
 
 def is_tenant(text: str) -> bool:

@@ -14,15 +14,30 @@ from msgspec import Raw, Struct
 
 
 class SignalNotice(Struct, tag_field="type", tag="n.signal", omit_defaults=True):
-    """`frame` is the `signal` or `presence` frame for clients; `to` a device or an author, everybody without it.
+    """`frame` is the `signal` or `presence` frame for clients; `to`: see `is_for`; everybody without it.
 
-    `origin`: the attachment that it tells of, which is not told.
+    `sender`: the author of a signal. `origin`: the attachment that it tells of, which is not told.
     """
 
     frame: Raw
     to: str | None = None
+    sender: str | None = None
     is_presence: bool = False
     origin: str | None = None
+
+    def is_for(self, author: str, device: str | None) -> bool:
+        """Is a device of this author meant?
+
+        1. With a slash, `to` is an author and one of its devices, or with nothing behind the last slash all of the author's.
+        2. Otherwise it is an author, or a device of the sender's own. Devices give themselves their names: another author's is never
+           meant by its name alone, or it would overhear the author whose name it bears.
+        """
+        if self.to is None:
+            return True
+        named, slash, part = self.to.rpartition("/")
+        if slash:
+            return author == named and part in ("", device)
+        return author == part or (author == self.sender and device == part)
 
 
 class StateNotice(Struct, tag_field="type", tag="n.state"):

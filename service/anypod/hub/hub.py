@@ -131,7 +131,7 @@ class Hub:
     def _pass_on(self, session: LocalSession, signal: SignalNotice) -> None:
         frame = on_one_line(bytes(signal.frame))
         for subscriber in session.members:
-            wants = "presence" in subscriber.features if signal.is_presence else signal.to in (None, subscriber.device, subscriber.author)
+            wants = "presence" in subscriber.features if signal.is_presence else signal.is_for(subscriber.author, subscriber.device)
             if wants and subscriber.id != signal.origin and subscriber.paused_at is None:
                 subscriber.port.send(frame)
 

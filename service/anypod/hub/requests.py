@@ -12,13 +12,14 @@ from anypod.core import frames
 from anypod.core.cursor import Cursor
 from anypod.core.errors import AnypodError
 from anypod.core.event import NO_DETAILS, Details, Draft, Form, Receipt, as_json, position
-from anypod.core.identity import SessionKey
+from anypod.core.identity import NAME_CHARS_MAX, SUBJECT_CHARS_MAX, SessionKey
 from anypod.core.notices import SignalNotice, encode_notice
 from anypod.hub.ask import Ask
 from anypod.hub.hub import Hub
 
 SIGNAL_BYTES_MAX: Final = 8_192
 SIGNAL_NAME_CHARS_MAX: Final = 64
+ADDRESS_CHARS_MAX: Final = SUBJECT_CHARS_MAX + 1 + NAME_CHARS_MAX  # author/device
 HISTORY_LIMIT_MAX: Final = 200
 FORMS_MAX: Final = 16  # kinds that a pen remembers; clients that use more are rare, and pay for it
 
@@ -93,11 +94,13 @@ def published_frame(receipt: Receipt, ref: str | int | None = None) -> bytes:
 
 
 def signal_notice(name: str, told: bytes, origin: frames.Origin, to: str | None) -> bytes:
-    """Raises AnypodError `too_large`."""
+    """Raises AnypodError `too_large`, and `malformed` for whom nobody could be."""
+    if to is not None and len(to) > ADDRESS_CHARS_MAX:
+        raise AnypodError("malformed", f"to is at most {ADDRESS_CHARS_MAX} characters: an author, author/device, or a device of yours")
     if len(told) > SIGNAL_BYTES_MAX or len(name) > SIGNAL_NAME_CHARS_MAX:
         raise AnypodError("too_large", f"a signal is at most {SIGNAL_BYTES_MAX} bytes, its name {SIGNAL_NAME_CHARS_MAX}")
     frame = frames.encode(frames.Signal(name=name, data=Raw(told), from_=origin, to=to))
-    return encode_notice(SignalNotice(frame=Raw(frame), to=to))
+    return encode_notice(SignalNotice(frame=Raw(frame), to=to, sender=origin.author))
 
 
 async def history_frame(hub: Hub, key: SessionKey, before: str | None, limit: int) -> frames.History:
