@@ -11,7 +11,7 @@ from typing import Literal
 from anypod.auth import Principal, authorise
 from anypod.core.cursor import Cursor, Reset, parse_after
 from anypod.core.errors import AnypodError
-from anypod.core.identity import is_name
+from anypod.core.identity import SessionKey, is_name
 from anypod.core.notices import DeviceNotice, encode_notice
 from anypod.core.timing import CONNECTION_AGE_JITTER_PERCENT
 from anypod.hub.ask import NO_EVENTS, Ask, after_of, folds, lost_with
@@ -26,7 +26,7 @@ from anypod.hub.roster import TURNS_PER_S, Roster
 from anypod.hub.session import LocalSession
 from anypod.hub.subscriber import Phase, Port, Subscriber
 from anypod.hub.waiting_room import WaitingRoom
-from anypod.store import Missing, Page
+from anypod.store import Missing, Page, Snapshot
 from anypod.telemetry import Arrival
 
 AGE_JITTER = CONNECTION_AGE_JITTER_PERCENT / 100
@@ -128,7 +128,7 @@ class Attachments:
                 raise AnypodError("unavailable", retry_after_ms=100)
         session.pins += 1
         try:
-            self._admit(subscriber, session)
+            self._admit(subscriber, session.key, session.snapshot)
             if was_created:
                 await self._open_created(subscriber, ask, session, lost)
             elif not self._open_from_tail(subscriber, ask):
@@ -148,10 +148,10 @@ class Attachments:
         if ask.history is not None and not 0 <= ask.history <= HISTORY_MAX:
             raise AnypodError("malformed", f"history must be 0 to {HISTORY_MAX}")
 
-    def _admit(self, subscriber: Subscriber, session: LocalSession) -> None:
-        """By its owner; by its name it was admitted when it arrived."""
-        assert session.snapshot is not None
-        authorise(subscriber.principal, session.key.session, "read", owner=session.snapshot.owner)
+    def _admit(self, subscriber: Subscriber, key: SessionKey, snapshot: Snapshot | None) -> None:
+        """By its owner; by its name it was admitted when it arrived. A page may tell of another owner than the replica knows."""
+        assert snapshot is not None
+        authorise(subscriber.principal, key.session, "read", owner=snapshot.owner)
 
     # Opening.
 
@@ -169,7 +169,7 @@ class Attachments:
             seq, cursor = after.seq, ask.after
         else:
             return False
-        self._admit(subscriber, session)
+        self._admit(subscriber, session.key, session.snapshot)
         self._seat(subscriber, session, ask)
         self._hub.tails.note(session.tail)
         self._hub.metrics.tail_hits += 1
@@ -199,6 +199,7 @@ class Attachments:
         page, seq, _ = await first_page(self._hub, ask, "tail" if ask.after == "tail" else "start")
         if subscriber.phase is Phase.GONE:
             return
+        self._admit(subscriber, ask.key, page.snapshot)
         self._seat(subscriber, session, ask)
         if lost is not None:
             self._hub.metrics.resets[lost.reason] += 1
@@ -210,6 +211,7 @@ class Attachments:
         page, seq, verdict = await first_page(self._hub, ask, after)
         if subscriber.phase is Phase.GONE:
             return
+        self._admit(subscriber, ask.key, page.snapshot)
         self._seat(subscriber, session, ask)
         if isinstance(verdict, Reset):
             subscriber.is_replaying = True  # until it stands somewhere, a resync that ends must not serve it
@@ -236,7 +238,7 @@ class Attachments:
                 raise AnypodError("unavailable", retry_after_ms=100)
         session = LocalSession(ask.key)
         session.settle(page, page.snapshot.facts.head.seq)
-        self._admit(subscriber, session)
+        self._admit(subscriber, session.key, page.snapshot)
         self._seat(subscriber, session, ask._replace(device=None))
         subscriber.stand_at(session.seq, session.cursor)
         session.enter(subscriber)

@@ -7,6 +7,7 @@ page judged against the subscriber's own cursor. Must not know transports, nor w
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, assert_never
 
+from anypod.auth import authorise
 from anypod.core import frames
 from anypod.core.cursor import After, Cursor, Facts, Reset, judge_place
 from anypod.core.errors import AnypodError
@@ -149,6 +150,7 @@ class CatchUp:
         if isinstance(page, Missing):
             self._hub.resync(session)
             return False
+        authorise(subscriber.principal, session.key.session, "read", owner=page.snapshot.owner)  # it may be another's by now
         verdict = judge_place(cursor, after, page.snapshot.facts)
         if verdict is not None:
             await self.reset(subscriber, verdict, page)

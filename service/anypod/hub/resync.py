@@ -7,12 +7,13 @@ beyond this: where the log turns out to be another one, everybody is behind, and
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
+from anypod.auth import is_authorised
 from anypod.core.cursor import judge_place
 from anypod.core.errors import AnypodError
 from anypod.hub.session import LocalSession
 from anypod.hub.subscriber import Phase
 from anypod.hub.tail import TAIL_BYTES_MAX
-from anypod.store import Head, Missing
+from anypod.store import Head, Missing, Page
 
 if TYPE_CHECKING:
     from anypod.hub.hub import Hub
@@ -82,8 +83,15 @@ class Resync:
         if isinstance(page, Missing):
             self._hub.vanished(session, page)
             return
+        self._send_away(session, page)
         self._hub.settle(session, page, page.snapshot.facts.head.seq)
         session.resync_again = True  # what the feed brought between this read and here was not taken
+
+    def _send_away(self, session: LocalSession, page: Page) -> None:
+        """The log may have come to be another owner's: whom it does not reach any more is told nothing of it."""
+        for subscriber in session.members:
+            if not is_authorised(subscriber.principal, session.key.session, "read", owner=page.snapshot.owner):
+                self._hub.dismiss(subscriber, AnypodError("no_such_session"))
 
     def _wake(self, session: LocalSession) -> None:
         for subscriber in session.members:
