@@ -10,7 +10,6 @@ from random import Random
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from fastapi import FastAPI
-from pydantic import SecretStr
 
 from anypod import __version__
 from anypod.api.app import create_admin_app, create_app
@@ -143,10 +142,15 @@ def store_of(settings: Settings, clock: Clock, rng: Random, metrics: Metrics) ->
         case "memory":
             return MemoryStore(MemoryServer(clock, rng))
         case "redis":
+
+            def url_now() -> str:
+                return _with_password(settings.current("redis_url") or settings.redis_url, settings.current("redis_password"))
+
             options = RedisOptions(
-                url=_with_password(settings.redis_url, _revealed(settings.redis_password)),
+                url=url_now(),
+                url_now=url_now,
                 prefix=settings.key_prefix,
-                sentinel_password=_revealed(settings.redis_sentinel_password),
+                sentinel_password_now=lambda: settings.current("redis_sentinel_password"),
                 tls_ca_file=settings.redis_tls_ca_file,
                 tls_cert_file=settings.redis_tls_cert_file,
                 tls_key_file=settings.redis_tls_key_file,
@@ -158,10 +162,6 @@ def store_of(settings: Settings, clock: Clock, rng: Random, metrics: Metrics) ->
                 append_bytes_max=settings.append_queue_bytes_max,
             )
             return RedisStore(options, clock, rng, metrics)
-
-
-def _revealed(secret: SecretStr | None) -> str | None:
-    return secret.get_secret_value() if secret is not None else None
 
 
 def _with_password(url: str, password: str | None) -> str:

@@ -36,6 +36,7 @@ OWN: Final = frozenset(
         "replica",
         "dev",
         "jwt_secret",
+        "jwt_previous_secret",
         "jwt_issuer",
         "jwt_audience",
         "jwks_urls",

@@ -22,6 +22,8 @@ WRONG: Final[Mapping[str, tuple[Mapping[str, Any], list[str]]]] = {
     "the secret of development": ({"auth": {"secret": DEV_SECRET}}, ["auth.secret", "guessed"]),
     "a secret of few letters": ({"auth": {"secret": "changeme" * 5}}, ["auth.secret", "guessed"]),
     "two secrets": ({"auth": {"secret": SECRET, "existingSecret": "mine"}}, ["auth.secret and auth.existingSecret"]),
+    "a previous secret alone": ({"auth": {"existingSecret": "mine", "previousSecret": "x" * 32}}, ["auth.previousSecret signs nothing"]),
+    "a short previous secret": (with_secret(auth={"secret": SECRET, "previousSecret": "x" * 31}), ["auth.previousSecret", "32 bytes"]),
     "a heartbeat above the idle timeout": (with_secret(proxies=[ALB], heartbeatMs=3_001), ["heartbeatMs=3001", "3000"]),
     "a grace period below the drain": (
         with_secret(terminationGracePeriodSeconds=36),

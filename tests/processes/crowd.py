@@ -15,6 +15,7 @@ import aiohttp
 from anypod.cli.demo.tally import percentile
 from anypod.cli.dev.credentials import reader_credential
 from anypod.client import Attached, Event, Phase, Session, open_http
+from anypod.client.runner import Credential
 from anypod.clock import SystemClock
 
 PUBLISH_EVERY_S: Final = 0.25  # by each client
@@ -81,7 +82,7 @@ class Crowd:
         sessions: int,
         name: str,
         *,
-        credential: Callable[[str], str] = reader_credential,
+        credential: Callable[[str], Credential] = reader_credential,
         publish_every_s: float = PUBLISH_EVERY_S,
     ) -> None:
         self._clock = SystemClock()

@@ -12,9 +12,10 @@ from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 from anypod.auth import Principal, Verifier
 from anypod.auth.key_set import RemoteKeySet
 from anypod.auth.keys import ALGORITHMS
-from anypod.auth.secret import SecretKey
+from anypod.auth.secret import SecretRing
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject, TenantId
+from anypod.settings import SigningSecret
 
 NOW_S = 1_800_000_000.0
 SECRET = "a secret of at least thirty-two bytes"
@@ -62,7 +63,7 @@ def verifier(clock: StandingClock | None = None, *, secret: str | None = SECRET,
         clock,
         audience="anypod",
         algorithms=sorted(ALGORITHMS),
-        secret=SecretKey(secret, issuer) if secret else None,
+        secrets=SecretRing(lambda: [SigningSecret(secret)], issuer, clock) if secret else None,
         key_sets=[RemoteKeySet(URL, issuer, fetch=fetch, clock=clock)],
     )
 

@@ -32,11 +32,11 @@ from tests.wire.frames import UNHURRIED
 
 from anypod.auth import RIGHTS, Fetcher, Principal, Verifier, mint, verifier_of
 from anypod.auth.key_set import RemoteKeySet
-from anypod.auth.secret import SecretKey
+from anypod.auth.secret import SecretRing
 from anypod.auth.segment import CREDENTIAL_BYTES_MAX
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject, TenantId
-from anypod.settings import DEV_SECRET, Settings
+from anypod.settings import DEV_SECRET, Settings, SigningSecret
 
 _names = st.from_regex(r"\A[A-Za-z0-9_.:-]{1,64}\Z")
 _patterns = st.none() | st.lists(st.builds("".join, st.tuples(_names, st.sampled_from(["", "*"]))) | st.just("*"), max_size=3).map(tuple)
@@ -87,7 +87,8 @@ async def test_a_key_is_good_for_its_own_algorithm_alone() -> None:
 
 
 async def test_an_algorithm_that_the_settings_leave_out_is_refused() -> None:
-    checks = Verifier(StandingClock(), audience="anypod", algorithms=["RS256"], secret=SecretKey(SECRET, None), key_sets=[])
+    ring = SecretRing(lambda: [SigningSecret(SECRET)], None, StandingClock())
+    checks = Verifier(StandingClock(), audience="anypod", algorithms=["RS256"], secrets=ring, key_sets=[])
     assert "algorithm" in await refusal_of(mint(ALICE, SECRET), checks)
 
 
@@ -132,7 +133,7 @@ async def test_a_published_key_speaks_for_its_own_issuer_alone() -> None:
 
     clock = StandingClock()
     sets = [RemoteKeySet(url, issuer, fetch=fetch, clock=clock) for url, issuer in ((URL, ISSUER), (other, other))]
-    checks = Verifier(clock, audience="anypod", algorithms=["RS256"], secret=None, key_sets=sets)
+    checks = Verifier(clock, audience="anypod", algorithms=["RS256"], secrets=None, key_sets=sets)
     assert await checks.verify(sign(CLAIMS, RSA, alg="RS256", kid="rsa")) == ALICE
     assert "signature" in await refusal_of(sign(CLAIMS | {"iss": other}, RSA, alg="RS256", kid="rsa"), checks)
     assert "not known" in await refusal_of(sign(CLAIMS | {"iss": "https://third.example"}, RSA, alg="RS256", kid="rsa"), checks)

@@ -19,9 +19,10 @@ from tests.wire.frames import UNHURRIED
 from anypod.auth import Principal, Verifier
 from anypod.auth.claims import principal_of
 from anypod.auth.header import HEADERS_MAX, parse_header
-from anypod.auth.secret import SecretKey
+from anypod.auth.secret import SecretRing
 from anypod.auth.segment import CREDENTIAL_BYTES_MAX
 from anypod.core.errors import AnypodError
+from anypod.settings import SigningSecret
 
 NOW_S: Final = 1_800_000_000.0
 SECRET: Final = b"a secret of at least thirty-two bytes"
@@ -49,9 +50,9 @@ REGISTRY: Final = Registry(algorithms=["HS256"], strict_check_header=False)
 
 
 def ours(credential: str) -> Principal | None:
-    secret = SecretKey(SECRET.decode(), None)
+    secret = SecretRing(lambda: [SigningSecret(SECRET.decode())], None, StandingClock())
     try:
-        return Verifier(StandingClock(), audience="anypod", algorithms=["HS256"], secret=secret, key_sets=[]).known(credential)
+        return Verifier(StandingClock(), audience="anypod", algorithms=["HS256"], secrets=secret, key_sets=[]).known(credential)
     except AnypodError:
         return None
 

@@ -68,9 +68,9 @@ def test_anything_else_is_refused_with_the_forms_that_there_are(url: str) -> Non
 def test_user_and_password_are_for_the_servers_and_not_for_the_sentinels() -> None:
     found = parsed("redis+sentinel://us%40er:p%3Ass@a/orders/2")
     server = found.address(Endpoint("b", 1))
-    assert (server.access.username, server.access.password, server.database) == ("us@er", "p:ss", 2)
-    sentinel = found.sentinel(Endpoint("a", 2), "other")
-    assert (sentinel.access.username, sentinel.access.password, sentinel.database) == (None, "other", 0)
+    assert (server.access.login(), server.database) == (("us@er", "p:ss"), 2)
+    sentinel = found.sentinel(Endpoint("a", 2), lambda: "other")
+    assert (sentinel.access.login(), sentinel.database) == ((None, "other"), 0)
 
 
 def test_no_password_is_shown() -> None:

@@ -28,7 +28,7 @@ def problem(**variables: str) -> str:
 
 def test_a_secret_is_all_that_must_be_set() -> None:
     settings = load_settings(SAFE)
-    assert settings.credential_secret == SECRET
+    assert [item.secret for item in settings.signing_secrets] == [SECRET]
     assert (settings.port, settings.admin_address) == (8_000, ("0.0.0.0", 9_000))
     assert settings.timing.heartbeat_ms == 25_000
 
@@ -87,7 +87,7 @@ def test_a_key_set_speaks_for_the_issuer_that_is_named_with_it_or_for_the_one_of
         KeySetSource("https://a.example/keys", "https://a.example"),
         KeySetSource("http://127.0.0.1:8081/keys", "b"),
     )
-    assert two.credential_secret is None
+    assert not two.signing_secrets
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_development_refuses_every_address_but_loopback(hosts: dict[str, str]) -
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
 def test_development_has_a_secret_of_its_own_on_loopback(host: str) -> None:
-    assert load_settings({"ANYPOD_DEV": "true", "ANYPOD_HOST": host}).credential_secret == DEV_SECRET
+    assert load_settings({"ANYPOD_DEV": "true", "ANYPOD_HOST": host}).signing_secrets[0].secret == DEV_SECRET
 
 
 def test_the_secret_of_development_is_refused_outside_it() -> None:
@@ -210,7 +210,7 @@ def test_a_secret_may_stand_in_a_file_with_a_line_end(tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text(SECRET + "\n")
     settings = load_settings({"ANYPOD_JWT_SECRET_FILE": str(file)})
-    assert settings.credential_secret == SECRET
+    assert [item.secret for item in settings.signing_secrets] == [SECRET]
     assert settings.names_from_files == {"jwt_secret"}
 
 

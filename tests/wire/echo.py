@@ -93,14 +93,14 @@ def echo_desk() -> Desk:
     options = HubOptions(replica="echo", classes={}, heartbeat_ms=25_000, silence_ms=55_000, limits=limits)
     hub = Hub(MemoryStore(MemoryServer(clock, rng)), clock, metrics, options)
     presence = Presence(hub)
-    verifier = Verifier(clock, audience="anypod", algorithms=(), secret=None, key_sets=())
+    verifier = Verifier(clock, audience="anypod", algorithms=(), secrets=None, key_sets=())
     publisher = Publisher(hub.store, clock, metrics, hub.tasks, hub.accounts)
     return Desk(hub, Attachments(hub, presence, rng), presence, publisher, verifier.verify)
 
 
 def echo_sniffing(desk: Desk) -> Callable[..., asyncio.Protocol]:
     wires = Wires(desk, Random(0), buffer_bytes_max=4 * MESSAGE_BYTES_MAX, stream_s_max=60.0)
-    door = OpenDoor(Verifier(desk.hub.clock, audience="anypod", algorithms=(), secret=None, key_sets=()), ())
+    door = OpenDoor(Verifier(desk.hub.clock, audience="anypod", algorithms=(), secrets=None, key_sets=()), ())
 
     def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:
         return EchoSniffer(wires, door, server_state, lambda: HttpToolsProtocol(config, server_state, app_state, _loop))

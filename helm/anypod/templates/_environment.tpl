@@ -25,6 +25,7 @@ ANYPOD_MAX_CONNECTION_AGE_S: {{ $timing.connectionAgeSeconds | quote }}
 {{- with .Values.auth }}
 {{- if or .secret .existingSecret }}
 ANYPOD_JWT_SECRET_FILE: {{ $secrets }}/jwt-secret
+ANYPOD_JWT_PREVIOUS_SECRET_FILE: {{ $secrets }}/jwt-previous-secret
 {{- end }}
 {{- with .jwksUrls }}
 ANYPOD_JWKS_URLS: {{ join "," . | quote }}

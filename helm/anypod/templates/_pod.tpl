@@ -27,6 +27,13 @@ seccompProfile:
     items:
       - key: {{ include "anypod.authSecretKey" $ }}
         path: jwt-secret
+{{- /* Apart, because it is there during a rotation alone, and may come without a restart. */}}
+- secret:
+    name: {{ . }}
+    optional: true
+    items:
+      - key: {{ include "anypod.authSecretPreviousKey" $ }}
+        path: jwt-previous-secret
 {{- end }}
 {{- with include "anypod.redisSecretItems" . | fromYaml }}
 - secret:
@@ -82,6 +89,10 @@ seccompProfile:
 
 {{- define "anypod.authSecretKey" -}}
 {{- empty .Values.auth.existingSecret | ternary "jwt-secret" .Values.auth.existingSecretKey -}}
+{{- end -}}
+
+{{- define "anypod.authSecretPreviousKey" -}}
+{{- empty .Values.auth.existingSecret | ternary "jwt-previous-secret" .Values.auth.existingSecretPreviousKey -}}
 {{- end -}}
 
 {{/* The Secret with what Redis asks for, and which of its keys become which files; empty: it asks for nothing. */}}

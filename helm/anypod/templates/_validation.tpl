@@ -27,6 +27,13 @@
 {{- else if not (or $auth.existingSecret $auth.jwksUrls) -}}
 {{- $messages = append $messages "auth.secret is empty, and there is no default: set auth.secret (`openssl rand -base64 48` makes one), auth.existingSecret or auth.jwksUrls." -}}
 {{- end -}}
+{{- if $auth.previousSecret -}}
+{{- if not $auth.secret -}}
+{{- $messages = append $messages "auth.previousSecret signs nothing: set auth.secret beside it, or put it into auth.existingSecret." -}}
+{{- else if lt (len $auth.previousSecret) 32 -}}
+{{- $messages = append $messages "auth.previousSecret should have at least 32 bytes." -}}
+{{- end -}}
+{{- end -}}
 {{- toYaml $messages -}}
 {{- end -}}
 

@@ -11,10 +11,10 @@ from anypod.auth.principal import Principal
 from anypod.auth.secret import ALGORITHM, SecretKey
 from anypod.auth.segment import encoded
 
-_HEADER: Final = encoded(json.encode({"alg": ALGORITHM, "typ": "JWT"}))
+_HEADER: Final = {"alg": ALGORITHM, "typ": "JWT"}
 
 
-def mint(principal: Principal, secret: str, *, audience: str = "anypod", issuer: str | None = None) -> str:
+def mint(principal: Principal, secret: str, *, audience: str = "anypod", issuer: str | None = None, kid: str | None = None) -> str:
     """A JWT signed with HS256, which the verifier of that secret turns back into the same principal."""
     grant: dict[str, str | list[str]] = {"tenant": principal.tenant, "can": sorted(principal.can)}
     if principal.sessions is not None:
@@ -24,5 +24,6 @@ def mint(principal: Principal, secret: str, *, audience: str = "anypod", issuer:
     claims: dict[str, object] = {"sub": principal.subject, "aud": audience, "exp": principal.expires_at, "anypod": grant}
     if issuer is not None:
         claims["iss"] = issuer
-    signed = b"%b.%b" % (_HEADER, encoded(json.encode(claims)))
+    header = _HEADER if kid is None else {**_HEADER, "kid": kid}
+    signed = b"%b.%b" % (encoded(json.encode(header)), encoded(json.encode(claims)))
     return (signed + b"." + SecretKey(secret, issuer).signature_of(signed)).decode()

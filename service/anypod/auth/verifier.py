@@ -14,7 +14,7 @@ from anypod.auth.header import Header, parse_header
 from anypod.auth.principal import Principal
 from anypod.auth.refusal import refusal
 from anypod.auth.secret import ALGORITHM as HS256
-from anypod.auth.secret import SecretKey
+from anypod.auth.secret import SecretKey, SecretRing
 from anypod.auth.segment import CREDENTIAL_BYTES_MAX, decoded
 from anypod.clock import Clock
 from anypod.settings import Settings
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
     from anypod.auth.keys import Key
 
 CACHED_MAX: Final = 20_000  # about 450 bytes each; beyond it the one unused for longest is checked anew
-CACHED_S_MAX: Final = 300.0  # a key that was taken back lets nobody in any longer than that
+CACHED_S_MAX: Final = 300.0  # an issuer's key that was taken back lets nobody in any longer than that; a secret of ours, `RELOAD_S`
 
 
 class Verifier:
     def __init__(
-        self, clock: Clock, *, audience: str, algorithms: Sequence[str], secret: SecretKey | None, key_sets: "Sequence[RemoteKeySet]"
+        self, clock: Clock, *, audience: str, algorithms: Sequence[str], secrets: SecretRing | None, key_sets: "Sequence[RemoteKeySet]"
     ) -> None:
         self._clock = clock
         self._audience = audience
         self._algorithms = frozenset(algorithms)
-        self._secret = secret
+        self._secrets = secrets
         self._key_sets = tuple(key_sets)
         self._cache: OrderedDict[bytes, tuple[Principal, float]] = OrderedDict()
 
@@ -51,9 +51,10 @@ class Verifier:
         digest = _digest(shown)
         if principal := self._cached(digest):
             return principal
-        if self._secret is None or self._header(shown).algorithm != HS256:
+        if self._secrets is None or (header := self._header(shown)).algorithm != HS256:
             return None
-        return self._checked(shown, digest, self._secret)
+        key = self._secrets.key_of(shown, header.kid)
+        return self._checked(shown, digest, key) if key is not None else None
 
     async def verify(self, credential: str) -> Principal:
         """Raises AnypodError `not_authenticated`, or `unavailable` while the issuer's keys cannot be fetched."""
@@ -63,6 +64,8 @@ class Verifier:
         return self._checked(shown, _digest(shown), await self._issuers_key(shown))
 
     def _cached(self, digest: bytes) -> Principal | None:
+        if self._secrets is not None and self._secrets.has_changed():
+            self._cache.clear()
         if (entry := self._cache.get(digest)) is None:
             return None
         principal, until_s = entry
@@ -106,12 +109,11 @@ class Verifier:
 
 def verifier_of(settings: Settings, clock: Clock, fetcher: Fetcher) -> Verifier:
     """The verifier that the settings ask for. `fetcher` is closed by whoever made it."""
-    secret = settings.credential_secret
     return Verifier(
         clock,
         audience=settings.jwt_audience,
         algorithms=settings.jwt_algorithms,
-        secret=SecretKey(secret, settings.jwt_issuer) if secret else None,
+        secrets=SecretRing(lambda: settings.signing_secrets, settings.jwt_issuer, clock) if settings.signing_secrets else None,
         key_sets=_key_sets_of(settings, clock, fetcher) if settings.key_set_sources else (),
     )
 

@@ -18,6 +18,7 @@ class Signer(NamedTuple):
     secret: str
     audience: str = "anypod"
     issuer: str | None = None
+    kid: str | None = None
 
 
 def configured_signer() -> Signer:
@@ -25,9 +26,10 @@ def configured_signer() -> Signer:
     from anypod.cli.setup import settings_from
 
     settings = settings_from()
-    if settings.credential_secret is None:
+    if not settings.signing_secrets:
         raise AnypodError("malformed", "there is no secret to sign with: set ANYPOD_JWT_SECRET or ANYPOD_JWT_SECRET_FILE")
-    return Signer(settings.credential_secret, settings.jwt_audience, settings.jwt_issuer)
+    current = settings.signing_secrets[0]
+    return Signer(current.secret, settings.jwt_audience, settings.jwt_issuer, current.kid)
 
 
 def credential_of(
@@ -53,7 +55,7 @@ def credential_of(
         kinds=None if kinds is None else tuple(kinds),
         sessions=None if sessions is None else tuple(sessions),
     )
-    return mint(principal, signer.secret, audience=signer.audience, issuer=signer.issuer)
+    return mint(principal, signer.secret, audience=signer.audience, issuer=signer.issuer, kid=signer.kid)
 
 
 def _right(name: str) -> Right:

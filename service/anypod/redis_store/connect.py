@@ -45,12 +45,13 @@ async def check(address: Address, options: RedisOptions, library: Library, *, is
 
 
 def _client(address: Address, options: RedisOptions) -> Redis:
+    login = address.access.login()
     return Redis(
         host=address.endpoint.host,
         port=address.endpoint.port,
         db=address.database,
-        username=address.access.username,
-        password=address.access.password,
+        username=login.username,
+        password=login.password,
         ssl=address.access.tls is not None,
         ssl_ca_certs=options.tls_ca_file,
         ssl_certfile=options.tls_cert_file,

@@ -18,14 +18,14 @@ PRIMARY: Final = b"master"  # what a server calls itself that may be written
 
 async def dial(address: Address, options: RedisOptions, on_lost: Callable[[], None]) -> Connection:
     """A connection that is let in. Raises OSError, TimeoutError or AnypodError."""
-    access = address.access
+    login = address.access.login()
     async with asyncio.timeout(options.connect_s):
         _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(options.reply_s, on_lost), *address.endpoint, ssl=access.tls
+            lambda: Connection(options.reply_s, on_lost), *address.endpoint, ssl=address.access.tls
         )
         try:
-            if access.password is not None:
-                checked(await connection.ask(pack("AUTH", access.username or "default", access.password)))
+            if login.password is not None:
+                checked(await connection.ask(pack("AUTH", login.username or "default", login.password)))
             if address.database:
                 checked(await connection.ask(pack("SELECT", address.database)))
             await connection.ask(pack("CLIENT", "SETNAME", "anypod"))  # for whoever lists clients; may be refused

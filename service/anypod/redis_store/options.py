@@ -3,6 +3,7 @@
 Owns the address and every limit of the connections to it. Must not know where the values come from.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -13,7 +14,9 @@ class RedisOptions:
 
     url: str = field(repr=False)  # it may hold a password
     prefix: str = "anypod"  # of every key and channel
+    url_now: Callable[[], str] | None = field(default=None, repr=False)  # asked for each connection: its user and password count
     sentinel_password: str | None = field(default=None, repr=False)  # of the Sentinels, which have users of their own
+    sentinel_password_now: Callable[[], str | None] | None = field(default=None, repr=False)  # the same
     tls_ca_file: str | None = None  # None: the system's authorities
     tls_cert_file: str | None = None  # what we show to a server that asks for a certificate
     tls_key_file: str | None = None  # None: the key is in the same file

@@ -42,9 +42,8 @@ class Sentinels:
     def __init__(self, deployment: Deployment, options: RedisOptions, clock: Clock) -> None:
         self._deployment = deployment
         self._clock = clock
-        self._informants = [
-            Informant(deployment.sentinel(endpoint, options.sentinel_password), options) for endpoint in deployment.endpoints
-        ]
+        password = options.sentinel_password_now or (lambda: options.sentinel_password)
+        self._informants = [Informant(deployment.sentinel(endpoint, password), options) for endpoint in deployment.endpoints]
         self._question = Question(self._look, clock, FRESH_S)
         self._view: View | None = None  # the newest that there was
         self._is_answered = False  # by any Sentinel, when they were asked last

@@ -14,12 +14,18 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
+from anypod.settings.files import FileError, read_text
 from anypod.settings.settings import Settings
 
 PREFIX: Final = "ANYPOD_"
 FILE_END: Final = "_FILE"
-FROM_FILES: Final = frozenset({"redis_url", "redis_password", "redis_sentinel_password", "jwt_secret"})  # those that may hold a secret
-SECRET_FILE_BYTES_MAX: Final = 65_536  # whoever names a disk by mistake is told so, not served it
+OPTIONAL_FILES: Final = frozenset({"jwt_previous_secret"})  # a file that is not there, or not yet, is no mistake
+FROM_FILES: Final = OPTIONAL_FILES | {
+    "redis_url",
+    "redis_password",
+    "redis_sentinel_password",
+    "jwt_secret",
+}  # those that may hold a secret
 SHOWN_CHARS_MAX: Final = 80  # of a wrong value: enough to recognise it
 
 # Variables that are nobody's mistake although they are no setting: those of our tests, and those that Kubernetes gives
@@ -37,12 +43,13 @@ def load_settings(environ: Mapping[str, str] = os.environ) -> Settings:
     given = {name.upper(): value for name, value in environ.items() if name.upper().startswith(PREFIX) and value}
     given = {name: value for name, value in given.items() if not _is_beside(name, value)}
     _refuse_unknown(given)
-    from_files = {name: _read(variable(name) + FILE_END, given) for name in FROM_FILES if variable(name) + FILE_END in given}
-    values = given | {variable(name): value for name, value in from_files.items()}
+    paths = {name: given[variable(name) + FILE_END] for name in FROM_FILES if variable(name) + FILE_END in given}
+    read = {variable(name): text for name in paths if (text := _read(name, given)) is not None}
+    values = given | read
     try:
         source = EnvSettingsSource(Settings)
         source.env_vars = {name.lower(): value for name, value in values.items()}
-        return Settings(**source()).read_from_files(from_files)
+        return Settings(**source()).read_from_files(paths, OPTIONAL_FILES)
     except SettingsError as exc:
         raise SettingError(_json_line(exc, values)) from exc
     except ValidationError as exc:
@@ -66,21 +73,18 @@ def _refuse_unknown(names: Iterable[str]) -> None:
             raise SettingError(f"{name} is not a setting: {hint}")
 
 
-def _read(name: str, given: Mapping[str, str]) -> str:
-    beside = name.removesuffix(FILE_END)
+def _read(setting: str, given: Mapping[str, str]) -> str | None:
+    """None: it is not there, and need not be."""
+    beside = variable(setting)
+    name = beside + FILE_END
     if beside in given:
         raise SettingError(f"{beside} and {name} are both set: unset one of them")
+    if setting in OPTIONAL_FILES and not Path(given[name]).exists():
+        return None
     try:
-        with Path(given[name]).open("rb") as file:
-            content = file.read(SECRET_FILE_BYTES_MAX + 1)
-        text = content.decode().rstrip("\r\n")  # editors and `kubectl create secret` leave a line end
-    except OSError as exc:
-        raise SettingError(f"{name}={given[name]} cannot be read ({exc.strerror}): check the path and its permissions") from exc
-    except UnicodeDecodeError as exc:
-        raise SettingError(f"{name}={given[name]} does not hold text: check the path") from exc
-    if not text or len(content) > SECRET_FILE_BYTES_MAX:
-        raise SettingError(f"{name}={given[name]} should hold 1 to {SECRET_FILE_BYTES_MAX} bytes: check the path")
-    return text
+        return read_text(given[name])
+    except FileError as exc:
+        raise SettingError(f"{name}={given[name]} {exc}") from exc
 
 
 def _json_line(error: SettingsError, values: Mapping[str, str]) -> str:

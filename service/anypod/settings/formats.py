@@ -6,13 +6,16 @@ Owns parsing of lists and addresses. Must not know which setting is parsed. Each
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from anypod.core.timing import Proxy
 
 _ORIGIN: Final = re.compile(r"https?://(\*\.)?[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
 IDLE_TIMEOUT_MS_MIN: Final = 400  # below that no heartbeat fits that is worth its frames
+SECRET_BYTES_MIN: Final = 32  # RFC 7518, 3.2: as long as the hash
+SECRETS_MAX: Final = 8  # a credential without a `kid` is tried with each; a rotation needs two
+_NAMED_SECRET: Final = re.compile(r"kid=([!-~]{1,64}) +(.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,29 @@ class KeySetSource:
 
     url: str
     issuer: str | None
+
+
+class SigningSecret(NamedTuple):
+    """`kid`: what credentials that are signed with it may name it."""
+
+    secret: str
+    kid: str | None = None
+
+
+def parse_signing_secrets(text: str) -> tuple[SigningSecret, ...]:
+    """One secret a line, each perhaps with a name before it: `kid=2026-11 THE-SECRET`."""
+    found = tuple(_signing_secret(line) for line in map(str.strip, text.splitlines()) if line)
+    if not 0 < len(found) <= SECRETS_MAX:
+        raise ValueError(f"it should hold 1 to {SECRETS_MAX} secrets, one a line")
+    return found
+
+
+def _signing_secret(line: str) -> SigningSecret:
+    named = _NAMED_SECRET.fullmatch(line)
+    item = SigningSecret(named[2], named[1]) if named else SigningSecret(line)
+    if len(item.secret.encode()) < SECRET_BYTES_MIN:
+        raise ValueError(f"it should have at least {SECRET_BYTES_MIN} bytes; `openssl rand -base64 48` makes one")
+    return item
 
 
 def parse_items(value: object) -> object:

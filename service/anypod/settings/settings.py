@@ -4,7 +4,7 @@ Owns names, defaults, bounds and meanings, and what must agree between them. The
 Must not know where the values come from, nor who uses them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from socket import gethostname
 from typing import Annotated, Final, Literal, Self
 
@@ -16,10 +16,19 @@ from anypod.core.identity import is_name
 from anypod.core.outbox import OUTBOX_BYTES_MAX
 from anypod.core.timing import EXIT_S, HEARTBEAT_MS_MAX, Proxy, Timing, leave_seconds
 from anypod.settings.classes import ClassSettings, with_standard
-from anypod.settings.formats import KeySetSource, is_loopback, parse_items, parse_key_set_source, parse_origin, parse_proxies
+from anypod.settings.files import FileValue
+from anypod.settings.formats import (
+    KeySetSource,
+    SigningSecret,
+    is_loopback,
+    parse_items,
+    parse_key_set_source,
+    parse_origin,
+    parse_proxies,
+    parse_signing_secrets,
+)
 
 DEV_SECRET: Final = "anypod-development-secret-known-to-everybody"  # noqa: S105 - public on purpose, see `dev`
-SECRET_BYTES_MIN: Final = 32  # RFC 7518, 3.2: as long as the hash
 FRAME_OVERHEAD_BYTES: Final = 8_192  # what stands around an event's data in a frame, generously
 REDIS_SCHEMES: Final = tuple(f"{scheme}{shape}://" for scheme in ("redis", "rediss") for shape in ("", "+sentinel", "+cluster"))
 
@@ -80,7 +89,14 @@ class Settings(BaseSettings):
         description="lean: WebSockets and SSE on protocols of our own; portable: through ASGI, as in an application of yours.",
     )
 
-    jwt_secret: SecretStr | None = Field(default=None, description="The secret of credentials signed with HS256, at least 32 bytes.")
+    jwt_secret: SecretStr | None = Field(
+        default=None,
+        description="The secret of credentials signed with HS256, at least 32 bytes; of several, one a line, the first one signs.",
+    )
+    jwt_previous_secret: SecretStr | None = Field(
+        default=None,
+        description="What they may be signed with besides, during a rotation: the secret before, or the next. Its file may be missing.",
+    )
     jwt_issuer: str | None = Field(default=None, description="The issuer that credentials must name.")
     jwt_audience: str = Field(default="anypod", min_length=1, description="The audience that credentials must name.")
     jwks_urls: Words = Field(default=(), description="Where issuers publish their keys: url, or issuer|url for each of several.")
@@ -151,7 +167,7 @@ class Settings(BaseSettings):
     )
     log_format: Literal["json", "text"] = Field(default="json", description="json: for machines; text: for people.")
 
-    _from_files: frozenset[str] = PrivateAttr(default=frozenset())
+    _files: Mapping[str, FileValue] = PrivateAttr(default_factory=dict)
 
     @property
     def timing(self) -> Timing:
@@ -166,11 +182,19 @@ class Settings(BaseSettings):
         return self.admin_host or self.host, self.admin_port
 
     @property
-    def credential_secret(self) -> str | None:
-        """The secret that credentials are signed with, if they are signed with one."""
-        if self.jwt_secret is not None:
-            return self.jwt_secret.get_secret_value()
-        return DEV_SECRET if self.dev else None
+    def signing_secrets(self) -> tuple[SigningSecret, ...]:
+        """What credentials may be signed with, as the files have it now; the first one signs. Raises ValueError for what cannot be used."""
+        texts = [text for name in ("jwt_secret", "jwt_previous_secret") if (text := self.current(name))]
+        if not texts and self.dev:
+            return (SigningSecret(DEV_SECRET),)
+        return parse_signing_secrets("\n".join(texts)) if texts else ()
+
+    def current(self, name: str) -> str | None:
+        """The text of a setting that may hold a secret, read again where it stands in a file that has changed."""
+        if (file := self._files.get(name)) is not None:
+            return file.current()
+        value = getattr(self, name)
+        return value.get_secret_value() if isinstance(value, SecretStr) else value
 
     @property
     def key_set_sources(self) -> tuple[KeySetSource, ...]:
@@ -179,11 +203,13 @@ class Settings(BaseSettings):
     @property
     def names_from_files(self) -> frozenset[str]:
         """The settings whose values were read from files."""
-        return self._from_files
+        return frozenset(name for name in self._files if self.current(name) is not None)
 
-    def read_from_files(self, names: Iterable[str]) -> Self:
-        """Remember where these came from."""
-        self._from_files = frozenset(names)
+    def read_from_files(self, paths: Mapping[str, str], optional: frozenset[str]) -> Self:
+        """Remember where these came from: they are read again."""
+        self._files = {
+            name: FileValue(path, self.current(name), _CHECKS.get(name, str), is_optional=name in optional) for name, path in paths.items()
+        }
         return self
 
     @classmethod
@@ -211,11 +237,11 @@ class Settings(BaseSettings):
             raise ValueError("it should begin with redis://, redis+sentinel:// or redis+cluster://, or rediss in place of redis for TLS")
         return url
 
-    @field_validator("jwt_secret")
+    @field_validator("jwt_secret", "jwt_previous_secret")
     @classmethod
     def _check_jwt_secret(cls, secret: SecretStr | None) -> SecretStr | None:
-        if secret is not None and len(secret.get_secret_value().encode()) < SECRET_BYTES_MIN:
-            raise ValueError(f"it should have at least {SECRET_BYTES_MIN} bytes; `openssl rand -base64 48` makes one")
+        if secret is not None:
+            parse_signing_secrets(secret.get_secret_value())
         return secret
 
     @field_validator("jwks_urls")
@@ -243,9 +269,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "ANYPOD_DEV=true lets in whoever reaches the port: set ANYPOD_HOST=127.0.0.1, or set ANYPOD_JWT_SECRET and unset ANYPOD_DEV"
             )
-        if self.credential_secret is None and not self.jwks_urls:
+        if self.jwt_previous_secret is not None and self.jwt_secret is None:
+            raise ValueError("ANYPOD_JWT_PREVIOUS_SECRET signs nothing: set ANYPOD_JWT_SECRET to the one that does")
+        secrets = self.signing_secrets
+        if not secrets and not self.jwks_urls:
             raise ValueError("no credential could be checked: set ANYPOD_JWT_SECRET, ANYPOD_JWT_SECRET_FILE or ANYPOD_JWKS_URLS")
-        if not self.dev and self.credential_secret == DEV_SECRET:
+        if not self.dev and any(item.secret == DEV_SECRET for item in secrets):
             raise ValueError("ANYPOD_JWT_SECRET is the one of development, which everybody knows: set another")
         if self.durability == "replicated" and self.durability_replicas == 0:
             raise ValueError("ANYPOD_DURABILITY=replicated waits for nothing with ANYPOD_DURABILITY_REPLICAS=0: set it to 1 or more")
@@ -256,3 +285,22 @@ class Settings(BaseSettings):
                 f"(ANYPOD_READY_WAIT_S + ANYPOD_DRAIN_S + ANYPOD_APPEND_DEADLINE_S + {EXIT_S:g})"
             )
         return self
+
+
+def _check_signing_secrets(text: str) -> None:
+    """Of a file that has changed. Raises ValueError."""
+    if any(item.secret == DEV_SECRET for item in parse_signing_secrets(text)):
+        raise ValueError("holds the secret of development, which everybody knows")
+
+
+def _check_redis_url(url: str) -> None:
+    """The same."""
+    if not url.startswith(REDIS_SCHEMES):
+        raise ValueError("does not hold a Redis URL")
+
+
+_CHECKS: Final[Mapping[str, Callable[[str], object]]] = {
+    "jwt_secret": _check_signing_secrets,
+    "jwt_previous_secret": _check_signing_secrets,
+    "redis_url": _check_redis_url,
+}
