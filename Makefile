@@ -1,7 +1,7 @@
 # The newcomer's way: `make` lists what there is. Every target prepares .venv by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check lint format image chart test-cluster sbom audit docs worlds replicas faults fuzz bench storm bounds profile clean
+.PHONY: help dev demo test check lint format image chart test-cluster sbom audit release-artefacts docs worlds replicas faults fuzz bench storm bounds profile clean
 
 PORT ?= 8080
 REPLICAS ?= 3
@@ -82,6 +82,9 @@ sbom: .venv/.synced ## List what a replica is made of, as CycloneDX, in dist/sbo
 
 audit: .venv/.synced ## Ask whether a locked dependency is known to be vulnerable; fails when it cannot ask about each.
 	@$(BIN)/python -m tests.security.supply audit
+
+release-artefacts: .venv/.synced ## Keep the wheel and the chart of a release, for the tests of an upgrade from it (REVISION=v0.2.0).
+	@$(BIN)/python -m tests.versions.keep $(or $(REVISION),HEAD)
 
 image: .venv/.synced ## Build the image of a replica, and say what it adds to its base (IMAGE=anypod/anypod:0.1.0 PYTHON_IMAGE=…).
 	@$(if $(PYTHON_IMAGE),ANYPOD_TEST_PYTHON_IMAGE=$(PYTHON_IMAGE)) $(BIN)/python -m tests.deploy.images $(IMAGE)
