@@ -20,6 +20,19 @@ from anypod.cli.dev.ports import LOOPBACK
 PUBLISH_PER_S: Final = 1_000_000  # the limit of a connection is not what a row is about
 ARRIVALS: Final = ("accepts_per_s", "resumes_per_s", "fresh_attaches_per_s", "tenant_attaches_per_s", "subject_attaches_per_s")
 ARRIVALS_PER_S: Final = 1_000_000  # rows measure what a replica can do, not what it is set to let in
+ALLOWANCES: Final = (
+    "subject_permits_per_s",
+    "tenant_permits_per_s",
+    "subject_read_bytes_per_s",
+    "tenant_read_bytes_per_s",
+    "subject_connections_max",
+    "tenant_connections_max",
+    "connections_max",
+    "bytes_per_session_max",
+    "bytes_per_subject_max",
+    "bytes_per_tenant_max",
+)
+ALLOWANCE: Final = 1 << 40  # counted, and never used up
 EVENTS_MAX: Final = 50_000_000  # nor is the quota of a session, which the fan-out fills in a second
 
 
@@ -66,6 +79,7 @@ def anypod(name: str, store: Redis, folder: Path, core: int, source: Source | No
         "publish_per_s": str(PUBLISH_PER_S),
         **dict.fromkeys(ARRIVALS, str(ARRIVALS_PER_S)),
         "events_per_session_max": str(EVENTS_MAX),
+        **({} if source is not None else dict.fromkeys(ALLOWANCES, str(ALLOWANCE))),
         "log_format": "text",
         **settings,
     }

@@ -128,10 +128,23 @@ def hub_options(settings: Settings) -> HubOptions:
             fresh_per_s=settings.fresh_attaches_per_s,
             tenant_per_s=settings.tenant_attaches_per_s,
             subject_per_s=settings.subject_attaches_per_s,
+            unknown_per_s=settings.unknown_per_s,
+            refused_per_s=settings.refused_per_s,
         ),
         allowances=Allowances(
-            subject=Allowance(2_000, 16 << 20, 1_000, settings.bytes_per_subject_max),
-            tenant=Allowance(10_000, 64 << 20, 10_000, settings.bytes_per_tenant_max),
+            subject=Allowance(
+                permits_per_s=settings.subject_permits_per_s,
+                read_bytes_per_s=settings.subject_read_bytes_per_s,
+                connections_max=settings.subject_connections_max,
+                stored_bytes_max=settings.bytes_per_subject_max,
+            ),
+            tenant=Allowance(
+                permits_per_s=settings.tenant_permits_per_s,
+                read_bytes_per_s=settings.tenant_read_bytes_per_s,
+                connections_max=settings.tenant_connections_max,
+                stored_bytes_max=settings.bytes_per_tenant_max,
+            ),
+            connections_max=settings.connections_max,
         ),
         limits=Limits(frame_bytes=settings.frame_bytes_max, publish_per_s=settings.publish_per_s, data_bytes=settings.data_bytes_max),
     )

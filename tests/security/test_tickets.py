@@ -238,11 +238,11 @@ async def test_a_ticket_is_issued_for_a_good_credential_that_reads(bearer: str |
             assert (await response.json())["code"] == code
 
 
-async def test_tickets_come_at_the_rate_of_publishes() -> None:
-    async with served(publish_per_s=1) as at, aiohttp.ClientSession(headers={"Authorization": f"Bearer {at.credential}"}) as http:
+async def test_tickets_come_at_the_rate_of_permits() -> None:
+    async with served(subject_permits_per_s=40) as at, aiohttp.ClientSession(headers={"Authorization": f"Bearer {at.credential}"}) as http:
         statuses = []
         for _ in range(5):
             async with http.post(f"{at.url}/v1/tickets") as response:
                 statuses.append(response.status)
         assert statuses[0] == 201
-        assert statuses[-1] == 429
+        assert 429 in statuses

@@ -47,6 +47,9 @@ class DirectPort:
     def abort(self) -> None:
         self.line.abort_replica()
 
+    def hold(self, wait_s: float) -> None:
+        """A simulated client is not worth the limits of a real one."""
+
     def has_room(self) -> None:
         if self.subscriber is not None and self.subscriber.paused_at is not None:
             self._catch_up.writable(self.subscriber)

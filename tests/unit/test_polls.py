@@ -73,7 +73,10 @@ class Polled:
     async def poll(self, after: str | None, wait_s: float = WAIT_S) -> dict[str, Any]:
         request = Request({"type": "http", "method": "GET", "headers": []}, _stays)
         response = await self._routes.read(
-            Caller(who("ann"), "read", KEY), request, KEY.session, PageQuery.model_validate({"after": after, "wait": wait_s})
+            Caller(who("ann"), "read", self.replica.hub.accounts.of(who("ann")), KEY),
+            request,
+            KEY.session,
+            PageQuery.model_validate({"after": after, "wait": wait_s}),
         )
         found: dict[str, Any] = json.loads(bytes(response.body))
         return found

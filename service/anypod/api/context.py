@@ -1,4 +1,4 @@
-"""What every route needs: the session layer, and the limits of a subject.
+"""What every route needs: the session layer.
 
 Owns the checks that all routes share. Must not know any route.
 """
@@ -8,21 +8,18 @@ from random import Random
 from fastapi import Request
 
 from anypod.auth import Access, Principal, authorise
-from anypod.core.admission import Buckets
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey
+from anypod.core.permits import REFUSAL_S_MAX, Account, Action
 from anypod.hub.desk import Desk
 from anypod.store import Missing, Page
-
-SUBJECTS_MAX = 20_000  # buckets kept at once; 200 bytes each
 
 
 class Context:
     def __init__(self, desk: Desk, rng: Random) -> None:
         self.desk = desk
         self.rng = rng
-        per_s = desk.hub.options.limits.publish_per_s
-        self._permits = Buckets(per_s, 2 * per_s, keys_max=SUBJECTS_MAX)
+        self.waiting = desk.attachments.waiting
 
     async def page(
         self, principal: Principal, key: SessionKey, access: Access, after: int | None = None, *, limit: int = 0, fold: bool = False
@@ -34,11 +31,14 @@ class Context:
         authorise(principal, key.session, access, owner=page.snapshot.owner)
         return page
 
-    def take_permit(self, principal: Principal, count: int = 1) -> None:
-        """Raises AnypodError `rate_limited`."""
-        wait_s = self._permits.take((principal.tenant, principal.subject), self.desk.hub.clock.now(), count)
-        if wait_s > 0:
-            raise AnypodError("rate_limited", retry_after_ms=int(wait_s * 1000) + 1)
+    async def charge(self, account: Account, action: Action, count: int = 1) -> None:
+        """Raises AnypodError `rate_limited`, late: whoever asks again at once is no faster for it."""
+        try:
+            self.desk.hub.accounts.charge(account, action, count)
+            self.desk.hub.accounts.check_reading(account)
+        except AnypodError:
+            await self.waiting.hold(REFUSAL_S_MAX)
+            raise
 
 
 def etag(cursor: str) -> str:

@@ -59,10 +59,10 @@ def add_routes(guard: Guard, context: Context, streams: "StreamOptions") -> None
     add = partial(guard.add, tag="events")
     one = "/v1/sessions/{session_id}"
     body = takes(EventBody, list[EventBody]) | answers(201, Results)
-    add("POST", f"{one}/events", at.publish, needs="publish", owner_by="handler", status_code=201, openapi_extra=body)
+    add("POST", f"{one}/events", at.publish, needs="publish", costs="request", owner_by="handler", status_code=201, openapi_extra=body)
     pages = answers(200, PageView, stream=True)
-    add("GET", f"{one}/events", at.read, needs="read", owner_by="handler", takes_tickets=True, openapi_extra=pages)
-    add("GET", f"{one}/history", at.history, needs="read", openapi_extra=answers(200, HistoryView))
+    add("GET", f"{one}/events", at.read, needs="read", costs="request", owner_by="handler", takes_tickets=True, openapi_extra=pages)
+    add("GET", f"{one}/history", at.history, needs="read", costs="request", openapi_extra=answers(200, HistoryView))
 
 
 class PageQuery(BaseModel):
@@ -91,7 +91,7 @@ class EventRoutes:
         """Publish one event, or a list of them: all or none, in order."""
         context, principal, key = self._context, caller.principal, caller.key
         bodies = decode_events(await read_body(request, LIST_BYTES_MAX + context.desk.hub.options.limits.data_bytes))
-        context.take_permit(principal, len(bodies))
+        await context.charge(caller.account, "publish", len(bodies))
         drafts = _drafts(context, principal, key, bodies, request.headers.get("idempotency-key"))
         receipts = await context.desk.publisher.append(Publication(key, drafts, caller.owner, expected(request)))
         results = [Result(receipt.id, receipt.seq, receipt.cursor, receipt.is_duplicate) for receipt in receipts]

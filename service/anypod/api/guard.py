@@ -15,7 +15,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from anypod.api.context import Context
 from anypod.auth import Access, Principal, authorise, owner_demanded
+from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, Subject
+from anypod.core.permits import Account, Action
 from anypod.store import Page
 from anypod.transport.access import Door
 from anypod.transport.query import session_key
@@ -31,6 +33,7 @@ class Caller:
 
     principal: Principal
     access: Access
+    account: Account
     session: SessionKey | None = None
     page: Page | None = None
 
@@ -55,6 +58,7 @@ class Guard:
         self._app = app
         self._context = context
         self._door = door
+        self._accounts = context.desk.hub.accounts
 
     def add(
         self,
@@ -63,12 +67,13 @@ class Guard:
         handler: Handler[P],
         *,
         needs: Access,
+        costs: Action,
         tag: str,
         owner_by: Literal["guard", "handler"] = "guard",
         takes_tickets: bool = False,
         **described: Any,
     ) -> None:
-        """`needs`: of the caller, in the session that the path names, if it does.
+        """`needs`: of the caller, in the session that the path names, if it does. `costs`: the permits of its subject and tenant.
 
         `owner_by`: who sees that the session is one that the caller reaches by its owner: the guard, which reads it before; or the
         handler, which hands `Caller.owner` to the store with its write, or reads by `Context.page` itself.
@@ -79,25 +84,34 @@ class Guard:
         @wraps(handler)
         async def guarded(request: Request, *args: P.args, **given: P.kwargs) -> Response:
             caller = await self._let_in(request, needs, takes_tickets=takes_tickets)
+            await self._context.charge(caller.account, costs)
             if reads_first:
                 page = await self._context.page(caller.principal, caller.key, needs)
-                caller = Caller(caller.principal, needs, caller.session, page)
-            return await handler(caller, request, *args, **given)
+                caller = Caller(caller.principal, needs, caller.account, caller.session, page)
+            response = await handler(caller, request, *args, **given)
+            self._accounts.read(caller.account, (bytes(response.body),) if hasattr(response, "body") else ())
+            return response
 
         signature = inspect.signature(handler)
         _caller, *rest = signature.parameters.values()
         guarded.__signature__ = signature.replace(parameters=rest)  # type: ignore[attr-defined]
         guarded.__dict__["needs"] = needs
+        guarded.__dict__["costs"] = costs
         self._app.add_api_route(path, guarded, methods=[method], tags=[tag], **described)
 
     async def _let_in(self, request: Request, needs: Access, *, takes_tickets: bool) -> Caller:
         """Raises AnypodError `not_authenticated`, `not_allowed`, `no_such_session`."""
         asks = self._door.principal if takes_tickets and wants_stream(request) else self._door.caller
-        principal = await asks(request.headers)
+        try:
+            principal = await asks(request.headers)
+        except AnypodError as error:
+            if not error.row.is_retryable:
+                await self._context.waiting.hold_refusal()
+            raise
         named = request.path_params.get("session_id")
         key = session_key(principal.tenant, named) if named is not None else None
         authorise(principal, None if key is None else key.session, needs)
-        return Caller(principal, needs, key)
+        return Caller(principal, needs, self._accounts.of(principal), key)
 
 
 def wants_stream(request: Request) -> bool:

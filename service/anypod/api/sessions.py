@@ -73,14 +73,23 @@ def add_routes(guard: Guard, context: Context) -> None:
     at = SessionRoutes(context)
     add = partial(guard.add, tag="sessions")
     creation = takes(SessionBody, is_required=False) | answers(201, SessionView, if_there=200)
-    add("POST", "/v1/sessions", at.create, needs="publish", status_code=201, openapi_extra=creation)
-    add("GET", "/v1/sessions", at.listing, needs="read", openapi_extra=answers(200, SessionList))
+    add("POST", "/v1/sessions", at.create, needs="publish", costs="create", status_code=201, openapi_extra=creation)
+    add("GET", "/v1/sessions", at.listing, needs="read", costs="request", openapi_extra=answers(200, SessionList))
     one = "/v1/sessions/{session_id}"
-    add("GET", one, at.look, needs="read", openapi_extra=answers(200, SessionView))
-    add("PATCH", one, at.patch, needs="state", openapi_extra=takes(PatchBody) | answers(200, SessionView))
-    add("POST", f"{one}/close", at.close, needs="own", openapi_extra=answers(200, Published))
-    add("DELETE", one, at.delete, needs="own", status_code=204)
-    add("POST", f"{one}/signals", at.signal, needs="signal", status_code=202, response_class=Response, openapi_extra=takes(SignalBody))
+    add("GET", one, at.look, needs="read", costs="request", openapi_extra=answers(200, SessionView))
+    add("PATCH", one, at.patch, needs="state", costs="write", openapi_extra=takes(PatchBody) | answers(200, SessionView))
+    add("POST", f"{one}/close", at.close, needs="own", costs="write", openapi_extra=answers(200, Published))
+    add("DELETE", one, at.delete, needs="own", costs="delete", status_code=204)
+    add(
+        "POST",
+        f"{one}/signals",
+        at.signal,
+        needs="signal",
+        costs="request",
+        status_code=202,
+        response_class=Response,
+        openapi_extra=takes(SignalBody),
+    )
 
 
 class SessionRoutes:
@@ -150,7 +159,6 @@ class SessionRoutes:
     async def signal(self, caller: Caller, request: Request, session_id: str) -> Response:
         """Tell whoever is attached; never logged."""
         body = decode(await read_body(request, 2 * SIGNAL_BYTES_MAX), SignalBody)
-        self._context.take_permit(caller.principal)
         origin = Origin(author=caller.principal.subject)
         notice = signal_notice(body.name, b"null" if body.data is UNSET else bytes(body.data), origin, body.to)
         self._context.desk.hub.metrics.signals += 1

@@ -37,7 +37,7 @@ class TicketView(Struct):
 def add_routes(guard: Guard, context: Context, tickets: Tickets) -> None:
     at = TicketRoutes(context, tickets)
     described = takes(TicketBody, is_required=False) | answers(201, TicketView)
-    guard.add("POST", "/v1/tickets", at.issue, needs="read", tag="tickets", status_code=201, openapi_extra=described)
+    guard.add("POST", "/v1/tickets", at.issue, needs="read", costs="request", tag="tickets", status_code=201, openapi_extra=described)
 
 
 class TicketRoutes:
@@ -49,7 +49,6 @@ class TicketRoutes:
         """Issue a ticket: for half a minute it stands for the credential, and opens one WebSocket or stream."""
         principal = caller.principal
         body = decode(await read_body(request, TICKET_BODY_BYTES_MAX) or b"{}", TicketBody)
-        self._context.take_permit(principal)
         only = None if body.session_id is None else session_key(principal.tenant, body.session_id).session
         if not is_authorised(principal, only, "read"):
             raise AnypodError("not_allowed", "the credential does not reach this session")

@@ -5,16 +5,32 @@ Must not know what is charged: see `core.permits`.
 """
 
 from collections import OrderedDict
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, get_args
 from weakref import WeakValueDictionary
 
 from anypod.auth import Principal
 from anypod.clock import Clock
+from anypod.core import frames
 from anypod.core.admission import Rate
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject, TenantId
 from anypod.core.permits import COSTS, Account, Action, Allowance, Allowances, Party
 from anypod.store import Usage
+
+ACTION_OF_FRAME: Final[Mapping[type[frames.ClientFrame], Action]] = {
+    frames.Init: "frame",
+    frames.Publish: "publish",
+    frames.SignalOut: "signal",
+    frames.PresenceOut: "presence",
+    frames.Sync: "sync",
+    frames.HistoryAsk: "history",
+    frames.StatePatch: "patch",
+    frames.Cancel: "frame",
+    frames.Auth: "auth",
+    frames.Beat: "frame",
+}
+assert ACTION_OF_FRAME.keys() == set(get_args(frames.ClientFrame)), "a frame without a cost"
 
 RECENT_MAX: Final = 20_000  # accounts that nobody holds, about 400 bytes each; beyond it the one unused for longest begins anew
 RETRY_MS: Final = 2_000  # for who finds no room for another connection here: elsewhere there may be some
@@ -48,9 +64,9 @@ class Accounts:
             self._recent.popitem(last=False)
         return account
 
-    def charge(self, account: Account, action: Action, count: int = 1, *, extra: int = 0) -> None:
+    def charge(self, account: Account, action: Action, count: int = 1) -> None:
         """Take the permits of so many. Raises AnypodError `rate_limited`."""
-        wait_s = account.take(COSTS[action] * count + extra, self._clock.now())
+        wait_s = account.take(COSTS[action] * count, self._clock.now())
         if wait_s > 0:
             raise limited(wait_s)
 
@@ -59,6 +75,15 @@ class Accounts:
         wait_s = account.read_wait_s(self._clock.now())
         if wait_s > 0:
             raise limited(wait_s, "more bytes were read than this credential may in so short a time")
+
+    def read(self, account: Account, texts: Sequence[bytes]) -> None:
+        """Charge what was read for this one."""
+        if texts:
+            account.read(sum(map(len, texts)), self._clock.now())
+
+    def read_wait_s(self, account: Account) -> float:
+        """How long a reader whose bytes are used up waits for more."""
+        return account.read_wait_s(self._clock.now())
 
     def check_room(self, account: Account) -> None:
         """Is there room for one more connection? Raises AnypodError `overloaded`."""

@@ -46,8 +46,15 @@ class Attachments:
         self.opening: dict[Subscriber, float] = {}  # since when (clock seconds), oldest first: the wheel ends those who never open
         hub.metrics.watch("connections", lambda: len(self.everybody))
 
+    def welcome(self, principal: Principal) -> None:
+        """May one more connection of this principal's come in? Asked before anything is made for it. Raises AnypodError `overloaded`."""
+        self._hub.accounts.check_room(self._hub.accounts.of(principal))
+        self.waiting.check(principal)
+
     def subscriber(self, port: Port, principal: Principal) -> Subscriber:
-        made = Subscriber(port, principal, self.new_id(), self._hub.clock.now())
+        account = self._hub.accounts.of(principal)
+        made = Subscriber(port, principal, self.new_id(), self._hub.clock.now(), account)
+        self._hub.accounts.enter(account)
         if (age_s := self._hub.options.max_connection_age_s) > 0:
             made.ends_at = made.heard_at + age_s * (1 + self._rng.uniform(-AGE_JITTER, AGE_JITTER))
         self.everybody.add(made)
@@ -60,19 +67,21 @@ class Attachments:
 
     def detach(self, subscriber: Subscriber) -> None:
         """The transport is gone."""
+        if subscriber in self.everybody:
+            self._hub.accounts.leave(subscriber.account)
         self.everybody.discard(subscriber)
         self.opening.pop(subscriber, None)
         self._presence.leave(subscriber)
         self._hub.detach(subscriber)
 
     def attach(self, subscriber: Subscriber, ask: Ask, opened: Callable[[], None]) -> None:
-        """Open when there is a permit: at once where the tail serves it, otherwise in a task that ends with a close code on failure.
+        """Open when there is a permit, for who was welcome: at once where the tail serves it, otherwise in a task.
 
         `opened` is called when the client may do more than wait.
         """
         try:
             self._arrive(subscriber, ask)
-            self.waiting.let_in(_arrival(ask), subscriber.principal, lambda: self._attach(subscriber, ask, opened))
+            self.waiting.let_in(_arrival(ask), None, lambda: self._attach(subscriber, ask, opened))
         except AnypodError as error:
             self._hub.dismiss(subscriber, error)
 
@@ -98,9 +107,9 @@ class Attachments:
             opened()
 
     async def open(self, subscriber: Subscriber, ask: Ask) -> None:
-        """Open when there is a permit, and return when the first frames have been handed to the port. Raises AnypodError."""
+        """As `attach`, returning when the first frames have been handed to the port. Raises AnypodError."""
         self._arrive(subscriber, ask)
-        await self.waiting.enter(_arrival(ask), subscriber.principal)
+        await self.waiting.enter(_arrival(ask))
         await self._open(subscriber, ask)
 
     async def go_on(self, subscriber: Subscriber, ask: Ask) -> None:
@@ -109,6 +118,8 @@ class Attachments:
         await self._open(subscriber, ask)
 
     async def _open(self, subscriber: Subscriber, ask: Ask) -> None:
+        if (wait_s := self._hub.accounts.read_wait_s(subscriber.account)) > 0:
+            await self._hub.clock.sleep(wait_s)
         if NO_EVENTS in ask.features:
             await self._open_deaf(subscriber, ask)
             return
@@ -162,6 +173,8 @@ class Attachments:
             return False
         if ask.after is None or ask.history is not None or NO_EVENTS in ask.features:
             return False
+        if self._hub.accounts.read_wait_s(subscriber.account) > 0:
+            return False
         after = parse_after(ask.after)
         if after == "tail":
             seq, cursor = session.seq, session.cursor
@@ -175,6 +188,7 @@ class Attachments:
         self._hub.metrics.tail_hits += 1
         self._hub.metrics.attaches["restored"] += 1
         batch = self._batch_from_tail(session, seq, cursor, ask)
+        self._hub.accounts.read(subscriber.account, batch.frames)
         subscriber.stand_at(session.seq, session.cursor)
         session.enter(subscriber)
         subscriber.port.deliver(batch)
@@ -259,6 +273,7 @@ class Attachments:
         opening = Opening(
             missed, seq, resumed_at=ask.after, ref=ask.ref, was_created=kind == "created", head=str(facts.head), folded=facts.folded
         )
+        self._hub.accounts.read(subscriber.account, page.frames)
         subscriber.stand_at(max(seq, page.through), end_of(page))
         subscriber.port.deliver(Batch([self._opening(session, opening), *page.frames]))
         self._hub.metrics.events_delivered += len(page.frames)

@@ -52,9 +52,15 @@ class CatchUp:
         """Serve what is missing: at once from the tail, otherwise by a task that reads the log."""
         if subscriber.phase is not Phase.BEHIND or subscriber.paused_at is not None or subscriber.is_replaying:
             return
-        if not self._join(subscriber):
+        if self._pace_s(subscriber) > 0 or not self._join(subscriber):
             subscriber.is_replaying = True
             self._hub.tasks.start(self._replay(subscriber), "catch-up")
+
+    def _pace_s(self, subscriber: Subscriber) -> float:
+        """How long a reader that lacks something waits for it: it is paced, not refused, because its cursor says where it is."""
+        session = subscriber.session
+        is_up_to_date = session is None or subscriber.seq >= session.seq
+        return 0.0 if is_up_to_date else self._hub.accounts.read_wait_s(subscriber.account)
 
     def replay_from(self, subscriber: Subscriber, after: After) -> None:
         """Go back to a place that the client names, and serve everything since."""
@@ -97,6 +103,7 @@ class CatchUp:
             return self._join(subscriber)
         self._hub.metrics.tail_hits += 1
         missed = self._announced(session, session.missed(subscriber.seq), session.seq - subscriber.seq, session.facts)
+        self._hub.accounts.read(subscriber.account, missed)
         subscriber.stand_at(session.seq, session.cursor)
         session.enter(subscriber)
         self._end_replay(session, subscriber, missed)
@@ -123,7 +130,12 @@ class CatchUp:
 
     async def _replay(self, subscriber: Subscriber) -> None:
         try:
-            while subscriber.phase is Phase.BEHIND and subscriber.paused_at is None and not self._join(subscriber):
+            while True:
+                if (wait_s := self._pace_s(subscriber)) > 0:
+                    await self._hub.clock.sleep(wait_s)
+                    continue
+                if subscriber.phase is not Phase.BEHIND or subscriber.paused_at is not None or self._join(subscriber):
+                    return
                 if not await self._go_a_page(subscriber):
                     return
         finally:
@@ -145,6 +157,8 @@ class CatchUp:
         session, after, cursor = subscriber.session, subscriber.seq, subscriber.cursor
         assert session is not None
         page = await self.replays.read(session.key, after, fold=subscriber.fold)
+        if isinstance(page, Page):
+            self._hub.accounts.read(subscriber.account, page.frames)
         if subscriber.phase is not Phase.BEHIND or subscriber.seq != after:
             return True  # it left, or was sent elsewhere while we read
         if isinstance(page, Missing):

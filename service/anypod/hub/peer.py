@@ -15,12 +15,14 @@ from anypod.core.cursor import Cursor, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft, Receipt
 from anypod.core.identity import SessionKey, Subject
+from anypod.core.permits import REFUSAL_S_MAX, Action
+from anypod.hub.accounts import ACTION_OF_FRAME, limited
 from anypod.hub.ask import NO_EVENTS, Ask
 from anypod.hub.desk import Desk
 from anypod.hub.editor import Edit
 from anypod.hub.publisher import Publication
 from anypod.hub.requests import Pen, ask_of, history_frame, published_frame, signal_notice
-from anypod.hub.subscriber import Phase, Port
+from anypod.hub.subscriber import Phase, TalkingPort
 from anypod.store import Missing, Results
 
 EARLY_FRAMES_MAX: Final = 64  # sent before the attachment is open; more is `too_many_frames`
@@ -49,7 +51,7 @@ class Peer:
         "subscriber",
     )
 
-    def __init__(self, desk: Desk, port: Port, principal: Principal, key: SessionKey) -> None:
+    def __init__(self, desk: Desk, port: TalkingPort, principal: Principal, key: SessionKey) -> None:
         self._desk = desk
         self.port = port
         self.key = key
@@ -169,6 +171,7 @@ class Peer:
         made = self._pen.draft(frame, payload, desk.hub.clock.wall_ms())
         if frame.expect is not None:
             self.flush()
+            self._charge("publish")
             desk.publisher.publish(
                 Publication(self.key, (made,), subscriber.principal.owner_required, frame.expect, refs=(frame.ref,)), self._published
             )
@@ -187,6 +190,12 @@ class Peer:
             return
         drafts, refs = [*self._drafts.values()], self._refs
         self._drafts = self._refs = None
+        wait_s = self.subscriber.account.take(len(drafts), self.subscriber.heard_at)
+        if wait_s > 0:
+            self._hold()
+            for made, ref in zip(drafts, refs, strict=True):
+                self._answer_error(limited(wait_s), ref or made.id)
+            return
         owner = self.subscriber.principal.owner_required
         publication = Publication(self.key, drafts, owner, is_atomic=len(drafts) == 1, refs=refs)
         self._desk.publisher.publish(publication, self._published)
@@ -208,6 +217,7 @@ class Peer:
 
     def _other(self, frame: frames.ClientFrame) -> None:
         self._authorise(frame)
+        self._charge(ACTION_OF_FRAME[type(frame)])
         match frame:
             case frames.Beat():
                 self._beat(frame)
@@ -231,6 +241,18 @@ class Peer:
                 raise AnypodError("no_such_turn")
             case frames.Init() | frames.Publish():  # the latter was handled before
                 raise AnypodError("malformed", "session.init comes once")
+
+    def _charge(self, action: Action) -> None:
+        """Raises AnypodError `rate_limited`, after which nothing more is read for a while."""
+        try:
+            self._desk.hub.accounts.charge(self.subscriber.account, action)
+        except AnypodError:
+            self._hold()
+            raise
+
+    def _hold(self) -> None:
+        """A client whose subject has no permits is not read from: to refuse it frame by frame would cost more than to serve it."""
+        self.port.hold(REFUSAL_S_MAX)
 
     def _authorise(self, frame: frames.ClientFrame) -> None:
         """What was granted once holds until the credential is another. Raises AnypodError."""
@@ -306,7 +328,9 @@ class Peer:
     async def _history(self, frame: frames.HistoryAsk) -> None:
         if self.subscriber.principal.owner_required is not None:
             await self._verify_owner()
+        self._desk.hub.accounts.check_reading(self.subscriber.account)
         page = await history_frame(self._desk.hub, self.key, frame.before, frame.limit)
+        self._desk.hub.accounts.read(self.subscriber.account, page.events)
         page.ref = frame.ref
         self.port.send(frames.encode(page))
 

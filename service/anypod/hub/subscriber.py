@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from anypod.auth import Principal
 from anypod.core.cursor import After
 from anypod.core.errors import AnypodError
+from anypod.core.permits import Account
 from anypod.hub.batch import Batch
 
 if TYPE_CHECKING:
@@ -37,6 +38,13 @@ class Port(Protocol):
         """Give the connection up at once."""
 
 
+class TalkingPort(Port, Protocol):
+    """Of a client that is listened to."""
+
+    def hold(self, wait_s: float) -> None:
+        """Read nothing more of it for so long."""
+
+
 NO_FEATURES: Final = frozenset[str]()
 
 
@@ -57,6 +65,7 @@ class Subscriber:
     """
 
     __slots__ = (
+        "account",
         "author",
         "came_at",
         "cursor",
@@ -80,7 +89,8 @@ class Subscriber:
         "wanted",
     )
 
-    def __init__(self, port: Port, principal: Principal, subscriber_id: str, now: float) -> None:
+    def __init__(self, port: Port, principal: Principal, subscriber_id: str, now: float, account: Account) -> None:
+        self.account = account
         self.port = port
         self.principal = principal
         self.id = subscriber_id

@@ -26,6 +26,7 @@ KEYS_MAX: Final = 20_000  # tenants and subjects whose arrivals are counted
 LAG_S_MAX: Final = 0.05  # by which the loop may be late before fewer are let in
 SLOW_APPEND_S: Final = 0.1  # an append that takes longer is slow
 SLOW_SHARE_MAX: Final = 0.01  # of a second's appends: their 99th percentile
+HELD_MAX: Final = 4_096  # refusals that are told late; beyond that they are told at once, or the connection is cut
 
 
 class WaitingRoom:
@@ -35,10 +36,14 @@ class WaitingRoom:
         self._metrics = metrics
         self._budgets: dict[Arrival, Budget] = {
             "accept": Budget(arrivals.accepts_per_s),
+            "unknown": Budget(arrivals.unknown_per_s),
+            "refused": Budget(arrivals.refused_per_s),
             "resume": Budget(arrivals.resumes_per_s),
             "fresh": Budget(arrivals.fresh_per_s),
         }
         self._queues = {arrival: Queue(clock, tasks) for arrival in self._budgets}
+        self._cuts = Queue(clock, tasks)
+        self._held = 0
         self._tenants = Buckets(arrivals.tenant_per_s, arrivals.tenant_per_s, keys_max=KEYS_MAX)
         self._subjects = Buckets(arrivals.subject_per_s, 2 * arrivals.subject_per_s, keys_max=KEYS_MAX)
         self._pace = Pace()
@@ -48,9 +53,9 @@ class WaitingRoom:
 
     def wait_s(self, arrival: Arrival, principal: Principal | None = None) -> float:
         """How long this one is to wait. Raises AnypodError `overloaded` with the time to come again."""
-        now = self._clock.now()
         if principal is not None:
-            self._check(principal, now)
+            self.check(principal)
+        now = self._clock.now()
         budget = self._budgets[arrival]
         wait_s = budget.wait_s(now, self._pace.share, WAIT_S_MAX)
         if wait_s is None:
@@ -73,12 +78,46 @@ class WaitingRoom:
         else:
             self.later(arrival, wait_s, go)
 
+    # Refusals. They have a budget of their own, and who is refused waits: whoever asks again at once is no faster for it, and neither
+    # takes what those who are let in need.
+
+    def refuse(self, tell: Callable[[], None], cut: Callable[[], None]) -> None:
+        """Call `tell`, now or in a moment; beyond the budget `cut`, as late as anybody waits."""
+        now = self._clock.now()
+        wait_s = self._budgets["refused"].wait_s(now, 1.0, WAIT_S_MAX)
+        if wait_s == 0:
+            tell()
+        elif wait_s is not None:
+            self.later("refused", wait_s, tell)
+        elif len(self._cuts) < HELD_MAX:
+            self._metrics.arrivals_refused["refused"] += 1
+            self._cuts.join(now + WAIT_S_MAX, cut)
+        else:
+            self._metrics.arrivals_refused["refused"] += 1
+            cut()
+
+    async def hold_refusal(self) -> None:
+        """As `refuse`, for who has to be told in any case: a response."""
+        wait_s = self._budgets["refused"].wait_s(self._clock.now(), 1.0, WAIT_S_MAX)
+        await self.hold(WAIT_S_MAX if wait_s is None else wait_s)
+
+    async def hold(self, wait_s: float) -> None:
+        """Wait so long with a refusal, unless too many wait."""
+        if wait_s <= 0 or self._held >= HELD_MAX:
+            return
+        self._held += 1
+        try:
+            await self._clock.sleep(wait_s)
+        finally:
+            self._held -= 1
+
     def later(self, arrival: Arrival, wait_s: float, go: Callable[[], None]) -> None:
         """For who has asked `wait_s` and has something to do before it waits."""
         self._queues[arrival].join(self._clock.now() + wait_s, go)
 
-    def _check(self, principal: Principal, now: float) -> None:
-        """One tenant or subject does not use up what all have together."""
+    def check(self, principal: Principal) -> None:
+        """One tenant or subject does not use up what all have together. Raises AnypodError `overloaded`."""
+        now = self._clock.now()
         wait_s = self._subjects.take((principal.tenant, principal.subject), now) or self._tenants.take(principal.tenant, now)
         if wait_s > 0:
             raise self._overloaded(wait_s)

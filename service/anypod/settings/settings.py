@@ -145,6 +145,21 @@ class Settings(BaseSettings):
     tenant_attaches_per_s: Count = Field(default=2_000, description="Attachments of one tenant, to a replica.")
     subject_attaches_per_s: Count = Field(default=200, description="Attachments of one subject, to a replica.")
 
+    unknown_per_s: Count = Field(
+        default=2_000, description="New connections whose credential has to be asked about: no secret of ours signs it, and it is new here."
+    )
+    refused_per_s: Count = Field(default=100, description="Refused credentials that are told so; further ones wait, and are cut.")
+
+    subject_permits_per_s: Count = Field(
+        default=2_000, description="Permits of a subject at one replica: an event takes 1, a request over HTTP 20 to 40."
+    )
+    tenant_permits_per_s: Count = Field(default=10_000, description="The same of a tenant.")
+    subject_read_bytes_per_s: Count = Field(default=16 << 20, description="What a subject may read of logs at one replica.")
+    tenant_read_bytes_per_s: Count = Field(default=64 << 20, description="The same of a tenant.")
+    subject_connections_max: Count = Field(default=1_000, description="Connections of a subject to one replica.")
+    tenant_connections_max: Count = Field(default=10_000, description="The same of a tenant.")
+    connections_max: Count = Field(default=20_000, description="Connections to one replica.")
+
     outbox_bytes_max: Count = Field(
         default=OUTBOX_BYTES_MAX, description="What waits for one subscriber before it has to read on from the log."
     )

@@ -15,7 +15,7 @@ from anypod.core.notices import Skipped
 from anypod.telemetry.histogram import Histogram
 from anypod.telemetry.row import MetricRow, Value
 
-Arrival = Literal["accept", "resume", "fresh"]
+Arrival = Literal["accept", "unknown", "resume", "fresh", "refused"]
 Attach = Literal["created", "restored", "reset"]
 GivenUp = Literal["slow", "crowded"]
 Leaving = Literal["draining", "aged", "surplus"]

@@ -55,6 +55,7 @@ async def wait_for_events(desk: Desk, principal: Principal, ask: Ask, wait_s: fl
     `gone` ends when the client has: nobody waits for it any longer then. The page is read from the log afterwards: what a
     waiter hears may begin in the middle of a batch.
     """
+    desk.hub.accounts.check_room(desk.hub.accounts.of(principal))
     port = _FirstEvents()
     subscriber = desk.attachments.subscriber(port, principal)
     leaving = asyncio.create_task(gone, name="poll-gone")

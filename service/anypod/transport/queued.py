@@ -34,6 +34,7 @@ class QueuedPort:
         self._cancel = cancel
         self._outbox = Outbox(outbox_bytes_max)
         self._goodbye: Goodbye | None = None
+        self._held_s = 0.0
         self._wake = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
@@ -89,6 +90,13 @@ class QueuedPort:
             if self.subscriber is not None:
                 self._catch_up.writable(self.subscriber)
 
+    def hold(self, wait_s: float) -> None:
+        """Not read from for so long."""
+        self._held_s = wait_s
+
     async def room(self) -> None:
-        """Wait until the client has read what it was sent: who does not read is not read from either."""
+        """Wait until the client has read what it was sent: who does not read is not read from either. And as long as it is held."""
         await self._emptied.wait()
+        if (held_s := self._held_s) > 0:
+            self._held_s = 0.0
+            await asyncio.sleep(held_s)

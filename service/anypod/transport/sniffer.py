@@ -14,6 +14,7 @@ from uvicorn.server import ServerState
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
 from anypod.hub.peer import Peer
+from anypod.telemetry import Arrival
 from anypod.transport.access import Door
 from anypod.transport.event_wire import EventWire, refusal
 from anypod.transport.head import (
@@ -85,49 +86,73 @@ class Sniffer(asyncio.Protocol):
         self._state.total_requests += 1
         try:
             response = upgrade_response(head) if is_upgrade else b""
-            wait_s = self._wires.desk.attachments.waiting.wait_s("accept")
         except HeadError as error:
             self._end(error.response)
-        except AnypodError as error:
-            self._refuse(head, response, error)
         else:
-            if wait_s > 0:
-                self._transport.pause_reading()
-                self._wires.desk.attachments.waiting.later("accept", wait_s, lambda: self._go_on(head, response, rest))
-            else:
-                self._identify(head, response, rest)
-
-    def _go_on(self, head: Head, response: bytes, rest: bytes) -> None:
-        """It has waited for its permit."""
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
             self._identify(head, response, rest)
 
     def _identify(self, head: Head, response: bytes, rest: bytes) -> None:
+        """Who asks comes first: a stranger takes nothing from the budget of those who may come in."""
         try:
             principal = self._door.known(head.headers, head.subprotocols)
+            if principal is not None:
+                self._wires.desk.attachments.welcome(principal)
+        except AnypodError as error:
+            self._refuse_late(head, response, error)
+        else:
+            if principal is None:
+                self._wait("unknown", head, response, lambda: self._ask_who(head, response, rest))
+            else:
+                self._wait("accept", head, response, lambda: self._admit(head, response, rest, principal))
+
+    def _wait(self, arrival: Arrival, head: Head, response: bytes, go: Callable[[], None]) -> None:
+        """Go on when there is a permit."""
+        waiting = self._wires.desk.attachments.waiting
+        try:
+            wait_s = waiting.wait_s(arrival)
         except AnypodError as error:
             self._refuse(head, response, error)
+            return
+        if wait_s > 0:
+            self._transport.pause_reading()
+            waiting.later(arrival, wait_s, lambda: self._resume(go))
         else:
-            if principal is not None:
-                self._admit(head, response, rest, principal)
-            else:
-                self._transport.pause_reading()  # until it is known who asks
-                self._wires.desk.hub.tasks.start(self._verify(head, response, rest), "verify")
+            go()
+
+    def _resume(self, go: Callable[[], None]) -> None:
+        """It has waited."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            go()
+
+    def _ask_who(self, head: Head, response: bytes, rest: bytes) -> None:
+        self._transport.pause_reading()  # until it is known who asks
+        self._wires.desk.hub.tasks.start(self._verify(head, response, rest), "verify")
 
     async def _verify(self, head: Head, response: bytes, rest: bytes) -> None:
         refusal: AnypodError | None = None
         try:
             principal = await self._door.principal(head.headers, head.subprotocols)
+            self._wires.desk.attachments.welcome(principal)
         except AnypodError as error:
             refusal = error
         if self._transport.is_closing():
             return  # the client went first
         self._transport.resume_reading()
         if refusal is not None:
-            self._refuse(head, response, refusal)
+            self._refuse_late(head, response, refusal)
         else:
-            self._admit(head, response, rest, principal)
+            self._wait("accept", head, response, lambda: self._admit(head, response, rest, principal))
+
+    def _refuse_late(self, head: Head, response: bytes, error: AnypodError) -> None:
+        """Who is not let in waits for it, and is not read from meanwhile."""
+        if not error.row.is_retryable or error.code == "overloaded":
+            self._transport.pause_reading()
+            self._wires.desk.attachments.waiting.refuse(
+                lambda: self._resume(lambda: self._refuse(head, response, error)), self._transport.abort
+            )
+        else:
+            self._refuse(head, response, error)
 
     def _refuse(self, head: Head, response: bytes, error: AnypodError) -> None:
         """A page sees nothing but close codes, so even a refused upgrade is made first."""

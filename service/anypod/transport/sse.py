@@ -76,6 +76,7 @@ class Stream:
         self._max_s = max_s
         self._rng = rng
         self._task: asyncio.Task[object] | None = None
+        desk.attachments.welcome(principal)
         self._port = QueuedPort(desk.hub.catch_up, outbox_bytes_max, self._give_up)
         self.subscriber = desk.attachments.subscriber(self._port, principal)
         self._port.subscriber = self.subscriber

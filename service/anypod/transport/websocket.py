@@ -5,13 +5,13 @@ Owns frames on and off an ASGI WebSocket, and the close codes. Must not know wha
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
-from anypod.auth import Access
+from anypod.auth import Access, Principal
 from anypod.core.errors import CLOSE_GONE, CODES, AnypodError, close_reason
 from anypod.core.event import is_binary
 from anypod.core.frames import SUBPROTOCOL
@@ -44,8 +44,7 @@ class WebSocketRoute:
         offered = websocket.scope.get("subprotocols") or []
         try:
             await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
-            await self._desk.attachments.waiting.enter("accept")
-            principal = await self._door.principal(websocket.headers, offered)
+            principal = await self._identified(websocket.headers, offered)
             key = session_key(principal.tenant, websocket.path_params["session_id"])
             ask = ask_of_query(key, websocket.query_params) if has_ask(websocket.query_params) else None
         except WebSocketDisconnect:
@@ -66,6 +65,22 @@ class WebSocketRoute:
             await self._converse(websocket, peer, port)
         finally:
             peer.gone()
+
+    async def _identified(self, headers: Mapping[str, str], offered: Sequence[str]) -> Principal:
+        """Who asks comes first: a stranger takes nothing from the budget of those who may come in. Raises AnypodError."""
+        attachments = self._desk.attachments
+        try:
+            principal = self._door.known(headers, offered)
+            if principal is None:
+                await attachments.waiting.enter("unknown")
+                principal = await self._door.principal(headers, offered)
+            attachments.welcome(principal)
+        except AnypodError as error:
+            if not error.row.is_retryable or error.code == "overloaded":
+                await attachments.waiting.hold_refusal()
+            raise
+        await attachments.waiting.enter("accept")
+        return principal
 
     async def _converse(self, websocket: WebSocket, peer: Peer, port: QueuedPort) -> None:
         reading = asyncio.create_task(self._read(websocket, peer, port), name="websocket-read")

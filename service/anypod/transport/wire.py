@@ -71,7 +71,18 @@ class Wires:
 class Wire(asyncio.Protocol):
     """`peer` is set right after construction. The port of its subscriber (hub.subscriber.Port)."""
 
-    __slots__ = ("_answers", "_connections", "_is_closing", "_reader", "_shared", "_transport", "peer")
+    __slots__ = (
+        "_answers",
+        "_connections",
+        "_is_closing",
+        "_is_full",
+        "_is_held",
+        "_is_reading",
+        "_reader",
+        "_shared",
+        "_transport",
+        "peer",
+    )
 
     def __init__(self, shared: Wires, transport: asyncio.Transport, connections: set[Any]) -> None:
         self.peer: Peer | None = None
@@ -80,7 +91,8 @@ class Wire(asyncio.Protocol):
         self._connections = connections  # the server's: it says goodbye to whoever is left at its end
         self._reader = FrameReader(shared.desk.hub.options.limits.frame_bytes)
         self._answers: list[bytes] = []
-        self._is_closing = False
+        self._is_closing = self._is_full = self._is_held = False
+        self._is_reading = True
         transport.set_write_buffer_limits(high=shared.buffer_bytes_max)
         connections.add(self)
 
@@ -136,10 +148,12 @@ class Wire(asyncio.Protocol):
     def pause_writing(self) -> None:
         if self.peer is not None:
             self._shared.desk.hub.catch_up.fall_behind(self.peer.subscriber)
-        self._transport.pause_reading()  # who does not read is not read from either
+        self._is_full = True  # who does not read is not read from either
+        self._read_or_not()
 
     def resume_writing(self) -> None:
-        self._transport.resume_reading()
+        self._is_full = False
+        self._read_or_not()
         if self.peer is not None:
             self._shared.desk.hub.catch_up.writable(self.peer.subscriber)
 
@@ -183,6 +197,27 @@ class Wire(asyncio.Protocol):
             answers.clear()
         if not self._transport.is_closing():
             self._transport.write(data)
+
+    def hold(self, wait_s: float) -> None:
+        """Not read from for so long."""
+        if not self._is_held and not self._is_closing:
+            self._is_held = True
+            self._read_or_not()
+            self._shared.call_later(wait_s, self._release)
+
+    def _release(self) -> None:
+        self._is_held = False
+        self._read_or_not()
+
+    def _read_or_not(self) -> None:
+        if self._transport.is_closing():
+            return
+        is_reading = not self._is_held and not self._is_full
+        if is_reading and not self._is_reading:
+            self._transport.resume_reading()
+        elif self._is_reading and not is_reading:
+            self._transport.pause_reading()
+        self._is_reading = is_reading
 
     def close(self, code: int, reason: str = "") -> None:
         if self._is_closing:

@@ -73,6 +73,7 @@ class RememberingPort:
     closed: tuple[int, str] | None = None
     refused: AnypodError | None = None
     is_aborted: bool = False
+    held_s: float = 0.0
     fills_after: int | None = None  # deliveries after which it takes no more
     subscriber: Subscriber | None = None
 
@@ -89,6 +90,9 @@ class RememberingPort:
 
     def close(self, code: int, reason: str = "") -> None:
         self.closed = self.closed or (code, reason)
+
+    def hold(self, wait_s: float) -> None:
+        self.held_s = wait_s
 
     def refuse(self, error: AnypodError) -> None:
         self.refused = error

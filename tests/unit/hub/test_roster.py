@@ -9,7 +9,7 @@ from anypod.hub.subscriber import Subscriber
 
 
 def someone(replica: TestReplica, name: str) -> Subscriber:
-    return Subscriber(RememberingPort(replica), who(name), name, 0.0)
+    return Subscriber(RememberingPort(replica), who(name), name, 0.0, replica.hub.accounts.of(who(name)))
 
 
 async def test_each_has_one_turn_in_a_round() -> None:

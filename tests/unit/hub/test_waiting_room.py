@@ -2,8 +2,10 @@
 
 import asyncio
 
-from tests.unit.hub.kit import KEY, RememberingPort, TestReplica, publish, replicas, until
+import pytest
+from tests.unit.hub.kit import KEY, RememberingPort, TestReplica, publish, replicas, until, who
 
+from anypod.core.errors import AnypodError
 from anypod.hub.ask import Ask
 from anypod.hub.options import Arrivals
 from anypod.hub.waiting_room import HINT_S_MAX, LAG_S_MAX, SLOW_APPEND_S
@@ -70,16 +72,27 @@ async def test_who_leaves_while_waiting_is_not_attached() -> None:
 
 async def test_one_subject_does_not_use_up_what_all_have() -> None:
     async with replicas(arrivals=Arrivals(subject_per_s=2)) as (_, _, (here,)):
-        await here.attached()
-        greedy = []
-        for _ in range(10):
-            peer, port = here.peer("bob")
-            peer.begin(Ask(KEY, after="tail"))
-            greedy.append(port)
-        peer, modest = here.peer("cid")
-        peer.begin(Ask(KEY, after="tail"))
-        assert sum(port.refused is not None for port in greedy) == 6  # two seconds' worth came in
-        assert modest.of("session.restored")
+        for _ in range(4):
+            here.attachments.welcome(who("bob"))
+        with pytest.raises(AnypodError) as refusal:
+            here.attachments.welcome(who("bob"))  # two seconds' worth came in
+        assert refusal.value.code == "overloaded"
+        assert refusal.value.retry_after_ms
+        here.attachments.welcome(who("cid"))
+
+
+async def test_refusals_have_a_budget_of_their_own_and_beyond_it_connections_are_cut_late() -> None:
+    async with replicas(arrivals=Arrivals(refused_per_s=2)) as (_, clock, (here,)):
+        told, cut = [], []
+        for number in range(8):
+            here.attachments.waiting.refuse(lambda number=number: told.append(number), lambda number=number: cut.append(number))  # type: ignore[misc]
+        assert (told, cut) == ([0], [])
+        assert here.attachments.waiting.wait_s("accept") == 0, "nothing is taken from those who may come in"
+        for _ in range(4):
+            await asyncio.sleep(0)
+            clock.move(0.5)
+        await until(lambda: len(told) + len(cut) == 8)
+        assert (told, cut) == ([0, 1, 2, 3], [4, 5, 6, 7])
 
 
 async def test_fewer_come_in_while_the_loop_is_late_or_the_store_is_slow() -> None:

@@ -1,0 +1,115 @@
+"""What one subject uses up, no other subject lacks; and who has used it up is refused, waits, or is not read from."""
+
+import json
+
+import pytest
+from tests.unit.hub.kit import KEY, publish, replicas, until, who
+
+from anypod.core.errors import AnypodError
+from anypod.core.permits import REFUSAL_S_MAX, Allowance, Allowances
+from anypod.hub.ask import Ask
+
+PLENTY = Allowance(1_000_000, 1 << 30, 1_000, 1 << 30)
+
+
+def of_subject(**narrow: int) -> Allowances:
+    fields = {"permits_per_s": 1_000_000, "read_bytes_per_s": 1 << 30, "connections_max": 1_000, "stored_bytes_max": 1 << 30} | narrow
+    return Allowances(subject=Allowance(**fields), tenant=PLENTY)
+
+
+async def test_a_subject_without_permits_is_refused_and_not_read_from() -> None:
+    async with replicas(allowances=of_subject(permits_per_s=10)) as (_, clock, (here,)):
+        ann, port = await here.attached("ann")
+        more, second = await here.attached("ann")
+        bob, other = await here.attached("bob")
+        for peer in (ann, more):
+            for number in range(6):
+                peer.receive(publish(f"{id(peer)}.{number}"))
+        await until(lambda: len(port.of("published")) == 6 and len(second.of("published")) == 4)
+        assert [frame["code"] for frame in second.of("error")] == ["rate_limited"] * 2
+        assert second.of("error")[0]["retry_after_ms"] > 0
+        assert (port.held_s, second.held_s) == (0.0, REFUSAL_S_MAX)
+        bob.receive(publish("bob"))
+        await until(lambda: len(other.of("published")) == 1)
+        clock.move(1.0)
+        more.receive(publish("later"))
+        await until(lambda: len(second.of("published")) == 5)
+
+
+@pytest.mark.parametrize(
+    ("frame", "cost"),
+    [
+        ({"type": "history", "limit": 1}, 10),
+        ({"type": "sync", "after": "tail"}, 10),
+        ({"type": "state.patch", "state": {}}, 10),
+        ({"type": "auth", "token": "ann"}, 10),
+        ({"type": "signal", "name": "x", "data": 1}, 2),
+        ({"type": "presence", "data": 1}, 2),
+        ({"type": "heartbeat"}, 1),
+    ],
+)
+async def test_every_frame_takes_permits(frame: dict[str, object], cost: int) -> None:
+    async with replicas(allowances=of_subject(permits_per_s=20)) as (_, _, (here,)):
+        ann, port = await here.attached("ann")
+        for _ in range(20 // cost):
+            ann.receive(json.dumps(frame).encode())
+            await until(lambda: not len(here.hub.tasks))
+        assert not port.of("error")
+        ann.receive(json.dumps(frame).encode())
+        assert [told["code"] for told in port.of("error")] == ["rate_limited"]
+
+
+async def test_a_tenant_is_limited_whatever_its_subjects_are_called() -> None:
+    narrow = Allowances(subject=PLENTY, tenant=Allowance(10, 1 << 30, 100, 1 << 30))
+    async with replicas(allowances=narrow) as (_, _, (here,)):
+        ports = []
+        for number in range(12):
+            peer, port = await here.attached(f"subject-{number}")
+            peer.receive(publish(f"e{number}"))
+            ports.append(port)
+        await until(lambda: sum(len(port.of("published")) for port in ports) == 10)
+        assert sum(len(port.of("error")) for port in ports) == 2
+
+
+async def test_a_subject_has_so_many_connections_and_a_place_is_free_when_one_goes() -> None:
+    async with replicas(allowances=of_subject(connections_max=2)) as (_, _, (here,)):
+        first, _ = await here.attached("ann")
+        await here.attached("ann")
+        with pytest.raises(AnypodError, match="subject has as many") as refusal:
+            here.attachments.welcome(who("ann"))
+        assert (refusal.value.row.close, refusal.value.retry_after_ms) == (1013, 2_000)
+        here.attachments.welcome(who("bob"))
+        first.gone()
+        first.gone()
+        here.attachments.welcome(who("ann"))
+        assert here.hub.accounts.of(who("ann")).subject.connections == 1
+
+
+async def test_a_replica_has_so_many_connections() -> None:
+    async with replicas(allowances=Allowances(subject=PLENTY, tenant=PLENTY, connections_max=1)) as (_, _, (here,)):
+        await here.attached("ann")
+        with pytest.raises(AnypodError) as refusal:
+            here.attachments.welcome(who("bob"))
+        assert refusal.value.code == "overloaded"
+
+
+async def test_a_reader_whose_bytes_are_used_up_waits_for_its_next_page_and_misses_nothing() -> None:
+    async with replicas(allowances=of_subject(read_bytes_per_s=20_000)) as (_, clock, (here,)):
+        writer, port = await here.attached("writer")
+        for number in range(60):
+            writer.receive(publish(f"e{number}", data="x" * 1_000))
+        await until(lambda: len(port.of("published")) == 60)
+        peer, greedy = here.peer("ann")
+        peer.begin(Ask(KEY, after="start"))
+        await until(lambda: bool(greedy.of("sync.done")))
+        peer, again = here.peer("ann")
+        peer.begin(Ask(KEY, after="start"))
+        for _ in range(50):
+            await until(lambda: True)
+        assert not again.seqs, "it waits: three seconds' worth was read"
+        peer, modest = here.peer("bob")
+        peer.begin(Ask(KEY, after="start"))
+        await until(lambda: bool(modest.of("sync.done")))
+        clock.move(4.0)
+        await until(lambda: bool(again.of("sync.done")))
+        assert again.seqs == greedy.seqs == list(range(1, 61))
