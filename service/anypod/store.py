@@ -142,10 +142,11 @@ class Append(Struct, eq=False):
 
 
 class Head(NamedTuple):
-    """The log's newest position, and the version of the state."""
+    """The log's newest position, the version of the state, and the number of the newest claim of a device, 0: there was none."""
 
     cursor: str
     version: int
+    claim: int = 0
 
 
 class HistoryPage(NamedTuple):
@@ -264,6 +265,18 @@ class Store(Protocol):
 
     async def tidy(self, key: SessionKey) -> None:
         """Fold, trim and forget ids whose time has come."""
+
+    # Devices: which attachment of one is the newest.
+    async def claim(self, key: SessionKey, place: str) -> int:
+        """Claim a device's place; the claim's number, larger than that of every earlier claim in the session, and in microseconds since
+        1970 where it need not be more. `no_such_session`."""
+
+    async def claims(self, places: Sequence[tuple[SessionKey, str]]) -> Sequence[int]:
+        """The newest claim's number of each place, 0: none is remembered. One is forgotten five minutes after the session's newest, and
+        before that when 10,000 other places of the session were claimed since."""
+
+    def withdraw(self, key: SessionKey, place: str, number: int) -> None:
+        """Forget a claim, unless there is a newer one of that place. Best effort."""
 
     # Presence: who is attached, across replicas.
     async def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:

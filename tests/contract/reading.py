@@ -3,13 +3,17 @@
 Owns their meaning. Must not know how a transport does it.
 """
 
-from typing import Any
+import asyncio
+from typing import Any, Final
 
 from tests.contract.acting import Acting, Args, without_place
 from tests.contract.asking import ask
 from tests.contract.cases import Step
 from tests.contract.client import ClientAttachment
 from tests.contract.pattern import difference, filled
+
+ATTACHED_AT_ONCE: Final = 2
+AFTERMATH_S: Final = 0.1  # for what ends an attachment that should have lasted
 
 
 class Reading(Acting):
@@ -26,6 +30,21 @@ class Reading(Acting):
     async def attach_to_the_end(self, step: Step, args: Args) -> None:
         """Attach, whether it lasts or not."""
         await self.stage.driver(step.who, args).open(without_place(args))
+
+    async def attaches_at_once(self, step: Step, args: Args) -> Any:
+        """The same device on every replica in the same moment, `rounds` times: the ways in which both ended, None: it did not."""
+        ask_for = {name: value for name, value in args.items() if name != "rounds"}
+        endings = set[tuple[str, ...]]()
+        for _ in range(args["rounds"]):
+            made = [self.stage.driver(step.who, {"at": number}) for number in range(ATTACHED_AT_ONCE)]
+            await asyncio.gather(*(attachment.open(ask_for) for attachment in made))
+            while all(attachment.ended is None for attachment in made):
+                await asyncio.sleep(AFTERMATH_S)
+            await asyncio.sleep(AFTERMATH_S)
+            endings.add(tuple(sorted(str(attachment.ended) for attachment in made)))
+            for attachment in made:
+                await attachment.leave()
+        return [list(ending) for ending in sorted(endings)]
 
     async def resumes(self, step: Step, args: Args) -> None:
         """Attach again from its own cursor, and go on with what it has applied."""

@@ -59,12 +59,21 @@ class DeletedNotice(Struct, tag_field="type", tag="n.deleted"):
     """Everything of the session is gone."""
 
 
-class DeviceNotice(Struct, tag_field="type", tag="n.device"):
-    """`device` of `author` has attached as `attachment`: whatever else that device had attached is replaced."""
+class DeviceNotice(Struct, tag_field="type", tag="n.device", omit_defaults=True):
+    """`device` of `author` has attached as `attachment`: whatever that device attached by a smaller `claim` is replaced.
+
+    `claim` 0: told by a replica of an older version. `certain_before`: claims from this number on were made while this one was under
+    way, so that nobody can say which is the newer; 0: there are none.
+    """
 
     device: str
     author: str
     attachment: str
+    claim: int = 0
+    certain_before: int = 0
+
+    def is_certainly_after(self, claim: int) -> bool:
+        return not self.certain_before or claim < self.certain_before
 
 
 class MemberEntry(Struct):

@@ -12,7 +12,6 @@ from anypod.auth import Principal, authorise
 from anypod.core.cursor import Cursor, Reset, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, is_name
-from anypod.core.notices import DeviceNotice, encode_notice
 from anypod.core.timing import CONNECTION_AGE_JITTER_PERCENT
 from anypod.hub.ask import NO_EVENTS, Ask, after_of, folds, lost_with
 from anypod.hub.batch import Batch, Batches
@@ -288,13 +287,10 @@ class Attachments:
         if ask.features:
             subscriber.features = frozenset(ask.features)
         session.seat(subscriber)
-        if ask.device is not None and (holder := session.claim(subscriber, ask.device)) is not None:
-            self._hub.dismiss(holder, AnypodError("replaced"))
+        if ask.device is not None:
+            self._hub.devices.take(session, subscriber, ask.device)
 
     def _after_opening(self, subscriber: Subscriber, ask: Ask) -> None:
-        if subscriber.device is not None:
-            notice = DeviceNotice(device=subscriber.device, author=subscriber.author, attachment=subscriber.id)
-            self._hub.store.notify(ask.key, encode_notice(notice))
         if "presence" in subscriber.features:
             self._presence.join(subscriber)
 

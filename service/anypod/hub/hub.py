@@ -29,6 +29,7 @@ from anypod.core.notices import (
 )
 from anypod.hub.accounts import Accounts
 from anypod.hub.catch_up import CatchUp
+from anypod.hub.devices import Devices
 from anypod.hub.options import HubOptions
 from anypod.hub.resync import Resync
 from anypod.hub.session import LocalSession
@@ -53,6 +54,7 @@ class Hub:
         self.tails = TailBudget(options.tail_bytes_max)
         self.tasks = Tasks(metrics)
         self.catch_up = CatchUp(self)
+        self.devices = Devices(self)
         self._resyncs = Resync(self)
         self.sessions: dict[SessionKey, LocalSession] = {}
         self.is_leaving = False  # the replica sends everybody away
@@ -126,7 +128,7 @@ class Hub:
             case DeletedNotice():
                 self.drop(session, "no_such_session", "the session was deleted")
             case DeviceNotice() as claim:
-                self._replace_device(session, claim)
+                self.devices.heard(session, claim)
 
     def _pass_on(self, session: LocalSession, signal: SignalNotice) -> None:
         frame = on_one_line(bytes(signal.frame))
@@ -134,11 +136,6 @@ class Hub:
             wants = "presence" in subscriber.features if signal.is_presence else signal.is_for(subscriber.author, subscriber.device)
             if wants and subscriber.id != signal.origin and subscriber.paused_at is None:
                 subscriber.port.send(frame)
-
-    def _replace_device(self, session: LocalSession, notice: DeviceNotice) -> None:
-        holder = session.holder(notice.author, notice.device)
-        if holder is not None and holder.id != notice.attachment:
-            self.dismiss(holder, AnypodError("replaced"))
 
     # Loading.
 

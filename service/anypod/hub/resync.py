@@ -105,9 +105,13 @@ class Resync:
             chunk = asked[start : start + HEADS_MAX]
             stood = [session.seq for session in chunk]
             heads = await self._hub.store.heads([session.key for session in chunk])
+            claims = [(session, head.claim) for session in chunk if session.devices and (head := heads.get(session.key)) is not None]
+            claimed = [(session, claim) for session, claim in claims if claim != session.claims_checked]
             for session, seq in zip(chunk, stood, strict=True):
                 if session.is_ready and session.key in heads and _is_elsewhere(session, seq, heads[session.key]):
                     self.ask(session)
+            if claimed:
+                await self._hub.devices.check(claimed)
 
 
 def _is_elsewhere(session: LocalSession, seq: int, head: Head | None) -> bool:

@@ -11,13 +11,39 @@ from anypod.core.cursor import Cursor, Facts
 from anypod.core.event import history_of, position, seq_in_history
 from anypod.core.identity import SessionKey
 from anypod.core.merge import Frame, Lost, Merge, Step
-from anypod.core.notices import StateNotice
+from anypod.core.notices import DeviceNotice, StateNotice
 from anypod.hub.batch import Batch, announced
 from anypod.hub.subscriber import Phase, Subscriber
 from anypod.hub.tail import Tail
 from anypod.store import Missing, Page, Snapshot
 
 EARLY_FRAMES_MAX = 1_000  # heard before the first range is read; beyond that they are forgotten and the log is read again
+
+
+class Place:
+    """What attachments of one device of one author compete for; here, the one of this replica that holds it.
+
+    `name`: the store's for it. `since`: when it was taken, in clock seconds. `number`: of the claim, 0 until the store has told it.
+    `rival`: the newest other claim that was heard of before that.
+    """
+
+    __slots__ = ("holder", "is_claiming", "key", "name", "number", "rival", "session", "since")
+
+    def __init__(self, session: "LocalSession", author: str, device: str) -> None:
+        self.session = session
+        self.key = (author, device)
+        self.name = f"{device}/{author}"
+        self.holder: Subscriber | None = None
+        self.since = 0.0
+        self.number = 0
+        self.rival: DeviceNotice | None = None
+        self.is_claiming = False
+
+    def hold(self, subscriber: Subscriber, now: float) -> Subscriber | None:
+        """Whose it was before, if anybody's."""
+        former, self.holder, self.since = self.holder, subscriber, now
+        self.number, self.rival = 0, None
+        return former
 
 
 class LocalSession:
@@ -32,6 +58,7 @@ class LocalSession:
         "_pending",
         "_pending_seqs",
         "behind",
+        "claims_checked",
         "devices",
         "idle_since",
         "is_ready",
@@ -52,7 +79,8 @@ class LocalSession:
         self.tail = Tail(0, "")
         self.live: dict[Subscriber, None] = {}
         self.behind: dict[Subscriber, None] | None = None  # who is attached and not live: nearly always nobody
-        self.devices: dict[tuple[str, str], Subscriber] | None = None
+        self.devices: dict[tuple[str, str], Place] | None = None  # by author and device
+        self.claims_checked = 0  # the newest claim in the session when the places here were last compared with the store's
         self.loading: asyncio.Future[Missing | None] | None = None
         self.is_resyncing = False
         self.resync_again = False
@@ -237,20 +265,17 @@ class LocalSession:
         """It is attached no more."""
         self.live.pop(subscriber, None)
         self._catch_up(subscriber)
-        place = (subscriber.author, subscriber.device or "")
-        if self.devices is not None and self.devices.get(place) is subscriber:
-            del self.devices[place]
+        if self.devices is not None and subscriber.device is not None:
+            place = self.devices.get((subscriber.author, subscriber.device))
+            if place is not None and place.holder is subscriber:
+                place.holder = None
+                self.forget_if_empty(place)
 
-    def claim(self, subscriber: Subscriber, device: str) -> Subscriber | None:
-        """The device is this subscriber's from now on; whose it was before, if anybody's."""
-        subscriber.device = device
-        self.devices = self.devices or {}
-        holder = self.devices.get((subscriber.author, device))
-        self.devices[subscriber.author, device] = subscriber
-        return holder if holder is not subscriber else None
-
-    def holder(self, author: str, device: str) -> Subscriber | None:
-        return self.devices.get((author, device)) if self.devices is not None else None
+    def forget_if_empty(self, place: "Place") -> None:
+        """A place is kept while somebody holds it, or a claim of it is under way."""
+        if self.devices is not None and place.holder is None and not place.is_claiming:
+            self.devices.pop(place.key, None)
+            self.devices = self.devices or None
 
     def _stay_behind(self, subscriber: Subscriber) -> None:
         self.behind = self.behind or {}

@@ -153,6 +153,7 @@ class Wheel:
             del self._aborts[subscriber]
             subscriber.port.abort()
         self._publisher.tidy_due()
+        self._hub.devices.retry()
         for chore in self._chores:
             chore(now)
         if now >= self._next_renewal:

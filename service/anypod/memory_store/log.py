@@ -15,6 +15,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.event import Draft, Receipt, complete
 from anypod.core.identity import Subject
 from anypod.core.notices import StateNotice, encode_notice
+from anypod.memory_store.claims import Claims
 from anypod.memory_store.streams import Entry, Streams
 from anypod.store import Append, Creation, Patch, Results, SessionClass
 
@@ -66,6 +67,7 @@ class Log:
     ids: dict[str, Remembered] = field(default_factory=dict)
     fences: dict[str, int] = field(default_factory=dict)
     members: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    claims: Claims = field(default_factory=Claims)
 
     @classmethod
     def begin(cls, creation: Creation, now_ms: int, incarnation: str) -> "Log":
@@ -84,7 +86,8 @@ class Log:
         )
 
     def copy(self) -> "Log":
-        return replace(self, streams=self.streams.copy(), ids=dict(self.ids), fences=dict(self.fences), members=dict(self.members))
+        ids, fences, members = dict(self.ids), dict(self.fences), dict(self.members)
+        return replace(self, streams=self.streams.copy(), ids=ids, fences=fences, members=members, claims=self.claims.copy())
 
     def terms_at(self, incarnation: str) -> tuple[Term, ...]:
         """The table as the next event will find it."""

@@ -116,7 +116,7 @@ class MemoryServer:
 
     def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
         found = {key: self._find(key) for key in keys}
-        return {key: None if log is None else Head(str(log.head), log.version) for key, log in found.items()}
+        return {key: None if log is None else Head(str(log.head), log.version, log.claims.newest) for key, log in found.items()}
 
     # Sessions.
     def create(self, creation: Creation) -> tuple[Page, bool]:
@@ -171,6 +171,19 @@ class MemoryServer:
     def tidy(self, key: SessionKey) -> None:
         if (log := self._find(key)) is not None:
             log.tidy(self.clock.wall_ms())
+
+    # Devices.
+    def claim(self, key: SessionKey, place: str) -> int:
+        return self._log(key, None).claims.claim(place, self.clock.wall_ms())
+
+    def claims(self, places: Sequence[tuple[SessionKey, str]]) -> Sequence[int]:
+        now_ms = self.clock.wall_ms()
+        found = [(self._find(key), place) for key, place in places]
+        return [0 if log is None else log.claims.of(place, now_ms) for log, place in found]
+
+    def withdraw(self, key: SessionKey, place: str, number: int) -> None:
+        if (log := self._find(key)) is not None:
+            log.claims.withdraw(place, number)
 
     # Presence.
     def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:

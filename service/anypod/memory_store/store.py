@@ -128,6 +128,17 @@ class MemoryStore:
     async def tidy(self, key: SessionKey) -> None:
         await self._call(lambda: self._server.tidy(key))
 
+    # Devices.
+    async def claim(self, key: SessionKey, place: str) -> int:
+        return await self._call(lambda: self._server.claim(key, place))
+
+    async def claims(self, places: Sequence[tuple[SessionKey, str]]) -> Sequence[int]:
+        return await self._call(lambda: self._server.claims(places))
+
+    def withdraw(self, key: SessionKey, place: str, number: int) -> None:
+        if self.is_available:
+            self._server.withdraw(key, place, number)
+
     # Presence.
     async def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
         return await self._call(lambda: self._server.join(key, member, entry, ttl_ms=ttl_ms))

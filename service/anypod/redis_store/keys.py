@@ -49,6 +49,10 @@ class SessionNames:
         return self._stem + b"p"
 
     @property
+    def claims(self) -> bytes:
+        return self._stem + b"k"
+
+    @property
     def channel(self) -> bytes:
         return self._stem + b"c"
 

@@ -8,13 +8,14 @@ from hashlib import blake2b
 from importlib.resources import files
 from typing import Final, Literal
 
-_SCRIPTS: Final = ("base", "mend", "tidy", "judge", "write", "append", "append_one", "session", "presence", "index", "replicas")
+_SCRIPTS: Final = ("base", "mend", "tidy", "judge", "write", "append", "append_one", "session", "devices", "presence", "index", "replicas")
 
 Function = Literal[
     "announce",
     "append",
     "append_delta",
     "append_one",
+    "claim",
     "create",
     "delete",
     "end",
@@ -32,6 +33,7 @@ Function = Literal[
     "tally",
     "tidy",
     "touch",
+    "withdraw",
 ]
 
 

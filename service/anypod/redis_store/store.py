@@ -227,6 +227,23 @@ class RedisStore:
         names = self._keyspace.session(key)
         await self._writes.call("tidy", (names.meta, names.log, names.deltas), is_repeatable=True)
 
+    # Devices.
+    async def claim(self, key: SessionKey, place: str) -> int:
+        names = self._keyspace.session(key)
+        # Repeated it is a newer claim of the same attachment, which knows only the second number.
+        reply = await self._writes.call("claim", (names.meta, names.claims), place.encode(), is_repeatable=True)
+        return int(_text(reply)[1:])
+
+    async def claims(self, places: Sequence[tuple[SessionKey, str]]) -> Sequence[int]:
+        names = [self._keyspace.session(key).claims for key, _ in places]
+        commands = [pack("ZSCORE", name, place) for name, (_, place) in zip(names, places, strict=True)]
+        replies = await self._reads.ask_those_up(names, commands)
+        return [int(float(reply)) if isinstance(reply, bytes) else 0 for reply in replies]
+
+    def withdraw(self, key: SessionKey, place: str, number: int) -> None:
+        claims = self._keyspace.session(key).claims
+        self._writes.tell(claims, pack("FCALL", self._library.name("withdraw"), 1, claims, place, number))
+
     # Presence.
     async def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
         names = self._keyspace.session(key)
@@ -259,17 +276,17 @@ class RedisStore:
 
 def _ask_head(meta: bytes) -> bytes:
     """HMGET, packed by itself: every loaded session is asked about once in a heartbeat's interval."""
-    return b"*5\r\n$5\r\nHMGET\r\n$%d\r\n%b\r\n$1\r\np\r\n$1\r\ns\r\n$1\r\nv\r\n" % (len(meta), meta)
+    return b"*6\r\n$5\r\nHMGET\r\n$%d\r\n%b\r\n$1\r\np\r\n$1\r\ns\r\n$1\r\nv\r\n$1\r\na\r\n" % (len(meta), meta)
 
 
 def _head(reply: Reply) -> Head | None:
     """None: no session, or something of another type in its place."""
-    prefix, entry, version = reply if isinstance(reply, list) else (None, None, None)
+    prefix, entry, version, claim = reply if isinstance(reply, list) else (None, None, None, None)
     if not isinstance(prefix, bytes):
         return None
     assert isinstance(entry, bytes)
     assert isinstance(version, bytes)
-    return Head((b"%b-%b" % (prefix, entry)).decode(), int(version))
+    return Head((b"%b-%b" % (prefix, entry)).decode(), int(version), int(claim) if isinstance(claim, bytes) else 0)
 
 
 def _list(reply: Reply) -> list[Reply]:

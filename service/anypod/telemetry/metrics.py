@@ -89,6 +89,9 @@ class Metrics:
     appends_unconfirmed: int = field(
         default=0, metadata=_meaning("Appends that are logged and were refused, because they were not as durable as they must be in time.")
     )
+    claims_uncertain: int = field(
+        default=0, metadata=_meaning("Subscribers told to attach again: nobody can say which attachment of their device is the newest.")
+    )
     signals: int = field(default=0, metadata=_meaning("Signals sent by clients."))
     publishes_refused: int = field(default=0, metadata=_meaning("Publishes answered with an error."))
     append_seconds: Histogram = field(default_factory=Histogram, metadata=_meaning("From an append's call to its receipt."))

@@ -183,6 +183,12 @@ async def until(holds: Callable[[], bool]) -> None:
     raise AssertionError("it never came to hold")
 
 
+async def settled(turns: int = 100) -> None:
+    """Let the loop run until nothing more comes of what was done."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
 @asynccontextmanager
 async def replicas(count: int = 1, **options: Any) -> AsyncIterator[tuple[MemoryServer, TestClock, list[TestReplica]]]:
     clock = TestClock()

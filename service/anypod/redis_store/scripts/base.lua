@@ -1,12 +1,14 @@
 -- What every function of the library stands on: time, incarnation, and how a session's fields are written.
 --
--- A session's keys: `m` one hash with everything small, `l` the durable stream, `d` the deltas, `v` the live state, `p` presence.
+-- A session's keys: `m` one hash with everything small, `l` the durable stream, `d` the deltas, `v` the live state, `p` presence,
+-- `k` claims of devices.
 -- Fields of `m`:
 --   p  epoch and current term, the beginning of every cursor      s  the head's entry id, seq-tag
 --   q  up to this seq an append needs no check of quotas           x  from this time on an append moves the expiry
 --   X  when the keys expire                                        t  terms, "name:first_seq …"
 --   o  owner                                                       k, K  the class, its name and its numbers
 --   c  set when closed                                             z  set when deleted: the last owner
+--   a  the newest claim of a device
 --   v  version   S  state   M  metadata   n  the last patch's id   f  folded   l  oldest
 --   w  parts, open " @turn/part=first" and ended " first:ended_ms" D  set when `d` exists
 --   i  the first seq whose id may be forgotten next                F  how many fences there are

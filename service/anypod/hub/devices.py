@@ -1,0 +1,140 @@
+"""Of several attachments of one device the newest survives.
+
+Owns the claims of this replica's attachments and their order against those of other replicas. Must not know what an attachment gets.
+
+Each attachment that names a device claims its place in the session: the store gives every claim a number larger than all before it,
+and the replica tells the number to all others, which close what holds the place by a smaller one. The claim runs beside the opening.
+A lost, late or repeated notice does no harm: numbers are compared, and once in a heartbeat's interval each replica asks for the
+newest number of the places that it holds in sessions where there have been claims since.
+
+What a claim that took long says of the order is uncertain: its client may have gone to another replica meanwhile, unnoticed, and
+would be closed for good by its own ghost. What loses to such a claim is told to come again, and so claims anew.
+"""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from anypod.core.errors import CLOSE_LEAVING, AnypodError
+from anypod.core.notices import DeviceNotice, encode_notice
+from anypod.hub.session import LocalSession, Place
+from anypod.hub.subscriber import Phase, Subscriber
+
+if TYPE_CHECKING:
+    from anypod.hub.hub import Hub
+
+PROMPT_S: Final = 0.25  # a client that was cut off takes longer until it has attached to another replica
+SETTLED_S: Final = 2.0  # a replica of an older version tells no number: by then it has heard of an attachment
+RETRIES_MAX: Final = 100  # claims made again in one second, when the store has come back
+ASKED_MAX: Final = 500  # places asked about in one write
+
+
+class Devices:
+    def __init__(self, hub: "Hub") -> None:
+        self._hub = hub
+        self._unsettled: dict[Place, None] = {}  # the store was away when they were claimed
+
+    def take(self, session: LocalSession, subscriber: Subscriber, device: str) -> None:
+        """The subscriber holds the device's place from now on, unless a newer claim is heard of."""
+        subscriber.device = device
+        session.devices = session.devices or {}
+        place = session.devices.get((subscriber.author, device))
+        if place is None:
+            place = session.devices[subscriber.author, device] = Place(session, subscriber.author, device)
+        former = place.hold(subscriber, self._hub.clock.now())
+        if former is not None:
+            self._hub.dismiss(former, AnypodError("replaced"))
+        self._start(place)
+
+    def heard(self, session: LocalSession, notice: DeviceNotice) -> None:
+        """A claim of any replica, this one too."""
+        place = session.devices.get((notice.author, notice.device)) if session.devices is not None else None
+        if place is None or place.holder is None or place.holder.id == notice.attachment:
+            return
+        if notice.claim == 0:
+            self._heard_old(place)
+        elif not place.number:
+            place.rival = notice if place.rival is None or place.rival.claim < notice.claim else place.rival
+        elif notice.claim > place.number:
+            self._lose(place, is_certain=notice.is_certainly_after(place.number))
+
+    def _heard_old(self, place: Place) -> None:
+        """From a replica that knows no numbers, and closes whatever it hears of any claim. What has just attached claims again: else
+        each of two might close the other."""
+        if place.number and self._hub.clock.now() - place.since > SETTLED_S:
+            self._lose(place, is_certain=True)
+        elif place.number:
+            place.number = 0
+            self._start(place)
+
+    def retry(self) -> None:
+        """To be called every second: claims that the store did not take."""
+        if self._unsettled and self._hub.store.is_available:
+            for place in list(islice(self._unsettled, RETRIES_MAX)):
+                del self._unsettled[place]
+                self._start(place)
+
+    # Claims.
+
+    def _start(self, place: Place) -> None:
+        if not place.is_claiming:
+            place.is_claiming = True
+            self._hub.tasks.start(self._claim(place), "claim")
+
+    async def _claim(self, place: Place) -> None:
+        """One call at a time for a place: the claim of who held it before must not come after that of who holds it now."""
+        try:
+            while (holder := place.holder) is not None and not place.number:
+                number = await self._hub.store.claim(place.session.key, place.name)
+                if place.holder is holder:
+                    self._settle(place, holder, number)
+                else:
+                    self._hub.store.withdraw(place.session.key, place.name, number)
+        except AnypodError as error:
+            if error.row.is_retryable and place.holder is not None:
+                self._unsettled[place] = None
+        finally:
+            place.is_claiming = False
+            place.session.forget_if_empty(place)
+
+    def _settle(self, place: Place, holder: Subscriber, number: int) -> None:
+        rival, place.number, place.rival = place.rival, number, None
+        if rival is not None and rival.claim > number:
+            self._lose(place, is_certain=rival.is_certainly_after(number))
+            return
+        took_s = self._hub.clock.now() - place.since
+        notice = DeviceNotice(
+            device=holder.device or "",
+            author=holder.author,
+            attachment=holder.id,
+            claim=number,
+            certain_before=number - int(took_s * 1_000_000) if took_s > PROMPT_S else 0,
+        )
+        self._hub.store.notify(place.session.key, encode_notice(notice))
+
+    def _lose(self, place: Place, *, is_certain: bool) -> None:
+        holder = place.holder
+        assert holder is not None
+        if holder.phase is Phase.GONE:
+            return
+        if is_certain:
+            self._hub.dismiss(holder, AnypodError("replaced"))
+        else:
+            self._hub.metrics.claims_uncertain += 1
+            holder.port.close(CLOSE_LEAVING, "the device may have attached again; attach once more")
+            self._hub.detach(holder)
+
+    # What a lost notice would have said.
+
+    async def check(self, sessions: Sequence[tuple[LocalSession, int]]) -> None:
+        """`sessions`: with the newest claim in each. Raises AnypodError."""
+        places = [place for session, _ in sessions for place in (session.devices or {}).values() if place.number]
+        for start in range(0, len(places), ASKED_MAX):
+            asked = places[start : start + ASKED_MAX]
+            numbers = await self._hub.store.claims([(place.session.key, place.name) for place in asked])
+            for place, number in zip(asked, numbers, strict=True):
+                if place.holder is not None and 0 < place.number < number:
+                    # Its ghost would have been found silent by then.
+                    self._lose(place, is_certain=number - place.number > self._hub.options.silence_ms * 1_000)
+        for session, claim in sessions:
+            session.claims_checked = claim
