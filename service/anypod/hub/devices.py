@@ -11,17 +11,18 @@ What a claim that took long says of the order is uncertain: its client may have 
 would be closed for good by its own ghost. What loses to such a claim is told to come again, and so claims anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from anypod.core.errors import CLOSE_LEAVING, AnypodError
+from anypod.clock import Clock
+from anypod.core.errors import AnypodError
 from anypod.core.notices import DeviceNotice, encode_notice
 from anypod.hub.session import LocalSession, Place
 from anypod.hub.subscriber import Phase, Subscriber
-
-if TYPE_CHECKING:
-    from anypod.hub.hub import Hub
+from anypod.hub.tasks import Tasks
+from anypod.store import Store
+from anypod.telemetry import Metrics
 
 PROMPT_S: Final = 0.25  # a client that was cut off takes longer until it has attached to another replica
 SETTLED_S: Final = 2.0  # a replica of an older version tells no number: by then it has heard of an attachment
@@ -30,8 +31,24 @@ ASKED_MAX: Final = 500  # places asked about in one write
 
 
 class Devices:
-    def __init__(self, hub: "Hub") -> None:
-        self._hub = hub
+    """`dismiss` ends an attachment; `ghost_ms`: a client that is gone for longer has been found silent."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        metrics: Metrics,
+        tasks: Tasks,
+        *,
+        dismiss: Callable[[Subscriber, AnypodError], None],
+        ghost_ms: int,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._metrics = metrics
+        self._tasks = tasks
+        self._dismiss = dismiss
+        self._ghost_ms = ghost_ms
         self._unsettled: dict[Place, None] = {}  # the store was away when they were claimed
 
     def take(self, session: LocalSession, subscriber: Subscriber, device: str) -> None:
@@ -41,10 +58,16 @@ class Devices:
         place = session.devices.get((subscriber.author, device))
         if place is None:
             place = session.devices[subscriber.author, device] = Place(session, subscriber.author, device)
-        former = place.hold(subscriber, self._hub.clock.now())
+        if place.holder is not None and place.holder.came_at > subscriber.came_at:
+            self._tasks.start(self._yield(subscriber), "claim")  # its opening took long, and it is the older one
+            return
+        former = place.hold(subscriber)
         if former is not None:
-            self._hub.dismiss(former, AnypodError("replaced"))
+            self._dismiss(former, AnypodError("replaced"))
         self._start(place)
+
+    async def _yield(self, subscriber: Subscriber) -> None:
+        self._dismiss(subscriber, AnypodError("replaced"))
 
     def heard(self, session: LocalSession, notice: DeviceNotice) -> None:
         """A claim of any replica, this one too."""
@@ -61,7 +84,7 @@ class Devices:
     def _heard_old(self, place: Place) -> None:
         """From a replica that knows no numbers, and closes whatever it hears of any claim. What has just attached claims again: else
         each of two might close the other."""
-        if place.number and self._hub.clock.now() - place.since > SETTLED_S:
+        if place.number and self._clock.now() - place.since > SETTLED_S:
             self._lose(place, is_certain=True)
         elif place.number:
             place.number = 0
@@ -69,7 +92,7 @@ class Devices:
 
     def retry(self) -> None:
         """To be called every second: claims that the store did not take."""
-        if self._unsettled and self._hub.store.is_available:
+        if self._unsettled and self._store.is_available:
             for place in list(islice(self._unsettled, RETRIES_MAX)):
                 del self._unsettled[place]
                 self._start(place)
@@ -79,17 +102,17 @@ class Devices:
     def _start(self, place: Place) -> None:
         if not place.is_claiming:
             place.is_claiming = True
-            self._hub.tasks.start(self._claim(place), "claim")
+            self._tasks.start(self._claim(place), "claim")
 
     async def _claim(self, place: Place) -> None:
         """One call at a time for a place: the claim of who held it before must not come after that of who holds it now."""
         try:
             while (holder := place.holder) is not None and not place.number:
-                number = await self._hub.store.claim(place.session.key, place.name)
+                number = await self._store.claim(place.session.key, place.name)
                 if place.holder is holder:
                     self._settle(place, holder, number)
                 else:
-                    self._hub.store.withdraw(place.session.key, place.name, number)
+                    self._store.withdraw(place.session.key, place.name, number)
         except AnypodError as error:
             if error.row.is_retryable and place.holder is not None:
                 self._unsettled[place] = None
@@ -102,7 +125,7 @@ class Devices:
         if rival is not None and rival.claim > number:
             self._lose(place, is_certain=rival.is_certainly_after(number))
             return
-        took_s = self._hub.clock.now() - place.since
+        took_s = self._clock.now() - place.since
         notice = DeviceNotice(
             device=holder.device or "",
             author=holder.author,
@@ -110,7 +133,7 @@ class Devices:
             claim=number,
             certain_before=number - int(took_s * 1_000_000) if took_s > PROMPT_S else 0,
         )
-        self._hub.store.notify(place.session.key, encode_notice(notice))
+        self._store.notify(place.session.key, encode_notice(notice))
 
     def _lose(self, place: Place, *, is_certain: bool) -> None:
         holder = place.holder
@@ -118,11 +141,10 @@ class Devices:
         if holder.phase is Phase.GONE:
             return
         if is_certain:
-            self._hub.dismiss(holder, AnypodError("replaced"))
+            self._dismiss(holder, AnypodError("replaced"))
         else:
-            self._hub.metrics.claims_uncertain += 1
-            holder.port.close(CLOSE_LEAVING, "the device may have attached again; attach once more")
-            self._hub.detach(holder)
+            self._metrics.claims_uncertain += 1
+            self._dismiss(holder, AnypodError("draining", "the device may have attached again; attach once more"))
 
     # What a lost notice would have said.
 
@@ -131,10 +153,10 @@ class Devices:
         places = [place for session, _ in sessions for place in (session.devices or {}).values() if place.number]
         for start in range(0, len(places), ASKED_MAX):
             asked = places[start : start + ASKED_MAX]
-            numbers = await self._hub.store.claims([(place.session.key, place.name) for place in asked])
+            numbers = await self._store.claims([(place.session.key, place.name) for place in asked])
             for place, number in zip(asked, numbers, strict=True):
                 if place.holder is not None and 0 < place.number < number:
                     # Its ghost would have been found silent by then.
-                    self._lose(place, is_certain=number - place.number > self._hub.options.silence_ms * 1_000)
+                    self._lose(place, is_certain=number - place.number > self._ghost_ms * 1_000)
         for session, claim in sessions:
             session.claims_checked = claim

@@ -54,7 +54,7 @@ class Hub:
         self.tails = TailBudget(options.tail_bytes_max)
         self.tasks = Tasks(metrics)
         self.catch_up = CatchUp(self)
-        self.devices = Devices(self)
+        self.devices = Devices(store, clock, metrics, self.tasks, dismiss=self.dismiss, ghost_ms=options.silence_ms)
         self._resyncs = Resync(self)
         self.sessions: dict[SessionKey, LocalSession] = {}
         self.is_leaving = False  # the replica sends everybody away

@@ -23,7 +23,7 @@ EARLY_FRAMES_MAX = 1_000  # heard before the first range is read; beyond that th
 class Place:
     """What attachments of one device of one author compete for; here, the one of this replica that holds it.
 
-    `name`: the store's for it. `since`: when it was taken, in clock seconds. `number`: of the claim, 0 until the store has told it.
+    `name`: the store's for it. `since`: when its holder came, in clock seconds. `number`: of the claim, 0 until the store has told it.
     `rival`: the newest other claim that was heard of before that.
     """
 
@@ -39,9 +39,9 @@ class Place:
         self.rival: DeviceNotice | None = None
         self.is_claiming = False
 
-    def hold(self, subscriber: Subscriber, now: float) -> Subscriber | None:
+    def hold(self, subscriber: Subscriber) -> Subscriber | None:
         """Whose it was before, if anybody's."""
-        former, self.holder, self.since = self.holder, subscriber, now
+        former, self.holder, self.since = self.holder, subscriber, subscriber.came_at
         self.number, self.rival = 0, None
         return former
 
