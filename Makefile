@@ -48,9 +48,9 @@ replicas: .venv/.synced ## Kill a replica every 5 s under 200 clients for a minu
 	@.ci/setup redis
 	@$(BIN)/python -m tests.processes.replicas
 
-faults: .venv/.synced ## Break every link and process at random under a crowd, and judge (ROWS=… SEED=1,2 MINUTES=3 RATE=1 TOPOLOGY=single,sentinel,cluster).
+faults: .venv/.synced ## Break every link and process at random under a crowd, and judge (ROWS=… SEED=1,2 MINUTES=3 RATE=1 TOPOLOGY=single,sentinel,cluster OUT=…).
 	@.ci/setup redis
-	@$(BIN)/python -m tests.faults $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(if $(TOPOLOGY),--topology $(TOPOLOGY))
+	@$(BIN)/python -m tests.faults $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(if $(TOPOLOGY),--topology $(TOPOLOGY)) $(if $(OUT),--out $(OUT))
 
 fuzz: .venv/.synced ## Feed ten million mutated bytes to a replica (SEED=1).
 	@.ci/setup redis
@@ -60,9 +60,9 @@ bench: .venv/.synced ## Measure every row beside its reference, or this tree bes
 	@.ci/setup redis
 	@$(BIN)/python -m loadtests.bench $(if $(ROW),--row $(ROW)) $(if $(SHORT),--short) $(if $(AGAINST),--against $(AGAINST)) $(if $(RUNS),--runs $(RUNS)) $(if $(OUT),--out $(OUT))
 
-storm: .venv/.synced ## Cut thousands of clients at once, and see them come back (CLIENTS=2000).
+storm: .venv/.synced ## Cut thousands of clients at once, and see them come back (CLIENTS=2000 OUT=…).
 	@.ci/setup redis
-	@$(BIN)/python -m loadtests.storm $(if $(CLIENTS),--clients $(CLIENTS))
+	@$(BIN)/python -m loadtests.storm $(if $(CLIENTS),--clients $(CLIENTS)) $(if $(OUT),--out $(OUT))
 
 bounds: .venv/.synced ## Bad days on a quiet machine: a storm, stalled readers, silent links, a killed replica; each within its bound.
 	@.ci/setup redis
@@ -93,8 +93,9 @@ test-cluster: .venv/.synced ## Test image and chart on a real cluster, with hund
 	@.ci/setup chart
 	@$(BIN)/python -m tests.deploy $(if $(SHORT),--short) $(if $(ONLY),--only "$(ONLY)")
 
-docs: .venv/.synced ## Write the tables of service/docs/reference.md, and those of the chart, anew from the code.
+docs: .venv/.synced ## Write the tables of the documents anew: those of the code, of the chart, and of the results in service/docs/results.
 	$(BIN)/python -m tests.reference
+	$(BIN)/python -m tests.results
 	$(BIN)/python -m tests.chart.reference
 
 clean: ## Remove what make has made: the environment, its tools, caches, and the data of `make dev`.

@@ -5,7 +5,6 @@ Owns the options, where results go and the exit code. Must not know what is meas
 
 import argparse
 import asyncio
-import json
 import os
 import resource
 import sys
@@ -28,8 +27,10 @@ from loadtests.bench.process import ProcessError
 from loadtests.bench.report import as_json, as_markdown, machine
 from loadtests.bench.rows import ABSENT, ROWS
 from loadtests.bench.scale import FULL, SHORT
+from loadtests.bench.series import Series, series_of
 from loadtests.bench.source import Source, check_out
 from loadtests.bench.store import find_redis
+from loadtests.results import origin, write
 
 ROOT: Final = Path(__file__).parents[2]
 OUT: Final = ROOT / ".bench/results.json"
@@ -95,16 +96,33 @@ def main() -> int:
         if given.against:
             bench = Bench(cores, replace(scale, repetitions=given.repetitions or PAIRS), Path(folder), redis, centrifugo=None)
             return runner.run(_against(rows, bench, given, shape))
-        outcomes = runner.run(run(rows, Bench(cores, scale, Path(folder), redis, rival), judge))
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(as_json(outcomes, shape, ABSENT), indent=1) + "\n")
-    given.out.with_suffix(".svg").write_text(chart(outcomes))
-    given.out.with_suffix(".md").write_text(as_markdown(outcomes))
+        bench = Bench(cores, scale, Path(folder), redis, rival)
+        runs = runner.run(run_all(rows, bench, judge, given.runs))
+    series, made = series_of(runs), origin(again(given))
+    write(given.out, as_json(runs, shape, ABSENT, made))
+    given.out.with_suffix(".svg").write_text(chart(series))
+    given.out.with_suffix(".md").write_text(as_markdown(series))
     for name, reason in ABSENT.items():
         say(f"not measured: {name}: {reason}")
     if left_out := [name for name, row in ROWS.items() if not judge.is_judged(row) and row not in rows]:
         say(f"left out of a short run: {', '.join(left_out)}: their bars are times, and those are of one machine")
-    return _conclude(outcomes, judge, given.out)
+    return _conclude(series, judge, given.out)
+
+
+async def run_all(rows: Sequence[Row], bench: Bench, judge: Judge, runs: int) -> list[Sequence[Outcome]]:
+    """All rows, so many times: what the machine does for a while touches one run, not all of a row."""
+    found = []
+    for number in range(1, runs + 1):
+        if runs > 1:
+            say(f"run {number} of {runs}\n")
+        found.append(await run(rows, bench, judge))
+    return found
+
+
+def again(given: argparse.Namespace) -> str:
+    """The command that measures the same."""
+    options = {"ROW": " ".join(given.row or ()), "SHORT": given.short and "1", "RUNS": given.runs > 1 and given.runs}
+    return " ".join(["make bench", *(f"{name}={value}" for name, value in (options | {"AGAINST": given.against}).items() if value)])
 
 
 async def _against(rows: Sequence[Row], bench: Bench, given: argparse.Namespace, shape: Mapping[str, str]) -> int:
@@ -121,25 +139,26 @@ async def _against(rows: Sequence[Row], bench: Bench, given: argparse.Namespace,
         one.folder.mkdir()
     say(f"this tree against {there.name}, {given.runs} × {bench.scale.repetitions} pairs\n")
     comparisons = [comparison for row in rows for comparison in await compare(row, *benches, runs=given.runs, say=say)]
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    found = {"machine": dict(shape), "against": there.name, "checks": as_comparisons(comparisons)}
-    given.out.write_text(json.dumps(found, indent=1) + "\n")
+    write(
+        given.out,
+        {"made": origin(again(given)), "machine": dict(shape), "against": there.name, "checks": as_comparisons(comparisons)},
+    )
     lost = [comparison.check.name for comparison in comparisons if comparison.is_lost]
     say(f"written: {given.out}")
     say(f"LOST more than {1 - KEPT:.0%}, or not measured: {', '.join(lost)}" if lost else f"no row has lost more than {1 - KEPT:.0%}")
     return bool(lost)
 
 
-def _conclude(outcomes: Sequence[Outcome], judge: Judge, out: Path) -> int:
+def _conclude(series: Sequence[Series], judge: Judge, out: Path) -> int:
     for verdict in Verdict:
-        names = [outcome.check.name for outcome in outcomes if outcome.verdict is verdict]
+        names = [one.check.name for one in series if one.verdict is verdict]
         if names:
             say(f"{verdict.value}: {', '.join(names)}")
     say(f"written: {out}, and beside it a chart (.svg) and a table (.md)")
-    if not is_failure(outcomes, judge):
-        return 0
-    say(f"this run FAILS over: {', '.join(outcome.check.name for outcome in outcomes if judge.is_failure(outcome))}")
-    return 1
+    failed = [one.check.name for one in series if judge.is_series_failure(one)]
+    if failed:
+        say(f"this run FAILS over: {', '.join(failed)}")
+    return bool(failed)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ from html import escape
 from math import log2
 from typing import Final
 
-from loadtests.bench.outcome import Outcome, Verdict
+from loadtests.bench.outcome import Verdict
+from loadtests.bench.series import Series
 
 WIDTH: Final = 1_000
 LABELS: Final = 400  # the column of names
@@ -26,12 +27,12 @@ COLOURS: Final = {
 }
 
 
-def advantage(score: float, outcome: Outcome) -> float:
+def advantage(score: float, series: Series) -> float:
     """How many times its bar a figure is good for."""
-    return score / outcome.check.bar if outcome.check.goal.endswith("at least") else outcome.check.bar / max(score, 1e-9)
+    return score / series.check.bar if series.check.goal.endswith("at least") else series.check.bar / max(score, 1e-9)
 
 
-def chart(outcomes: Sequence[Outcome]) -> str:
+def chart(outcomes: Sequence[Series]) -> str:
     height = TOP + ROW * len(outcomes) + 20
     body = "\n".join((*_axis(height), *(line for i, outcome in enumerate(outcomes) for line in _row(i, outcome))))
     return (
@@ -47,18 +48,18 @@ def _axis(height: int) -> Iterator[str]:
         yield f'<text x="{x:.1f}" y="{TOP - 14}" text-anchor="middle" fill="#57606a">{label}</text>'
 
 
-def _row(index: int, outcome: Outcome) -> Iterator[str]:
+def _row(index: int, outcome: Series) -> Iterator[str]:
     y, check = TOP + ROW * index, outcome.check
     yield f'<text x="8" y="{y + 15}">{escape(f"{check.name}: {check.title}")}</text>'
     if outcome.score is None:
         yield f'<text x="{WIDTH - 8}" y="{y + 15}" text-anchor="end" fill="{COLOURS[Verdict.UNKNOWN]}">not judged</text>'
         return
-    start, end = _x(0.0), _x(advantage(outcome.score, outcome))
+    start, end = _x(0.0), _x(advantage(outcome.score.middle, outcome))
     yield f'<rect x="{start:.1f}" y="{y + 4}" width="{max(1.0, end - start):.1f}" height="{ROW - 10}" fill="{COLOURS[outcome.verdict]}"/>'
     stretch = _x(advantage(check.stretch, outcome))
     yield f'<line x1="{stretch:.1f}" y1="{y + 2}" x2="{stretch:.1f}" y2="{y + ROW - 4}" stroke="#24292f" stroke-dasharray="2 2"/>'
     bound = "≥" if check.goal.endswith("at least") else "≤"
-    figure = escape(f"{outcome.score:.3g} (bar {bound} {check.bar:g})")
+    figure = escape(f"{outcome.score.middle:.3g} (bar {bound} {check.bar:g})")
     yield f'<text x="{WIDTH - 8}" y="{y + 15}" text-anchor="end">{figure}</text>'
 
 

@@ -11,6 +11,7 @@ from loadtests.bench.bench import Bench, Row
 from loadtests.bench.outcome import Outcome, Verdict
 from loadtests.bench.report import lines_of
 from loadtests.bench.run import Say, measure
+from loadtests.bench.series import Series
 
 AGAIN_REPETITIONS: Final = 3  # a hiccup of the machine spoils one repetition, and the median passes it over
 
@@ -44,3 +45,7 @@ class Judge:
         if not outcome.ours:
             return True
         return outcome.verdict is Verdict.BELOW_HALF and (outcome.check.is_portable or not self.is_short)
+
+    def is_series_failure(self, series: Series) -> bool:
+        """Of several runs: when most of them fail."""
+        return sum(map(self.is_failure, series.runs)) > len(series.runs) / 2

@@ -3,7 +3,6 @@
 Owns the text and the JSON. Must not know how anything was measured.
 """
 
-import platform
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -11,7 +10,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
-from loadtests.bench.outcome import Outcome, Sample, Verdict, middle, spread
+from loadtests import results
+from loadtests.bench.outcome import Outcome, Sample, Spread, Verdict, middle, spread
+from loadtests.bench.series import Series
 
 from anypod import __version__
 
@@ -54,48 +55,61 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def as_markdown(outcomes: Sequence[Outcome]) -> str:
+def as_markdown(series: Sequence[Series]) -> str:
     """The table of the documents."""
-    head = ("check", "anypod: min / median / max", "reference: min / median / max", "score", "bar", "stretch", "verdict")
-    rows = [head, ("---",) * len(head), *map(_cells, outcomes)]
+    head = ("check", "anypod", "reference", "score", "bar", "stretch", "met", "verdict")
+    rows = [head, ("---",) * len(head), *map(_cells, series)]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
-def _cells(outcome: Outcome) -> tuple[str, ...]:
-    check, reference = outcome.check, outcome.reference
+def _cells(series: Series) -> tuple[str, ...]:
+    check, score = series.check, series.score
     bound = "≥" if check.goal.endswith("at least") else "≤"
+    reference = series.side(is_ours=False)
     return (
         f"{check.name}: {check.title}",
-        _range(outcome.ours, check.unit),
-        f"{reference}: {_range(outcome.theirs, check.unit)}" if outcome.theirs else "",
-        "" if outcome.score is None else f"{outcome.score:.3g}",
+        _middle_and_range(series.side(is_ours=True), f" {check.unit}"),
+        "" if reference is None else f"{series.runs[0].reference}: {_middle_and_range(reference, f' {check.unit}')}",
+        "" if score is None else _middle_and_range(score),
         f"{bound} {check.bar:g}",
         f"{check.stretch:g}",
-        outcome.verdict.value,
+        f"{series.met} of {len(series.runs)}",
+        series.verdict.value,
     )
+
+
+def _middle_and_range(found: Spread | None, unit: str = "") -> str:
+    if found is None:
+        return "not measured"
+    return f"{_number(found.middle)}{unit} ({_number(found.low)} to {_number(found.high)})"
 
 
 def _range(samples: Sequence[Sample], unit: str) -> str:
     return " / ".join(map(_number, spread([sample.value for sample in samples]))) + f" {unit}" if samples else "not measured"
 
 
-def as_json(outcomes: Sequence[Outcome], machine: Mapping[str, str], absent: Mapping[str, str]) -> dict[str, Any]:
+def as_json(
+    runs: Sequence[Sequence[Outcome]], machine: Mapping[str, str], absent: Mapping[str, str], made: Mapping[str, str]
+) -> dict[str, Any]:
+    """`made`: where the figures come from."""
     return {
+        "made": dict(made),
         "machine": dict(machine),
-        "checks": [
-            {
-                **asdict(outcome.check),
-                "reference": outcome.reference,
-                "score": outcome.score,
-                "verdict": outcome.verdict.value,
-                "ours": [_sample(sample) for sample in outcome.ours],
-                "theirs": [_sample(sample) for sample in outcome.theirs],
-                "remarks": outcome.remarks,
-                "failures": outcome.failures,
-            }
-            for outcome in outcomes
-        ],
+        "runs": [[_outcome(outcome) for outcome in outcomes] for outcomes in runs],
         "not_measured": dict(absent),
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    return {
+        **asdict(outcome.check),
+        "reference": outcome.reference,
+        "score": outcome.score,
+        "verdict": outcome.verdict.value,
+        "ours": [_sample(sample) for sample in outcome.ours],
+        "theirs": [_sample(sample) for sample in outcome.theirs],
+        "remarks": outcome.remarks,
+        "failures": outcome.failures,
     }
 
 
@@ -105,22 +119,12 @@ def _sample(sample: Sample) -> dict[str, Any]:
 
 def machine(redis: Path, centrifugo: Path | None) -> dict[str, str]:
     """What the figures hold for."""
-    memory_kib = int(_line("/proc/meminfo", "MemTotal").split()[0])
     return {
-        "processor": _line("/proc/cpuinfo", "model name"),
-        "cores": str(sum(line.startswith("processor") for line in Path("/proc/cpuinfo").read_text().splitlines())),
-        "memory": f"{memory_kib / (1 << 20):.1f} GiB",
-        "kernel": platform.release(),
-        "python": platform.python_version(),
+        **results.machine(),
         "anypod": __version__,
         "store": _first_line(str(redis), "--version"),
         "centrifugo": "none" if centrifugo is None else _first_line(str(centrifugo), "version"),
     }
-
-
-def _line(path: str, name: str) -> str:
-    found = (line.partition(":") for line in Path(path).read_text().splitlines())
-    return next((value.strip() for key, _, value in found if key.strip() == name), "unknown")
 
 
 def _first_line(*command: str) -> str:

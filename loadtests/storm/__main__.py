@@ -11,14 +11,17 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 import uvloop
 from loadtests.bench.__main__ import raise_file_limit, say
 from loadtests.bench.cores import choose_cores, pinned_to
+from loadtests.bench.report import machine
 from loadtests.bench.server import ARRIVALS, anypod
 from loadtests.bench.store import Redis, find_redis
+from loadtests.results import origin, write
 from loadtests.storm.storm import Storm, storms
 
 from anypod.hub.options import Arrivals
@@ -29,6 +32,7 @@ STORMS: Final = 5  # an odd number; during one of them or two the machine may ha
 def main() -> int:
     parser = argparse.ArgumentParser(prog="loadtests.storm", description=__doc__)
     parser.add_argument("--clients", type=int, default=2_000)
+    parser.add_argument("--out", type=Path, help="a JSON file for what was seen")
     given = parser.parse_args()
     raise_file_limit()
     _step_forward()
@@ -39,6 +43,9 @@ def main() -> int:
     found = measure(program, given.clients, STORMS)
     for storm in found:
         say(str(storm))
+    if given.out is not None:
+        command = f"make storm CLIENTS={given.clients}"
+        write(given.out, {"made": origin(command), "machine": machine(program, None), "storms": [asdict(storm) for storm in found]})
     return 0 if is_good(found) else 1
 
 

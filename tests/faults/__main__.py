@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Final, get_args
 
 import uvloop
-from msgspec import json
+from loadtests.results import machine, origin, write
+from msgspec import json, to_builtins
 from tests.faults.campaign import Plan
 from tests.faults.page import page
 from tests.faults.report import Report, total
@@ -36,6 +37,7 @@ def main() -> int:
     parser.add_argument("--rows", default="", help=", ".join(row.name for row in ROWS))
     parser.add_argument("--rate", type=float, default=1.0, help="how much is published; 1: what two cores carry beside all else")
     parser.add_argument("--topology", type=_topologies, default=["single"], help=f"some of {', '.join(TOPOLOGIES)}")
+    parser.add_argument("--out", type=Path, help="one JSON file for all campaigns, from which the documents' tables are made")
     given = parser.parse_args()
     for number in (signal.SIGINT, signal.SIGTERM):  # whoever ends a campaign ends its servers, from a shell that ignores Ctrl-C too
         signal.signal(number, signal.default_int_handler)
@@ -46,6 +48,11 @@ def main() -> int:
         parser.error(f"there is no row {unknown}; there are {', '.join(row.name for row in ROWS)}")
     if len(reports) > 1:
         print(total(reports))
+    if given.out is not None:
+        options = {"MINUTES": f"{given.minutes:g}", "RATE": f"{given.rate:g}", "SEED": ",".join(map(str, given.seed))}
+        command = " ".join(["make faults", *(f"{name}={value}" for name, value in options.items()), f"TOPOLOGY={','.join(given.topology)}"])
+        campaigns = [{**to_builtins(report), "stories": []} for report in reports]
+        write(given.out, {"made": origin(command), "machine": machine(), "campaigns": campaigns})
     return 0 if all(report.is_clean for report in reports) else 1
 
 

@@ -12,10 +12,12 @@ from loadtests.bench.bench import Absent, Bench, Measure, Row, Sides
 from loadtests.bench.chart import advantage, chart
 from loadtests.bench.connection import LoadError
 from loadtests.bench.cores import Cores
+from loadtests.bench.judge import Judge
 from loadtests.bench.outcome import Check, Goal, Outcome, Sample, Verdict
 from loadtests.bench.report import as_json, as_markdown, lines_of
 from loadtests.bench.run import measure
 from loadtests.bench.scale import FULL
+from loadtests.bench.series import read_series, series_of
 
 RATE = Check("rate", "delivered", "events/s", "ours/theirs at least", 1.5, 2.6)
 BENCH = Bench(Cores(0, 0), FULL, Path(), Path(), None)
@@ -106,7 +108,7 @@ async def test_a_missing_reference_is_reported_and_the_row_not_judged() -> None:
     text = "\n".join(lines_of(outcomes[0]))
     assert "NOT JUDGED" in text
     assert "there is no Centrifugo" in text
-    assert as_json(outcomes, {}, {})["checks"][0]["failures"] == ["there is no Centrifugo"]
+    assert as_json([outcomes], {}, {}, {})["runs"][0][0]["failures"] == ["there is no Centrifugo"]
     assert not is_failure(outcomes)
 
 
@@ -139,25 +141,57 @@ def test_a_busy_client_and_a_disturbed_server_are_said() -> None:
 
 def test_the_json_holds_every_sample() -> None:
     found = outcome("ours/theirs at least", [1.0, 2.0], [3.0], bar=1.5, stretch=2.6)
-    written = json.loads(json.dumps(as_json([found], {"cores": "2"}, {"tracing": "not there"})))
-    assert [sample["value"] for sample in written["checks"][0]["ours"]] == [1.0, 2.0]
+    written = json.loads(json.dumps(as_json([[found], [found]], {"cores": "2"}, {"tracing": "not there"}, {"revision": "abc"})))
+    assert [sample["value"] for sample in written["runs"][1][0]["ours"]] == [1.0, 2.0]
     assert written["not_measured"] == {"tracing": "not there"}
+    assert written["made"] == {"revision": "abc"}
+    assert read_series(written) == series_of([[found], [found]])
 
 
 def test_the_table_of_the_documents_has_a_line_for_every_check() -> None:
     judged = outcome("ours/theirs at least", [1.0, 3.0, 2.0], [1.0], bar=1.5, stretch=2.6)
     unknown = outcome("ours/theirs at least", [], [], bar=1.5, stretch=2.6)
-    _, _, *lines = as_markdown([judged, unknown]).splitlines()
+    _, _, *lines = as_markdown(series_of([[judged, unknown]])).splitlines()
     assert lines == [
-        "| planted: a figure | 1 / 2 / 3 units | reference: 1 / 1 / 1 units | 2 | ≥ 1.5 | 2.6 | met |",
-        "| planted: a figure | not measured |  |  | ≥ 1.5 | 2.6 | unknown |",
+        "| planted: a figure | 2 units (1 to 3) | reference: 1 units (1 to 1) | 2 (2 to 2) | ≥ 1.5 | 2.6 | 1 of 1 | met |",
+        "| planted: a figure | not measured |  |  | ≥ 1.5 | 2.6 | 0 of 1 | unknown |",
     ]
 
 
+def test_the_figure_of_several_runs_is_their_median_with_the_range_beside_it() -> None:
+    runs = [[outcome("ours/theirs at least", [value], [1.0], bar=1.5, stretch=2.6)] for value in (1.6, 1.4, 1.8, 2.0, 1.7)]
+    *_, line = as_markdown(series_of(runs)).splitlines()
+    assert (
+        line == "| planted: a figure | 1.7 units (1.4 to 2) | reference: 1 units (1 to 1) | 1.7 (1.4 to 2) | ≥ 1.5 | 2.6 | 4 of 5 | met |"
+    )
+
+
+@pytest.mark.parametrize(
+    ("scores", "verdict"),
+    [
+        ([1.6] * 5, Verdict.MET),
+        ([1.6, 1.6, 1.6, 1.6, 1.4], Verdict.MET),
+        ([9.0, 9.0, 9.0, 1.4, 1.4], Verdict.MISSED),
+        ([2.6, 2.6, 2.6, 2.6, 1.0], Verdict.STRETCH),
+        ([0.1, 0.1, 0.1, 9.0, 9.0], Verdict.BELOW_HALF),
+    ],
+)
+def test_a_bar_that_fewer_than_four_of_five_runs_meet_is_called_missed(scores: Sequence[float], verdict: Verdict) -> None:
+    (series,) = series_of([[outcome("ours/theirs at least", [score], [1.0], bar=1.5, stretch=2.6)] for score in scores])
+    assert series.verdict is verdict
+    assert Judge(is_short=False).is_series_failure(series) is (verdict is Verdict.BELOW_HALF)
+
+
 def test_the_chart_shows_every_check_and_reaches_further_for_a_better_one() -> None:
-    better = outcome("ours at most", [3.0], bar=6.0, stretch=3.0)
-    worse = outcome("ours at most", [12.0], bar=6.0, stretch=3.0)
-    unknown = outcome("ours/theirs at least", [1.0], bar=1.5, stretch=2.6)
+    better, worse, unknown = series_of(
+        [
+            [
+                outcome("ours at most", [3.0], bar=6.0, stretch=3.0),
+                outcome("ours at most", [12.0], bar=6.0, stretch=3.0),
+                outcome("ours/theirs at least", [1.0], bar=1.5, stretch=2.6),
+            ]
+        ]
+    )
     assert advantage(3.0, better) == 2.0
     assert advantage(12.0, worse) == 0.5
     drawn = fromstring(chart([better, worse, unknown]))
