@@ -11,7 +11,7 @@ from typing import Literal
 from anypod.auth import Principal, authorise
 from anypod.core.cursor import Cursor, Reset, parse_after
 from anypod.core.errors import AnypodError
-from anypod.core.identity import SessionKey, is_name
+from anypod.core.identity import is_name
 from anypod.core.timing import CONNECTION_AGE_JITTER_PERCENT
 from anypod.hub.ask import NO_EVENTS, Ask, after_of, folds, lost_with
 from anypod.hub.batch import Batch, Batches
@@ -138,7 +138,7 @@ class Attachments:
                 raise AnypodError("unavailable", retry_after_ms=100)
         session.pins += 1
         try:
-            self._admit(subscriber, session.key, session.snapshot)
+            self._admit(subscriber, ask, session.snapshot)
             if was_created:
                 await self._open_created(subscriber, ask, session, lost)
             elif not self._open_from_tail(subscriber, ask):
@@ -158,10 +158,17 @@ class Attachments:
         if ask.history is not None and not 0 <= ask.history <= HISTORY_MAX:
             raise AnypodError("malformed", f"history must be 0 to {HISTORY_MAX}")
 
-    def _admit(self, subscriber: Subscriber, key: SessionKey, snapshot: Snapshot | None) -> None:
-        """By its owner; by its name it was admitted when it arrived. A page may tell of another owner than the replica knows."""
+    def _admit(self, subscriber: Subscriber, ask: Ask, snapshot: Snapshot | None) -> None:
+        """By its owner; by its name it was admitted when it arrived. A page may tell of another owner than the replica knows.
+
+        Raises AnypodError. Who comes back is told of a foreign session what it would be told of a missing one.
+        """
         assert snapshot is not None
-        authorise(subscriber.principal, key.session, "read", owner=snapshot.owner)
+        try:
+            authorise(subscriber.principal, ask.key.session, "read", owner=snapshot.owner)
+        except AnypodError:
+            self.creations.tell_lost(subscriber, lost_with(ask, Missing(), subscriber.principal.subject))
+            raise
 
     # Opening.
 
@@ -181,7 +188,7 @@ class Attachments:
             seq, cursor = after.seq, ask.after
         else:
             return False
-        self._admit(subscriber, session.key, session.snapshot)
+        self._admit(subscriber, ask, session.snapshot)
         self._seat(subscriber, session, ask)
         self._hub.tails.note(session.tail)
         self._hub.metrics.tail_hits += 1
@@ -212,7 +219,7 @@ class Attachments:
         page, seq, _ = await first_page(self._hub, ask, "tail" if ask.after == "tail" else "start")
         if subscriber.phase is Phase.GONE:
             return
-        self._admit(subscriber, ask.key, page.snapshot)
+        self._admit(subscriber, ask, page.snapshot)
         self._seat(subscriber, session, ask)
         if lost is not None:
             self._hub.metrics.resets[lost.reason] += 1
@@ -224,7 +231,7 @@ class Attachments:
         page, seq, verdict = await first_page(self._hub, ask, after)
         if subscriber.phase is Phase.GONE:
             return
-        self._admit(subscriber, ask.key, page.snapshot)
+        self._admit(subscriber, ask, page.snapshot)
         self._seat(subscriber, session, ask)
         if isinstance(verdict, Reset):
             subscriber.is_replaying = True  # until it stands somewhere, a resync that ends must not serve it
@@ -251,7 +258,7 @@ class Attachments:
                 raise AnypodError("unavailable", retry_after_ms=100)
         session = LocalSession(ask.key)
         session.settle(page, page.snapshot.facts.head.seq)
-        self._admit(subscriber, session.key, page.snapshot)
+        self._admit(subscriber, ask, page.snapshot)
         self._seat(subscriber, session, ask._replace(device=None))
         subscriber.stand_at(session.seq, session.cursor)
         session.enter(subscriber)

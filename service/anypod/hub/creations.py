@@ -47,8 +47,7 @@ class Creations:
         """The session that somebody came to and that is not there. Raises AnypodError, `no_such_session` to whom may not make it."""
         principal = subscriber.principal
         if not (ask.may_create and is_authorised(principal, ask.key.session, "publish")):
-            if lost is not None:
-                subscriber.port.send(frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
+            self.tell_lost(subscriber, lost)
             raise AnypodError("no_such_session")
         try:
             await self.create(principal, ask.key, Contents(class_name=ask.class_name))
@@ -56,3 +55,8 @@ class Creations:
             if error.code != "no_such_session":
                 raise
             # Another subject was quicker; whether this one reaches its session too is asked of whoever attaches.
+
+    def tell_lost(self, subscriber: Subscriber, lost: Reset | None) -> None:
+        """To who comes back, and finds no session that it may have."""
+        if lost is not None:
+            subscriber.port.send(frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
