@@ -39,6 +39,10 @@ from anypod.api.guard import needs_of
 from anypod.auth import ACCESS_OF_FRAME, Access
 from anypod.core import frames
 
+UNLIMITED: dict[str, Any] = {
+    f"{what}_per_s": 1_000_000 for what in ("publish", "subject_attaches", "subject_permits", "refused", "unknown")
+}
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -82,7 +86,7 @@ async def scene(request: pytest.FixtureRequest) -> AsyncIterator[Scene]:
         server: RedisServer = request.getfixturevalue("redis_server")
         more = {"store": "redis", "redis_url": server.url, "key_prefix": "reach"}
     async with (
-        served(transport, publish_per_s=1_000, subject_attaches_per_s=100_000, **more) as at,
+        served(transport, **UNLIMITED, **more) as at,
         aiohttp.ClientSession() as http,
         await RawClient.connect(at.port) as client,
     ):
