@@ -106,7 +106,12 @@ class EventRoutes:
         is_sent_away = False
         if query.wait and not view.events and not view.closed:
             ask = Ask(key, after=view.cursor, may_create=False)
-            is_sent_away = await self._wait(request, principal, ask, query.wait)
+            bulkhead = context.desk.hub.accounts.bulkhead(caller.account)
+            bulkhead.leave()  # others of this subject may ask while it waits
+            try:
+                is_sent_away = await self._wait(request, principal, ask, query.wait)
+            finally:
+                await bulkhead.enter_again()
             view = await page_of_poll(context, principal, ask, limit=query.limit, fold=query.folds)
         headers = {"ETag": etag(view.head), "Cache-Control": "no-store"}
         if is_sent_away or context.desk.hub.ends_connections:

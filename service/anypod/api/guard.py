@@ -85,6 +85,14 @@ class Guard:
         async def guarded(request: Request, *args: P.args, **given: P.kwargs) -> Response:
             caller = await self._let_in(request, needs, takes_tickets=takes_tickets)
             await self._context.charge(caller.account, costs)
+            bulkhead = self._accounts.bulkhead(caller.account)
+            await bulkhead.enter()
+            try:
+                return await handle(caller, request, *args, **given)
+            finally:
+                bulkhead.leave()
+
+        async def handle(caller: Caller, request: Request, *args: P.args, **given: P.kwargs) -> Response:
             if reads_first:
                 page = await self._context.page(caller.principal, caller.key, needs)
                 caller = Caller(caller.principal, needs, caller.account, caller.session, page)

@@ -4,10 +4,11 @@ Owns which account belongs to whom, for as long as anybody holds it or has latel
 Must not know what is charged: see `core.permits`.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Final, get_args
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from anypod.auth import Principal
 from anypod.clock import Clock
@@ -33,7 +34,36 @@ ACTION_OF_FRAME: Final[Mapping[type[frames.ClientFrame], Action]] = {
 assert ACTION_OF_FRAME.keys() == set(get_args(frames.ClientFrame)), "a frame without a cost"
 
 RECENT_MAX: Final = 20_000  # accounts that nobody holds, about 400 bytes each; beyond it the one unused for longest begins anew
+REQUESTS_AT_ONCE: Final = 4  # of one subject over HTTP: what a burst of them may keep the loop from others
+REQUESTS_WAITING_MAX: Final = 64  # behind these; a further one is `rate_limited`
 RETRY_MS: Final = 2_000  # for who finds no room for another connection here: elsewhere there may be some
+
+
+class Bulkhead:
+    """How many requests of one subject are worked on at once. Not those that wait for events."""
+
+    __slots__ = ("_slots", "_waiting")
+
+    def __init__(self) -> None:
+        self._slots = asyncio.Semaphore(REQUESTS_AT_ONCE)
+        self._waiting = 0
+
+    async def enter(self) -> None:
+        """Raises AnypodError `rate_limited` where too many wait."""
+        if self._waiting >= REQUESTS_WAITING_MAX:
+            raise limited(1.0, "too many requests of this subject at once")
+        await self.enter_again()
+
+    async def enter_again(self) -> None:
+        """As `enter`, for a request that was in and has waited for events."""
+        self._waiting += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self._waiting -= 1
+
+    def leave(self) -> None:
+        self._slots.release()
 
 
 class Accounts:
@@ -45,6 +75,7 @@ class Accounts:
         self._accounts: WeakValueDictionary[tuple[TenantId, Subject], Account] = WeakValueDictionary()
         self._tenants: WeakValueDictionary[TenantId, Party] = WeakValueDictionary()
         self._recent: OrderedDict[tuple[TenantId, Subject], Account] = OrderedDict()
+        self._bulkheads: WeakKeyDictionary[Account, Bulkhead] = WeakKeyDictionary()
         self.connections = 0
 
     def of(self, principal: Principal) -> Account:
@@ -69,6 +100,12 @@ class Accounts:
         wait_s = account.take(COSTS[action] * count, self._clock.now())
         if wait_s > 0:
             raise limited(wait_s)
+
+    def bulkhead(self, account: Account) -> "Bulkhead":
+        bulkhead = self._bulkheads.get(account)
+        if bulkhead is None:
+            bulkhead = self._bulkheads[account] = Bulkhead()
+        return bulkhead
 
     def check_reading(self, account: Account) -> None:
         """Raises AnypodError `rate_limited` while more was read than there are bytes for."""

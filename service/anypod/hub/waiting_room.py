@@ -102,12 +102,12 @@ class WaitingRoom:
         await self.hold(WAIT_S_MAX if wait_s is None else wait_s)
 
     async def hold(self, wait_s: float) -> None:
-        """Wait so long with a refusal, unless too many wait."""
+        """Wait about so long with a refusal, unless too many wait."""
         if wait_s <= 0 or self._held >= HELD_MAX:
             return
         self._held += 1
         try:
-            await self._clock.sleep(wait_s)
+            await self._clock.sleep(wait_s * self._rng.uniform(0.5, 1.0))  # each its own time: they do not come again together
         finally:
             self._held -= 1
 

@@ -1,5 +1,6 @@
 """What one subject uses up, no other subject lacks; and who has used it up is refused, waits, or is not read from."""
 
+import asyncio
 import json
 
 import pytest
@@ -7,6 +8,7 @@ from tests.unit.hub.kit import KEY, publish, replicas, until, who
 
 from anypod.core.errors import AnypodError
 from anypod.core.permits import REFUSAL_S_MAX, Allowance, Allowances
+from anypod.hub.accounts import REQUESTS_AT_ONCE, REQUESTS_WAITING_MAX
 from anypod.hub.ask import Ask
 
 PLENTY = Allowance(1_000_000, 1 << 30, 1_000, 1 << 30)
@@ -113,3 +115,17 @@ async def test_a_reader_whose_bytes_are_used_up_waits_for_its_next_page_and_miss
         clock.move(4.0)
         await until(lambda: bool(again.of("sync.done")))
         assert again.seqs == greedy.seqs == list(range(1, 61))
+
+
+async def test_few_requests_of_a_subject_are_worked_on_at_once_and_few_more_wait() -> None:
+    async with replicas() as (_, _, (here,)):
+        bulkhead = here.hub.accounts.bulkhead(here.hub.accounts.of(who("ann")))
+        waiting = [asyncio.ensure_future(bulkhead.enter()) for _ in range(REQUESTS_AT_ONCE + REQUESTS_WAITING_MAX)]
+        await asyncio.sleep(0)
+        assert sum(one.done() for one in waiting) == REQUESTS_AT_ONCE
+        with pytest.raises(AnypodError, match="at once"):
+            await bulkhead.enter()
+        for _ in waiting:
+            bulkhead.leave()
+            await asyncio.sleep(0)
+        await asyncio.gather(*waiting)
