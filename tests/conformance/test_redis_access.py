@@ -7,23 +7,27 @@ from typing import Any
 
 import pytest
 from tests.conformance.certificates import certificate_for_localhost
-from tests.conformance.kit import CHAT, OWNER, Ear, append, create, delta, event, log_of, page, patch
+from tests.conformance.kit import CHAT, OWNER, Ear, append, create, delta, event, eventually, log_of, page, patch
 from tests.conformance.redis_kit import calls_of, opened
 from tests.redis_clusters import cluster
 from tests.servers import RedisServer, free_port, running
 
 from anypod.core.errors import AnypodError
 from anypod.redis_store import RedisStore
+from anypod.redis_store.library import Library
 
 # The rules of the user, as `service/docs/operations.md` gives them.
-REQUESTS = "+select +role +info +client|setname +config|get +function|load +fcall +ssubscribe +sunsubscribe +spublish"
+REQUESTS = "+select +role +info +client|setname +config|get +fcall +ssubscribe +sunsubscribe +spublish"
+FUNCTIONS = "+function|load +function|list +function|delete"
 HASHES = "+hget +hset +hmget +hdel +hexists +hincrby +hgetall +hvals"
 STREAMS = "+xadd +xlen +xtrim +xrange +xrevrange +xgroup|create +xgroup|destroy"
 SETS = "+zadd +zrem +zcard +zscore +zrange +zrangebyscore +zrevrangebyscore"
 KEYS = "+get +getdel +set +del +pttl +pexpire +pexpireat +object|encoding +memory|usage +time +type"
-COMMANDS = " ".join((REQUESTS, HASHES, STREAMS, SETS, KEYS)).split()
+COMMANDS = " ".join((REQUESTS, FUNCTIONS, HASHES, STREAMS, SETS, KEYS)).split()
 IN_A_CLUSTER = ("+cluster|slots", "+cluster|nodes")
 NAMES = ("resetkeys", "~anypod:*", "resetchannels", "&anypod:*")
+OLD = b"anypod_01d01d03"  # the library of a version that nobody runs
+LOOKS: dict[str, Any] = {"library_look_s": 0.05, "library_idle_s": 0.0}
 TIDY_EVENTS = 40  # enough for the housekeeping within appends
 
 
@@ -95,11 +99,23 @@ async def use(store: RedisStore, ear: Ear) -> None:
     await store.delete(key, OWNER)
 
 
+def leave_a_library(server: RedisServer) -> None:
+    own = Library()
+    server.command("FUNCTION", "LOAD", "REPLACE", own.source.replace(own.library.removeprefix(b"anypod_"), OLD.removeprefix(b"anypod_")))
+
+
+async def is_looked_after(server: RedisServer) -> bool:
+    """The old library has gone, or whoever wanted to remove it may not."""
+    return not server.command("FUNCTION", "LIST", "LIBRARYNAME", OLD) or bool(denied(server))
+
+
 async def test_a_user_with_the_commands_of_the_manual_can_do_everything_over_tls(server: RedisServer, options: Any) -> None:
     permit(server, *COMMANDS)
+    leave_a_library(server)
     ear = Ear()
-    async with opened(tls_url(server, "/3"), ear, **options) as store:
+    async with opened(tls_url(server, "/3"), ear, **options, **LOOKS) as store:
         await use(store, ear)
+        await eventually(lambda: is_looked_after(server), "the end of the old library")
     assert denied(server) == set()
 
 
@@ -138,10 +154,12 @@ async def test_durability_asks_for_one_command_more(durability: str, command: st
 @pytest.mark.parametrize("command", COMMANDS)
 async def test_the_manual_names_no_command_too_many(command: str, server: RedisServer, options: Any) -> None:
     permit(server, *(other for other in COMMANDS if other != command))
+    leave_a_library(server)
     ear = Ear()
     try:
-        async with opened(tls_url(server, "/3"), ear, **{**options, "append_wait_s": 0.3, "reply_s": 0.3}) as store:
+        async with opened(tls_url(server, "/3"), ear, **{**options, **LOOKS, "append_wait_s": 0.3, "reply_s": 0.3}) as store:
             await use(store, ear)
+            await eventually(lambda: is_looked_after(server), "the end of the old library")
     except (AnypodError, TimeoutError):
         pass  # some are missed sooner than others
     assert command.removeprefix("+").encode() in denied(server)

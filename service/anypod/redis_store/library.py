@@ -10,6 +10,8 @@ from typing import Final, Literal
 
 _SCRIPTS: Final = ("base", "mend", "tidy", "judge", "write", "append", "append_one", "session", "devices", "presence", "index", "replicas")
 
+PREFIX: Final = "anypod_"  # of the names of all libraries of ours
+
 Function = Literal[
     "announce",
     "append",
@@ -21,6 +23,7 @@ Function = Literal[
     "end",
     "history",
     "forget_deleted",
+    "idle",
     "join",
     "list",
     "measure",
@@ -33,18 +36,25 @@ Function = Literal[
     "tally",
     "tidy",
     "touch",
+    "use",
     "withdraw",
 ]
 
 
 class Library:
-    """`source` is what FUNCTION LOAD takes."""
+    """`source` is what FUNCTION LOAD takes, `library` its name."""
 
     def __init__(self) -> None:
         folder = files("anypod.redis_store").joinpath("scripts")
         text = "\n".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in _SCRIPTS)
         self._digest = blake2b(text.encode(), digest_size=4).hexdigest()
-        self.source: Final = f"#!lua name=anypod_{self._digest}\nlocal SUFFIX = '_{self._digest}'\n{text}".encode()
+        self.library: Final = f"{PREFIX}{self._digest}".encode()
+        self.source: Final = f"#!lua name={PREFIX}{self._digest}\nlocal SUFFIX = '_{self._digest}'\n{text}".encode()
 
     def name(self, function: Function) -> bytes:
         return f"{function}_{self._digest}".encode()
+
+
+def idle_function(library: bytes) -> bytes:
+    """Of another version's library."""
+    return b"idle_" + library.removeprefix(PREFIX.encode())

@@ -18,6 +18,7 @@ from anypod.redis_store.library import Library
 from anypod.redis_store.link import Link
 from anypod.redis_store.listener import Listener
 from anypod.redis_store.log import AppendCalls
+from anypod.redis_store.old_libraries import OldLibraries
 from anypod.redis_store.options import RedisOptions
 from anypod.redis_store.place import Place
 from anypod.redis_store.probe import Probe
@@ -52,6 +53,7 @@ class Node:
         writing = self.writer if wait is None else DurableWrites(self.writer, wait, options.durability_wait_ms)
         self.writes = Caller(tools.library, options.reply_s, writing)
         self.reads = Caller(tools.library, options.reply_s)
+        self._old_libraries = OldLibraries(options, clock, tools.library, self.reads)
         self._probe = Probe(options, clock, send=self._send_probe, give_up=self._connect_feed_anew)
         self.feed = Listener(tools.keyspace, sink, probe=probe, on_probe=self._probe.on_probe, on_moved=on_moved)
 
@@ -61,6 +63,7 @@ class Node:
             link = Link(name, self._place, options, clock, rng, metrics=metrics)
             self._tasks.append(asyncio.create_task(link.run(user), name=f"redis {name}"))
         self._tasks.append(asyncio.create_task(self._probe.run(), name="redis probe"))
+        self._tasks.append(asyncio.create_task(self._old_libraries.run(), name="redis old libraries"))
 
     async def wait_up(self) -> None:
         """Raises AnypodError `unavailable` when it is not in time."""

@@ -32,3 +32,5 @@ class RedisOptions:
     probe_limit_s: float = 2.0  # a probe not heard for this long: the feed is dead
     backoff_s_min: float = 0.05  # between two attempts to connect, doubled at each failure
     backoff_s_max: float = 1.0  # a server that is back should not wait for its clients
+    library_look_s: float = 60.0  # between two looks at the libraries of other versions
+    library_idle_s: float = 3_600.0  # one that no replica has called for this long is removed: longer than a rolling upgrade pauses

@@ -1,4 +1,8 @@
 -- Replicas: who serves. A field is one life of a replica, its value "until_ms json", and holds until then.
+-- And whether anybody still calls this library: kept in the server's memory beside the library itself, so that replicas with other prefixes,
+-- which share the library, count as well, and so that it begins anew with every start of the server.
+
+local used_ms = nil -- when a replica said so last
 
 -- KEYS: r. ARGV: life, entry, ttl_ms. An empty entry: it has gone. All entries that hold.
 register('announce', function(keys, args)
@@ -32,3 +36,16 @@ register('announce', function(keys, args)
   end
   return held
 end)
+
+-- KEYS: none. A replica calls this library.
+register('use', function()
+  used_ms = now_ms()
+  return 1
+end, { 'no-writes' })
+
+-- KEYS: none. For how many milliseconds no replica has said so; the first question begins the count.
+register('idle', function()
+  local now = now_ms()
+  used_ms = used_ms or now
+  return now - used_ms
+end, { 'no-writes' })
