@@ -120,6 +120,7 @@ def hub_options(settings: Settings) -> HubOptions:
         silence_ms=settings.timing.silence_ms,
         sessions_per_subject_max=settings.sessions_per_subject_max,
         tail_bytes_max=settings.tail_bytes_max,
+        outbox_total_bytes_max=settings.outbox_total_bytes_max,
         unwritable_s_max=settings.unwritable_s_max,
         max_connection_age_s=settings.max_connection_age_s,
         arrivals=Arrivals(

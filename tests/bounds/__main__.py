@@ -5,9 +5,10 @@ Owns the command. Prints what was seen of each, and fails when a bound was broke
 
 import sys
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Final, get_args
 
 import uvloop
 from loadtests.bench.__main__ import raise_file_limit, say
@@ -15,6 +16,7 @@ from tests.bounds.bound import FLOOR_S, Bound, broken
 from tests.bounds.killed_replica import kill
 from tests.bounds.silent_link import silence
 from tests.bounds.stalled_readers import stall
+from tests.bounds.stalled_replays import Kind, Transport, stall_replays
 from tests.servers import RedisServer, running
 
 STALLED: Final = 200
@@ -25,6 +27,17 @@ def stalled_readers(server: RedisServer, folder: Path) -> Sequence[Bound]:
     seen = uvloop.run(stall(server, folder, STALLED))
     say(str(seen))
     return seen.bounds(FLOOR_S)
+
+
+def stalled_replays(server: RedisServer, folder: Path) -> Sequence[Bound]:
+    bounds: list[Bound] = []
+    for path, kind in product(get_args(Transport), get_args(Kind)):
+        place = folder / f"{path}-{kind}"
+        place.mkdir()
+        seen = uvloop.run(stall_replays(server, place, STALLED, path=path, kind=kind))
+        say(str(seen))
+        bounds += seen.bounds(FLOOR_S)
+    return bounds
 
 
 def silent_link(server: RedisServer, folder: Path) -> Sequence[Bound]:
@@ -39,7 +52,7 @@ def killed_replica(server: RedisServer, folder: Path) -> Sequence[Bound]:
     return seen.bounds(is_alone=True)
 
 
-BAD_DAYS: Final[Sequence[Callable[[RedisServer, Path], Sequence[Bound]]]] = (stalled_readers, silent_link, killed_replica)
+BAD_DAYS: Final[Sequence[Callable[[RedisServer, Path], Sequence[Bound]]]] = (stalled_readers, stalled_replays, silent_link, killed_replica)
 
 
 def main() -> int:

@@ -2,17 +2,24 @@
 
 from pathlib import Path
 
+import pytest
 import uvloop
+import yaml
 from loadtests.bench.__main__ import raise_file_limit
 from loadtests.storm.__main__ import measure
 from tests.bounds.bound import SHARED_FLOOR_S, Bound, broken
 from tests.bounds.killed_replica import kill
 from tests.bounds.silent_link import silence
 from tests.bounds.stalled_readers import stall
+from tests.bounds.stalled_replays import Kind, Transport, stall_replays
 from tests.servers import RedisServer, binary_of
 
+from anypod.core.outbox import OUTBOX_TOTAL_BYTES_MAX
+
+ROOT = Path(__file__).parents[2]
 STORMING = 800
 STALLED = 100
+REPLAYS = 110
 KILLED_UNDER = 90
 
 
@@ -30,6 +37,21 @@ def test_readers_that_never_read_cost_little_and_are_gone_soon_and_their_neighbo
     seen = uvloop.run(stall(redis_server, tmp_path, STALLED))
     print(seen)
     assert broken(seen.bounds(SHARED_FLOOR_S)) == []
+
+
+@pytest.mark.parametrize("kind", ["websocket", "sse"])
+@pytest.mark.parametrize("path", ["lean", "portable"])
+def test_readers_that_ask_for_a_log_of_large_events_and_never_read_it_fit_in_a_pod(
+    redis_server: RedisServer, tmp_path: Path, path: Transport, kind: Kind
+) -> None:
+    seen = uvloop.run(stall_replays(redis_server, tmp_path, REPLAYS, path=path, kind=kind))
+    print(seen)
+    assert broken(seen.bounds(2 * SHARED_FLOOR_S)) == []  # who measures also reads five MiB
+
+
+def test_what_a_pod_may_hold_for_readers_follows_from_its_memory() -> None:
+    values = yaml.safe_load((ROOT / "helm/anypod/values.yaml").read_text())
+    assert values["resources"]["limits"]["memory"] == f"{8 * OUTBOX_TOTAL_BYTES_MAX >> 20}Mi"
 
 
 def test_a_silent_link_is_known_to_both_ends_in_time(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ class DropsQueued(QueuedPort):
     """What a full outbox does not take is gone."""
 
     def _put(self, frames: Sequence[bytes]) -> None:
-        if not self._outbox.is_full:
+        if self._emptied.is_set():
             super()._put(frames)
 
 

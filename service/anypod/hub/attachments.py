@@ -14,7 +14,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.identity import is_name
 from anypod.core.timing import CONNECTION_AGE_JITTER_PERCENT
 from anypod.hub.ask import NO_EVENTS, Ask, after_of, folds, lost_with
-from anypod.hub.batch import Batch, Batches
+from anypod.hub.batch import Batch, Batches, is_large
 from anypod.hub.catch_up import end_of
 from anypod.hub.creations import Creations
 from anypod.hub.first_page import first_page
@@ -173,7 +173,7 @@ class Attachments:
     # Opening.
 
     def _open_from_tail(self, subscriber: Subscriber, ask: Ask) -> bool:
-        """One write holds it all: the opening frame, what was missed, and the end of the replay."""
+        """One write holds it all, unless that is much: the opening frame, what was missed, and the end of the replay."""
         session = self._hub.sessions.get(ask.key)
         if session is None or not session.is_ready or session.is_closed:
             return False
@@ -191,25 +191,36 @@ class Attachments:
         self._admit(subscriber, ask, session.snapshot)
         self._seat(subscriber, session, ask)
         self._hub.tails.note(session.tail)
-        self._hub.metrics.tail_hits += 1
         self._hub.metrics.attaches["restored"] += 1
         batch = self._batch_from_tail(session, seq, cursor, ask)
-        self._hub.accounts.read(subscriber.account, batch.frames)
-        subscriber.stand_at(session.seq, session.cursor)
-        session.enter(subscriber)
-        subscriber.port.deliver(batch)
-        self._hub.catch_up.note_recovery(subscriber)
+        if batch is None:
+            subscriber.stand_at(seq, cursor)
+            opening = Opening(len(session.missed(seq)), seq, resumed_at=cursor, ref=ask.ref)
+            subscriber.port.deliver(Batch([self._opening(session, opening)]))
+            self._hub.catch_up.go_on(subscriber)
+        else:
+            self._hub.metrics.tail_hits += 1
+            self._hub.accounts.read(subscriber.account, batch.frames)
+            subscriber.stand_at(session.seq, session.cursor)
+            session.enter(subscriber)
+            subscriber.port.deliver(batch)
+            self._hub.catch_up.note_recovery(subscriber)
         self._after_opening(subscriber, ask)
         return True
 
-    def _batch_from_tail(self, session: LocalSession, seq: int, cursor: str, ask: Ask) -> Batch:
-        """Made once for all who resume from the same place, unless it repeats a `ref` or tells what changes with time."""
+    def _batch_from_tail(self, session: LocalSession, seq: int, cursor: str, ask: Ask) -> Batch | None:
+        """Made once for all who resume from the same place, unless it repeats a `ref` or tells what changes with time.
+
+        None: it would be too large to be handed over at once.
+        """
         assert session.snapshot is not None
         is_common = ask.ref is None and session.live_state(self._hub.clock.wall_ms()) == b"{}"
         made_of = (session.key, cursor, session.cursor, session.snapshot.version, session.facts.folded)
         if is_common and (kept := self._batches.get(made_of)) is not None:
             return kept
         missed = session.missed(seq)
+        if is_large(missed):
+            return None
         opening = self._opening(session, Opening(len(missed), seq, resumed_at=cursor, ref=ask.ref))
         batch = Batch([opening, *missed, encode_done(session)])
         return self._batches.keep(made_of, batch) if is_common else batch
@@ -224,7 +235,7 @@ class Attachments:
         if lost is not None:
             self._hub.metrics.resets[lost.reason] += 1
             subscriber.port.send(reset_frame(session, lost.reason, page.snapshot.facts, "", self._hub.clock.wall_ms()))
-        self._begin(subscriber, ask, page, seq, kind="created")
+        self._begin(subscriber, ask, page, seq, kind="created", cursor="")
 
     async def _open_from_log(self, subscriber: Subscriber, ask: Ask, session: LocalSession) -> None:
         after = after_of(ask)
@@ -245,7 +256,7 @@ class Attachments:
             self._hub.catch_up.go_on(subscriber)
             self._after_opening(subscriber, ask)
         else:
-            self._begin(subscriber, ask, page, seq, kind="restored")
+            self._begin(subscriber, ask, page, seq, kind="restored", cursor=str(after) if isinstance(after, Cursor) else "")
 
     async def _open_deaf(self, subscriber: Subscriber, ask: Ask) -> None:
         """Who wants no events needs no feed: the session is looked at once, and kept by nobody but this subscriber."""
@@ -266,8 +277,11 @@ class Attachments:
         opening = self._opening(session, Opening(0, session.seq, ref=ask.ref, was_created=was_created))
         subscriber.port.deliver(Batch([opening, encode_done(session)]))
 
-    def _begin(self, subscriber: Subscriber, ask: Ask, page: Page, seq: int, *, kind: Literal["created", "restored"]) -> None:
-        """The opening frame with the first page behind it, in one delivery; whatever is missing then, the catch-up serves."""
+    def _begin(self, subscriber: Subscriber, ask: Ask, page: Page, seq: int, *, kind: Literal["created", "restored"], cursor: str) -> None:
+        """The opening frame and the first page, in one delivery if it is a small one; whatever is missing then, the catch-up serves.
+
+        `cursor`: the client's at `seq`, which the page proves; "" where it has none.
+        """
         session = subscriber.session
         assert session is not None
         session.learn(page.snapshot)
@@ -279,10 +293,16 @@ class Attachments:
         opening = Opening(
             missed, seq, resumed_at=ask.after, ref=ask.ref, was_created=kind == "created", head=str(facts.head), folded=facts.folded
         )
-        self._hub.accounts.read(subscriber.account, page.frames)
-        subscriber.stand_at(max(seq, page.through), end_of(page))
-        subscriber.port.deliver(Batch([self._opening(session, opening), *page.frames]))
-        self._hub.metrics.events_delivered += len(page.frames)
+        if is_large(page.frames):
+            subscriber.stand_at(seq, cursor)
+            subscriber.port.deliver(Batch([self._opening(session, opening)]))
+            if self._hub.catch_up.hand_over(subscriber, page.frames):
+                subscriber.stand_at(max(seq, page.through), end_of(page))
+        else:
+            self._hub.accounts.read(subscriber.account, page.frames)
+            subscriber.stand_at(max(seq, page.through), end_of(page))
+            subscriber.port.deliver(Batch([self._opening(session, opening), *page.frames]))
+            self._hub.metrics.events_delivered += len(page.frames)
         self._hub.catch_up.go_on(subscriber)
         self._after_opening(subscriber, ask)
 

@@ -5,11 +5,17 @@ an encoding looks like: the port brings it.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
+from anypod.core.event import position
 from anypod.core.frames import Heartbeat, encode
+from anypod.core.identity import SessionKey
+from anypod.store import within
 
+PIECE_BYTES_MAX: Final = 1 << 16  # of a replay that is handed over at once, and the event that comes to it: what follows may be dropped
+PIECES_KEPT_MAX: Final = 16  # a MiB of one log, or a little of several, which many may ask for within a moment
 KEPT_MAX: Final = 128  # a storm hundreds wide, with sessions of two or three clients each
 KEPT_BYTES_MAX: Final = 1 << 16  # of one batch: a larger one is soon made again beside the time that its bytes take to leave
 
@@ -35,7 +41,9 @@ class Batch:
 class Batches:
     """The latest batches that may be asked for again. A key names all that a batch was made of, so that nothing here grows old."""
 
-    def __init__(self) -> None:
+    def __init__(self, count_max: int = KEPT_MAX, bytes_max: int = KEPT_BYTES_MAX) -> None:
+        self._count_max = count_max
+        self._bytes_max = bytes_max
         self._kept: OrderedDict[Hashable, Batch] = OrderedDict()
 
     def get(self, key: Hashable) -> Batch | None:
@@ -43,18 +51,38 @@ class Batches:
 
     def keep(self, key: Hashable, batch: Batch) -> Batch:
         """The batch itself, kept if it is worth it."""
-        if sum(map(len, batch.frames)) <= KEPT_BYTES_MAX:
+        if sum(map(len, batch.frames)) <= self._bytes_max:
             self._kept[key] = batch
-            if len(self._kept) > KEPT_MAX:
+            if len(self._kept) > self._count_max:
                 self._kept.popitem(last=False)
         return batch
 
 
-def announced(events: Sequence[bytes], span: int, *, cursor: str, folded: int, wall_ms: int) -> Sequence[bytes]:
-    """Events to be sent during an attachment; `span`: how many seqs they cover, `cursor`: the session's.
+def is_large(frames: Sequence[bytes]) -> bool:
+    """Are they to be handed over in several pieces?"""
+    return sum(map(len, frames)) > PIECE_BYTES_MAX
 
-    Where some of these were folded away the client is told first: a hole that nobody announced would be a loss to it.
+
+class Pieces:
+    """A replay cut into batches that a port may take one by one; those who read the same piece of a log at about the same time share it."""
+
+    def __init__(self) -> None:
+        self._batches = Batches(PIECES_KEPT_MAX, 2 * PIECE_BYTES_MAX)
+
+    def of(self, key: SessionKey, events: Sequence[bytes]) -> Iterator[Batch]:
+        """`events`: of one range of the session's log, without a hole that `made_of` would not show."""
+        start = 0
+        while start < len(events):
+            end = start + within(islice(events, start, None), PIECE_BYTES_MAX)
+            frames = events[start:end]
+            made_of = (key, position(frames[0]).cursor, position(frames[-1]).cursor, len(frames))
+            yield self._batches.get(made_of) or self._batches.keep(made_of, Batch(frames))
+            start = end
+
+
+def announcement(cursor: str, folded: int, wall_ms: int) -> bytes:
+    """Tells that events are folded before some follow during an attachment: a hole that nobody announced would be a loss to the client.
+
+    `cursor`: the session's.
     """
-    if len(events) == span:
-        return events
-    return [encode(Heartbeat(cursor=cursor, ts=wall_ms, folded=folded)), *events]
+    return encode(Heartbeat(cursor=cursor, ts=wall_ms, folded=folded))

@@ -1,7 +1,8 @@
 """Bring one subscriber from where it stands to where its session stands.
 
 Owns the way from *behind* to *live*: from the tail when it reaches back that far, otherwise page by page from the log, each
-page judged against the subscriber's own cursor. Must not know transports, nor what opens an attachment.
+page judged against the subscriber's own cursor. A replay is handed over in pieces, for as long as the port takes them: what it does
+not take is dropped, and read again from the last event that it took. Must not know transports, nor what opens an attachment.
 """
 
 from collections.abc import Sequence
@@ -12,12 +13,12 @@ from anypod.core import frames
 from anypod.core.cursor import After, Cursor, Facts, Reset, judge_place
 from anypod.core.errors import AnypodError
 from anypod.core.event import position
-from anypod.hub.batch import Batch, announced
+from anypod.hub.batch import PIECE_BYTES_MAX, Batch, Pieces, announcement, is_large
 from anypod.hub.opening import encode_done, reset_frame
 from anypod.hub.replay import Replays
 from anypod.hub.session import LocalSession, common_cursor
 from anypod.hub.subscriber import Phase, Subscriber
-from anypod.store import Missing, Page
+from anypod.store import PAGE_BYTES_MAX, Missing, Page
 
 if TYPE_CHECKING:
     from anypod.hub.hub import Hub
@@ -29,9 +30,32 @@ class CatchUp:
     def __init__(self, hub: "Hub") -> None:
         self._hub = hub
         self.replays = Replays(hub.store, hub.metrics)
+        self._pieces = Pieces()
 
     async def close(self) -> None:
         await self.replays.close()
+
+    def hold(self, subscriber: Subscriber, size: int, size_max: int) -> bool:
+        """The port holds `size` bytes that its transport has not taken. False: it is fed no more until that has taken them.
+
+        It may hold `size_max`, and what is left of the budget of all. Where the budget is spent all the same, whoever holds most is cut:
+        what a transport was handed cannot be taken back, and its client resumes from its cursor.
+        """
+        outboxes = self._hub.outboxes
+        if subscriber.phase is Phase.GONE:
+            return True
+        outboxes.note(subscriber, size)
+        has_room = size <= min(size_max, outboxes.room)
+        if not has_room:
+            self.fall_behind(subscriber)
+        while (largest := outboxes.overdrawn_by()) is not None:
+            self._hub.cut(largest)
+        return has_room
+
+    def drained(self, subscriber: Subscriber, size: int) -> None:
+        """The port holds less than before, and more than a little."""
+        if subscriber.phase is not Phase.GONE:
+            self._hub.outboxes.note(subscriber, size)
 
     def fall_behind(self, subscriber: Subscriber) -> None:
         """The port takes no more for now."""
@@ -46,6 +70,7 @@ class CatchUp:
         """The port takes more again."""
         subscriber.paused_at = None
         self._hub.stalled.pop(subscriber, None)
+        self._hub.outboxes.drop(subscriber)
         self.go_on(subscriber)
 
     def go_on(self, subscriber: Subscriber) -> None:
@@ -94,7 +119,7 @@ class CatchUp:
                 assert_never(after)
 
     def _join(self, subscriber: Subscriber) -> bool:
-        """Serve the rest from the tail and go live, if the tail proves the subscriber's place."""
+        """Serve the rest from the tail and go live, if the tail proves the subscriber's place; a port that gets full goes on later."""
         session = subscriber.session
         if session is None or not session.is_ready or not is_reached(session, subscriber):
             return False
@@ -102,15 +127,33 @@ class CatchUp:
             self._move(subscriber, session, subscriber.wanted)
             return self._join(subscriber)
         self._hub.metrics.tail_hits += 1
-        missed = self._announced(session, session.missed(subscriber.seq), session.seq - subscriber.seq, session.facts)
+        missed = session.missed(subscriber.seq)
+        self._announce(session, subscriber, session.seq - subscriber.seq - len(missed), session.facts)
+        if is_large(missed):
+            if not self.hand_over(subscriber, missed):
+                return True
+            missed = ()
         self._hub.accounts.read(subscriber.account, missed)
         subscriber.stand_at(session.seq, session.cursor)
         session.enter(subscriber)
         self._end_replay(session, subscriber, missed)
         return True
 
-    def _announced(self, session: LocalSession, events: Sequence[bytes], span: int, facts: Facts) -> Sequence[bytes]:
-        return announced(events, span, cursor=session.cursor, folded=facts.folded, wall_ms=self._hub.clock.wall_ms())
+    def hand_over(self, subscriber: Subscriber, events: Sequence[bytes]) -> bool:
+        """Events after the subscriber's place, piece by piece; it stands at the last one that its port took. False: that took no more."""
+        assert subscriber.session is not None
+        for piece in self._pieces.of(subscriber.session.key, events):
+            if subscriber.phase is not Phase.BEHIND or subscriber.paused_at is not None:
+                return False
+            subscriber.stand_at(*position(piece.frames[-1]))
+            subscriber.port.deliver(piece)
+            self._hub.accounts.read(subscriber.account, piece.frames)
+            self._hub.metrics.events_delivered += len(piece.frames)
+        return subscriber.phase is Phase.BEHIND and subscriber.paused_at is None
+
+    def _announce(self, session: LocalSession, subscriber: Subscriber, lacking: int, facts: Facts) -> None:
+        if lacking:
+            subscriber.port.send(announcement(session.cursor, facts.folded, self._hub.clock.wall_ms()))
 
     def _end_replay(self, session: LocalSession, subscriber: Subscriber, missed: Sequence[bytes]) -> None:
         ending = [*missed, encode_done(session, subscriber.replay_ref)]
@@ -156,9 +199,8 @@ class CatchUp:
         """False: there is nothing more to do before the hub itself has read the log."""
         session, after, cursor = subscriber.session, subscriber.seq, subscriber.cursor
         assert session is not None
-        page = await self.replays.read(session.key, after, fold=subscriber.fold)
-        if isinstance(page, Page):
-            self._hub.accounts.read(subscriber.account, page.frames)
+        bytes_max = PAGE_BYTES_MAX if self._hub.outboxes.room >= PAGE_BYTES_MAX else PIECE_BYTES_MAX
+        page = await self.replays.read(session.key, after, fold=subscriber.fold, bytes_max=bytes_max)
         if subscriber.phase is not Phase.BEHIND or subscriber.seq != after:
             return True  # it left, or was sent elsewhere while we read
         if isinstance(page, Missing):
@@ -172,13 +214,13 @@ class CatchUp:
         if subscriber.wanted is not None:
             self._move(subscriber, session, subscriber.wanted)
             return True
-        subscriber.port.deliver(Batch(self._announced(session, page.frames, page.through - after, page.snapshot.facts)))
-        self._hub.metrics.events_delivered += len(page.frames)
-        subscriber.stand_at(max(after, page.through), end_of(page))
-        if page.has_more or is_reached(session, subscriber):
-            return True
-        self._hub.resync(session)  # the log has what the feed has not brought: it is late or broken
-        return False
+        self._announce(session, subscriber, page.through - after - len(page.frames), page.snapshot.facts)
+        if self.hand_over(subscriber, page.frames):
+            subscriber.stand_at(max(after, page.through), end_of(page))
+            if not page.has_more and not is_reached(session, subscriber):
+                self._hub.resync(session)  # the log has what the feed has not brought: it is late or broken
+                return False
+        return True
 
     async def reset(self, subscriber: Subscriber, verdict: Reset, page: Page) -> None:
         """Tell the client what its history is worth, and go on from the last place it shares with the log, or from the oldest."""

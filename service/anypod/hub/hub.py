@@ -31,6 +31,7 @@ from anypod.hub.accounts import Accounts
 from anypod.hub.catch_up import CatchUp
 from anypod.hub.devices import Devices
 from anypod.hub.options import HubOptions
+from anypod.hub.outbox_budget import OutboxBudget
 from anypod.hub.resync import Resync
 from anypod.hub.session import LocalSession
 from anypod.hub.subscriber import Phase, Subscriber
@@ -52,6 +53,7 @@ class Hub:
         self.options = options
         self.accounts = Accounts(options.allowances, clock)
         self.tails = TailBudget(options.tail_bytes_max)
+        self.outboxes = OutboxBudget(options.outbox_total_bytes_max)
         self.tasks = Tasks(metrics)
         self.catch_up = CatchUp(self)
         self.devices = Devices(store, clock, metrics, self.tasks, dismiss=self.dismiss, ghost_ms=options.silence_ms)
@@ -62,6 +64,7 @@ class Hub:
         self.stalled: dict[Subscriber, None] = {}  # whose ports take no more: the wheel looks after them
         metrics.watch("stalled", lambda: len(self.stalled))
         metrics.watch("sessions", lambda: len(self.sessions))
+        metrics.watch("outbox_bytes", lambda: self.outboxes.bytes)
         metrics.watch("tail_bytes", lambda: self.tails.bytes)
 
     @property
@@ -239,9 +242,18 @@ class Hub:
             subscriber.port.close(error.row.close or CLOSE_LEAVING, close_reason(error))
         self.detach(subscriber)
 
+    def cut(self, subscriber: Subscriber) -> None:
+        """Too slow a consumer: its connection is given up, with what was still to be sent over it."""
+        self.metrics.slow_consumers_closed += 1
+        self.metrics.errors["slow_consumer"] += 1
+        self.detach(subscriber)  # first: nothing that its port is given counts any more
+        subscriber.port.close(CODES["slow_consumer"].close or CLOSE_LEAVING, "resume from the cursor")
+        subscriber.port.abort()
+
     def detach(self, subscriber: Subscriber) -> None:
         """Forget a subscriber whose transport is gone or going. Twice is the same as once."""
         self.stalled.pop(subscriber, None)
+        self.outboxes.drop(subscriber)
         session = subscriber.session
         if session is None or subscriber.phase is Phase.GONE:
             subscriber.phase = Phase.GONE

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from anypod.core.frames import Limits
+from anypod.core.outbox import OUTBOX_TOTAL_BYTES_MAX
 from anypod.core.permits import Allowances
 from anypod.store import SessionClass
 
@@ -33,6 +34,7 @@ class HubOptions:
     silence_ms: int
     sessions_per_subject_max: int = 100
     tail_bytes_max: int = 64 << 20
+    outbox_total_bytes_max: int = OUTBOX_TOTAL_BYTES_MAX  # of all subscribers together
     unwritable_s_max: float = 20.0  # a subscriber that takes nothing for so long is aborted
     linger_s: float = 30.0  # a session that nobody is attached to stays loaded so long, for whoever comes back
     init_s_max: float = 10.0  # session.init comes within this time

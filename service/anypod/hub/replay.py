@@ -6,13 +6,13 @@ Owns the reads under way and their bound. Must not know what a page is read for.
 import asyncio
 
 from anypod.core.identity import SessionKey
-from anypod.store import Missing, Page, Store
+from anypod.store import PAGE_BYTES_MAX, Missing, Page, Store
 from anypod.telemetry import Metrics
 
 PAGE_EVENTS_MAX = 256  # of usual events 50 KiB; of large ones a page ends by its bytes (store.PAGE_BYTES_MAX)
 READS_MAX = 64  # reads under way at once; others wait their turn, so that a storm holds 64 pages at most
 
-_Range = tuple[SessionKey, int | None, bool, int]
+_Range = tuple[SessionKey, int | None, bool, int, int]
 
 
 class Replays:
@@ -22,9 +22,11 @@ class Replays:
         self._permits = asyncio.Semaphore(READS_MAX)
         self._under_way: dict[_Range, asyncio.Task[Page | Missing]] = {}
 
-    async def read(self, key: SessionKey, after: int | None, *, fold: bool = False, limit: int = PAGE_EVENTS_MAX) -> Page | Missing:
+    async def read(
+        self, key: SessionKey, after: int | None, *, fold: bool = False, limit: int = PAGE_EVENTS_MAX, bytes_max: int = PAGE_BYTES_MAX
+    ) -> Page | Missing:
         """As `Store.read`. A caller that is cancelled leaves the read to the others."""
-        wanted = (key, after, fold, limit)
+        wanted = (key, after, fold, limit, bytes_max)
         task = self._under_way.get(wanted)
         if task is None:
             task = asyncio.get_running_loop().create_task(self._read(wanted), name="replay")
@@ -33,9 +35,9 @@ class Replays:
         return await asyncio.shield(task)
 
     async def _read(self, wanted: _Range) -> Page | Missing:
-        key, after, fold, limit = wanted
+        key, after, fold, limit, bytes_max = wanted
         async with self._permits:
-            page = await self._store.read(key, after, limit=limit, fold=fold)
+            page = await self._store.read(key, after, limit=limit, fold=fold, bytes_max=bytes_max)
         self._metrics.replays += 1
         if isinstance(page, Page):
             self._metrics.replay_events += len(page.frames)

@@ -12,7 +12,7 @@ from anypod.core.event import history_of, position, seq_in_history
 from anypod.core.identity import SessionKey
 from anypod.core.merge import Frame, Lost, Merge, Step
 from anypod.core.notices import DeviceNotice, StateNotice
-from anypod.hub.batch import Batch, announced
+from anypod.hub.batch import Batch, announcement
 from anypod.hub.subscriber import Phase, Subscriber
 from anypod.hub.tail import Tail
 from anypod.store import Missing, Page, Snapshot
@@ -207,8 +207,7 @@ class LocalSession:
         span, self._flushed = self.seq - self._flushed, self.seq
         self._pending = self._pending_seqs = None
         self.tail.extend(seqs, frames)
-        events = frames if span == len(frames) else announced(frames, span, cursor=self.cursor, folded=self.facts.folded, wall_ms=wall_ms)
-        batch = Batch(events)
+        batch = Batch(frames if span == len(frames) else [announcement(self.cursor, self.facts.folded, wall_ms), *frames])
         live = list(self.live)  # a port that fills up leaves while we deliver
         for subscriber in live:
             subscriber.port.deliver(batch)

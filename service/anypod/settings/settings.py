@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from anypod.core.balance import SHARE_MAX
 from anypod.core.identity import is_name
-from anypod.core.outbox import OUTBOX_BYTES_MAX
+from anypod.core.outbox import OUTBOX_BYTES_MAX, OUTBOX_TOTAL_BYTES_MAX
 from anypod.core.timing import EXIT_S, HEARTBEAT_MS_MAX, Proxy, Timing, leave_seconds
 from anypod.settings.classes import ClassSettings, with_standard
 from anypod.settings.files import FileValue
@@ -162,6 +162,11 @@ class Settings(BaseSettings):
 
     outbox_bytes_max: Count = Field(
         default=OUTBOX_BYTES_MAX, description="What waits for one subscriber before it has to read on from the log."
+    )
+    outbox_total_bytes_max: Annotated[int, Field(ge=1 << 20)] = Field(
+        default=OUTBOX_TOTAL_BYTES_MAX,
+        description="What waits for all subscribers of a replica: the fuller it is the less may wait for one, and beyond it those for whom "
+        "most waits are cut. An eighth of the memory that a replica has.",
     )
     tail_bytes_max: Count = Field(default=64 << 20, description="Recent events that a replica keeps for replays.")
     unwritable_s_max: Seconds = Field(default=20, description="How long a subscriber may take nothing before it is cut.")

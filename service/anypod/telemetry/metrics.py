@@ -26,6 +26,7 @@ GAUGES: Final = {
     "admission_pace": "Share of its budgets of arrivals that this replica spends: below 1 its loop is late, or the store slow.",
     "arrivals_waiting": "Arrivals that hold a permit for a moment to come.",
     "connections": "Subscribers attached to this replica, over all transports.",
+    "outbox_bytes": "Bytes that subscribers were handed and have not taken, of those who leave more than a little.",
     "replicas": "Replicas that serve, as this one last heard: all should tell the same number.",
     "sessions": "Sessions with at least one subscriber on this replica.",
     "stalled": "Subscribers that take nothing now: what is more than their outbox holds, they read from the log later.",
@@ -74,7 +75,9 @@ class Metrics:
         metadata=_meaning("What replicas wrote for each other and this one could not read, skipped alone, by what it was.", label="reason"),
     )
     outbox_overflows: int = field(default=0, metadata=_meaning("Subscribers that fell behind their outbox and went on from the log."))
-    slow_consumers_closed: int = field(default=0, metadata=_meaning("Subscribers closed because they stayed unwritable."))
+    slow_consumers_closed: int = field(
+        default=0, metadata=_meaning("Subscribers closed because they stayed unwritable, or held most when all held too much.")
+    )
     connections_given_up: dict[str, int] = field(
         default_factory=_zeros(get_args(GivenUp)),
         metadata=_meaning("Connections ended with a request unfinished: it took too long, or too many were.", label="reason"),

@@ -14,6 +14,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.problems import MEDIA_TYPE, problem_body, problem_headers
 from anypod.hub.ask import Ask
 from anypod.hub.batch import Batch
+from anypod.hub.outbox_budget import COUNTED_BYTES
 from anypod.hub.subscriber import Subscriber
 from anypod.transport import sse
 from anypod.transport.wire import Wires
@@ -45,6 +46,7 @@ class EventWire(asyncio.Protocol):
         "_goaway",
         "_has_begun",
         "_is_closing",
+        "_is_counted",
         "_shared",
         "_transport",
         "_unheard_bytes",
@@ -59,10 +61,11 @@ class EventWire(asyncio.Protocol):
         self._goaway: bytes | None = None
         self._has_begun = False
         self._is_closing = False
+        self._is_counted = False  # is there more in the transport than goes without saying?
         self._unheard_bytes = 0
         self.subscriber: Subscriber = shared.desk.attachments.subscriber(self, principal)
         self.subscriber.ends_at = shared.desk.hub.clock.now() + shared.stream_s_max * shared.rng.uniform(0.9, 1.0)
-        transport.set_write_buffer_limits(high=shared.buffer_bytes_max)
+        transport.set_write_buffer_limits(high=COUNTED_BYTES)
         connections.add(self)
 
     def begin(self, ask: Ask) -> None:
@@ -76,9 +79,17 @@ class EventWire(asyncio.Protocol):
             self.close(0, "a stream listens to nobody")
 
     def pause_writing(self) -> None:
-        self._shared.desk.hub.catch_up.fall_behind(self.subscriber)
+        self._is_counted = True
+        self._count()
+
+    def _count(self) -> None:
+        """What the transport has not taken is counted at each write, until it has taken it."""
+        if not self._is_closing:
+            size = self._transport.get_write_buffer_size()
+            self._shared.desk.hub.catch_up.hold(self.subscriber, size, self._shared.buffer_bytes_max)
 
     def resume_writing(self) -> None:
+        self._is_counted = False
         self._shared.desk.hub.catch_up.writable(self.subscriber)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -105,14 +116,20 @@ class EventWire(asyncio.Protocol):
             self._write(b"")
 
     def _write(self, data: bytes) -> None:
-        if self._answers:
+        """Everything in order: the head and answers that wait go first."""
+        if self._answers or not self._has_begun:
             answers, self._answers = self._answers, []
-            data = b"".join((*answers, data))
-        if not self._has_begun:
-            self._has_begun = True
-            data = _HEAD + chunk(sse.retry(self._shared.rng)) + data
+            if not self._has_begun:
+                self._has_begun = True
+                answers.insert(0, _HEAD + chunk(sse.retry(self._shared.rng)))
+            if len(data) > COUNTED_BYTES:
+                self._write(b"".join(answers))  # by itself: the data may be shared with many, and is not to be copied
+            else:
+                data = b"".join((*answers, data))
         if not self._transport.is_closing():
             self._transport.write(data)
+            if self._is_counted:
+                self._count()
 
     def close(self, code: int, reason: str = "") -> None:
         """The end of the stream, in the stream: an error status would stop a browser for good."""

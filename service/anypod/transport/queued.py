@@ -12,9 +12,11 @@ from anypod.core.errors import AnypodError, close_reason
 from anypod.core.outbox import Outbox
 from anypod.hub.batch import Batch
 from anypod.hub.catch_up import CatchUp
+from anypod.hub.outbox_budget import COUNTED_BYTES
 from anypod.hub.subscriber import Subscriber
 
-CONTROL_FRAMES_MAX: Final = 1_000  # answers queued for a client that sends but does not read; then it is aborted
+PIECE_BYTES_MAX: Final = 1 << 16  # taken by the coroutine at once: as much as the server's own buffer holds before it makes it wait
+ANSWERS_BYTES_MAX: Final = 4 << 20  # beyond a full outbox, for a client that asks and does not read; then it is aborted
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,9 @@ class QueuedPort:
         self.subscriber: Subscriber | None = None
         self._catch_up = catch_up
         self._cancel = cancel
-        self._outbox = Outbox(outbox_bytes_max)
+        self._bytes_max = outbox_bytes_max
+        self._outbox = Outbox()
+        self._is_counted = False  # does more wait than goes without saying?
         self._goodbye: Goodbye | None = None
         self._held_s = 0.0
         self._wake = asyncio.Event()
@@ -45,7 +49,7 @@ class QueuedPort:
         self._put(batch.frames)
 
     def send(self, frame: bytes) -> None:
-        if len(self._outbox) > CONTROL_FRAMES_MAX and self._outbox.is_full:
+        if self._outbox.size > self._bytes_max + ANSWERS_BYTES_MAX:
             self.abort()
         else:
             self._put((frame,))
@@ -65,12 +69,13 @@ class QueuedPort:
     def _put(self, frames: Sequence[bytes]) -> None:
         if self._goodbye is not None or not frames:
             return
-        has_room = self._outbox.put(frames)
+        self._outbox.put(frames)
         self._wake.set()
-        if not has_room and self._emptied.is_set():
-            self._emptied.clear()
-            if self.subscriber is not None:
-                self._catch_up.fall_behind(self.subscriber)
+        size = self._outbox.size
+        if self.subscriber is not None and size > min(COUNTED_BYTES, self._bytes_max):
+            self._is_counted = True
+            if not self._catch_up.hold(self.subscriber, size, self._bytes_max):
+                self._emptied.clear()
 
     # The transport's side.
 
@@ -81,14 +86,19 @@ class QueuedPort:
                 return self._goodbye
             self._wake.clear()
             await self._wake.wait()
-        return self._outbox.take_all()
+        return self._outbox.take(PIECE_BYTES_MAX)
 
     def written(self) -> None:
-        """What was taken has left: the hub may feed again."""
-        if not self._emptied.is_set() and not self._outbox.is_full:
-            self._emptied.set()
-            if self.subscriber is not None:
-                self._catch_up.writable(self.subscriber)
+        """What was taken has left: once little waits the hub may feed again."""
+        self._outbox.written()
+        if not self._is_counted or self.subscriber is None:
+            return
+        if self._outbox.size > min(COUNTED_BYTES, self._bytes_max):
+            self._catch_up.drained(self.subscriber, self._outbox.size)
+            return
+        self._is_counted = False
+        self._emptied.set()
+        self._catch_up.writable(self.subscriber)
 
     def hold(self, wait_s: float) -> None:
         """Not read from for so long."""

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from anypod.core.errors import AnypodError, close_reason
 from anypod.hub.batch import Batch
 from anypod.hub.desk import Desk
+from anypod.hub.outbox_budget import COUNTED_BYTES
 from anypod.hub.peer import Peer
 from anypod.hub.queue import Queue
 from anypod.transport.frame_reader import (
@@ -42,7 +43,7 @@ class Wires:
     def __init__(self, desk: Desk, rng: Random, *, buffer_bytes_max: int, stream_s_max: float) -> None:
         self.desk = desk
         self.rng = rng
-        self.buffer_bytes_max = buffer_bytes_max  # beyond it a transport takes no more deliveries until it is half empty
+        self.buffer_bytes_max = buffer_bytes_max  # beyond it a transport takes no more deliveries until it is empty
         self.stream_s_max = stream_s_max
         self.arrivals = Patience(desk.hub.clock, ARRIVAL_S_MAX, metrics=desk.hub.metrics)
         self.requests = Patience(desk.hub.clock, REQUEST_S_MAX, metrics=desk.hub.metrics)
@@ -75,6 +76,7 @@ class Wire(asyncio.Protocol):
         "_answers",
         "_connections",
         "_is_closing",
+        "_is_counted",
         "_is_full",
         "_is_held",
         "_is_reading",
@@ -93,7 +95,8 @@ class Wire(asyncio.Protocol):
         self._answers: list[bytes] = []
         self._is_closing = self._is_full = self._is_held = False
         self._is_reading = True
-        transport.set_write_buffer_limits(high=shared.buffer_bytes_max)
+        self._is_counted = False  # is there more in the transport than goes without saying?
+        transport.set_write_buffer_limits(high=COUNTED_BYTES)
         connections.add(self)
 
     # From the client.
@@ -146,13 +149,20 @@ class Wire(asyncio.Protocol):
             self._transport.write_eof()
 
     def pause_writing(self) -> None:
-        if self.peer is not None:
-            self._shared.desk.hub.catch_up.fall_behind(self.peer.subscriber)
-        self._is_full = True  # who does not read is not read from either
-        self._read_or_not()
+        self._is_counted = True
+        self._count()
+
+    def _count(self) -> None:
+        """What the transport has not taken is counted at each write, until it has taken it."""
+        if self.peer is None or self._is_closing:
+            return
+        catch_up, size = self._shared.desk.hub.catch_up, self._transport.get_write_buffer_size()
+        if not catch_up.hold(self.peer.subscriber, size, self._shared.buffer_bytes_max) and not self._transport.is_closing():
+            self._is_full = True  # who does not read is not read from either
+            self._read_or_not()
 
     def resume_writing(self) -> None:
-        self._is_full = False
+        self._is_counted = self._is_full = False
         self._read_or_not()
         if self.peer is not None:
             self._shared.desk.hub.catch_up.writable(self.peer.subscriber)
@@ -184,19 +194,23 @@ class Wire(asyncio.Protocol):
 
     def flush(self) -> None:
         answers = self._answers
-        if answers and not self._transport.is_closing():
-            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
-        answers.clear()
+        if answers:
+            data = answers[0] if len(answers) == 1 else b"".join(answers)
+            answers.clear()
+            self._write(data)
 
     def _write(self, data: bytes) -> None:
         """Everything in order: answers that wait go first."""
-        answers = self._answers
-        if answers:
-            answers.append(data)
-            data = b"".join(answers)
-            answers.clear()
+        if self._answers:
+            self._answers, answers = [], self._answers
+            if len(data) > COUNTED_BYTES:
+                self._write(b"".join(answers))  # by itself: the data may be shared with many, and is not to be copied
+            else:
+                data = b"".join((*answers, data))
         if not self._transport.is_closing():
             self._transport.write(data)
+            if self._is_counted:
+                self._count()
 
     def hold(self, wait_s: float) -> None:
         """Not read from for so long."""

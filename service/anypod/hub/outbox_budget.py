@@ -1,0 +1,38 @@
+"""What the subscribers of a replica have not taken yet, within one budget of bytes.
+
+Owns who holds how much, and how much one of them may hold now: a *dynamic threshold*, as switches with a shared memory have it. Each
+may hold as much as is left of the budget, so that the fuller it is the sooner everybody reads on from the log, and it never gets full
+as long as what is handed over at once fits in its share. Must not know transports, nor what happens to a subscriber.
+"""
+
+from typing import Final
+
+from anypod.hub.subscriber import Subscriber
+
+COUNTED_BYTES: Final = 8 << 10  # a transport that holds less is not counted: most hold nothing at all
+
+
+class OutboxBudget:
+    def __init__(self, bytes_max: int) -> None:
+        assert bytes_max > 0
+        self._bytes_max = bytes_max
+        self._sizes: dict[Subscriber, int] = {}
+        self.bytes = 0
+
+    @property
+    def room(self) -> int:
+        """How much one subscriber may hold now."""
+        return max(0, self._bytes_max - self.bytes)
+
+    def note(self, subscriber: Subscriber, size: int) -> None:
+        self.bytes += size - self._sizes.get(subscriber, 0)
+        self._sizes[subscriber] = size
+
+    def drop(self, subscriber: Subscriber) -> None:
+        self.bytes -= self._sizes.pop(subscriber, 0)
+
+    def overdrawn_by(self) -> Subscriber | None:
+        """Whoever holds most, when all together hold more than there is; of several that have held it for longest."""
+        if self.bytes <= self._bytes_max:
+            return None
+        return max(self._sizes, key=self._sizes.__getitem__)
