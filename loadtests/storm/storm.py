@@ -41,8 +41,8 @@ class Storm:
     def is_back(self) -> bool:
         return self.back.took_s <= self.promised_s * SLACK + CONNECT_S
 
-    def is_served(self, floor_ms: float = P99_FLOOR_MS) -> bool:
-        return self.noticed.p99_ms <= max(floor_ms, P99_RATIO_MAX * self.calm.p99_ms)
+    def is_served(self, ratio_max: float = P99_RATIO_MAX) -> bool:
+        return self.noticed.p99_ms <= max(P99_FLOOR_MS, ratio_max * self.calm.p99_ms)
 
     def __str__(self) -> str:
         calm, noticed, back = self.calm, self.noticed, self.back

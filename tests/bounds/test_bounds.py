@@ -6,7 +6,7 @@ import pytest
 import uvloop
 import yaml
 from loadtests.bench.__main__ import raise_file_limit
-from loadtests.storm.__main__ import measure
+from loadtests.storm.__main__ import is_good, measure
 from tests.bounds.bound import SHARED_FLOOR_S, Bound, broken
 from tests.bounds.killed_replica import kill
 from tests.bounds.silent_link import silence
@@ -18,6 +18,8 @@ from anypod.core.outbox import OUTBOX_TOTAL_BYTES_MAX
 
 ROOT = Path(__file__).parents[2]
 STORMING = 800
+STORMS = 3  # the median counts
+SHARED_RATIO_MAX = 3.0  # of the publishers' 99th percentile to the one before, in the same run: twice where nothing else runs
 STALLED = 100
 REPLAYS = 110
 KILLED_UNDER = 90
@@ -25,10 +27,9 @@ KILLED_UNDER = 90
 
 def test_all_of_a_storm_are_back_when_the_limits_promise_and_publishers_hardly_notice() -> None:
     raise_file_limit()
-    (storm,) = measure(binary_of("redis"), STORMING, 1)
-    print(storm)
-    assert storm.is_back
-    assert storm.is_served(SHARED_FLOOR_S * 1_000)
+    found = measure(binary_of("redis"), STORMING, STORMS)
+    print(*found, sep="\n")
+    assert is_good(found, ratio_max=SHARED_RATIO_MAX)
 
 
 def test_readers_that_never_read_cost_little_and_are_gone_soon_and_their_neighbours_notice_nothing(

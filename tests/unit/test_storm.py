@@ -38,7 +38,13 @@ def test_a_crowd_is_late_when_the_limits_and_its_own_connecting_do_not_explain_i
 @pytest.mark.parametrize(("found", "verdict"), [((1, 1, 1, 9, 9), True), ((1, 1, 9, 9, 9), False)])
 def test_of_all_storms_the_median_counts(found: Sequence[float], verdict: bool, capsys: pytest.CaptureFixture[str]) -> None:
     assert is_good([storm(1, during_ms) for during_ms in found]) is verdict
-    assert ("twice as long" in capsys.readouterr().out) is not verdict
+    assert ("2 times as long" in capsys.readouterr().out) is not verdict
+
+
+def test_where_others_have_the_machine_too_publishers_may_wait_three_times_as_long_and_no_longer() -> None:
+    assert is_good([storm(3.0, 8.9)], ratio_max=3.0)
+    assert not is_good([storm(3.0, 9.1)], ratio_max=3.0)
+    assert not is_good([storm(3.0, 8.9)])
 
 
 def test_a_storm_tells_how_many_times_as_long_publishers_waited() -> None:

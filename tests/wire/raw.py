@@ -6,6 +6,7 @@ Owns one connection. Must not know what should come.
 import asyncio
 import contextlib
 import json
+import socket
 from base64 import b64encode
 from typing import Any, Final, Self
 
@@ -58,8 +59,14 @@ class RawClient:
         self._frames: list[Frame] = []
 
     @classmethod
-    async def connect(cls, port: int) -> Self:
-        return cls(*await asyncio.open_connection("127.0.0.1", port))
+    async def connect(cls, port: int, *, receive_bytes: int | None = None) -> Self:
+        """`receive_bytes`: what the kernel may hold of what comes and is not read, instead of some megabytes."""
+        made = socket.socket()
+        if receive_bytes is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        made.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
+        return cls(*await asyncio.open_connection(sock=made))
 
     async def __aenter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 Owns their shapes. Must not know what is done with them.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
@@ -12,11 +13,14 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from starlette.requests import ClientDisconnect
 
 from anypod.core import frames
+from anypod.core.byte_budget import ByteBudget
 from anypod.core.errors import AnypodError
 from anypod.core.patch import parse_object
 
 LIST_MAX: Final = 100  # events of one atomic list
 METADATA_BYTES: Final = 65_536
+BODIES_BYTES_MAX: Final = 32 << 20  # of all requests under way: thirty of the largest, thousands of usual ones
+RETRY_MS: Final = 1_000  # for whoever gives way to others
 
 _T = TypeVar("_T")
 
@@ -66,21 +70,41 @@ class SignalBody(Struct, kw_only=True):
     to: str | None = None
 
 
-async def read_body(request: Request, bytes_max: int) -> bytes:
-    """Raises AnypodError `too_large`, before the rest of the body has come, and `malformed` when that never does."""
-    declared = request.headers.get("content-length", "")
-    size = int(declared) if declared.isascii() and declared.isdecimal() else 0
-    chunks: list[bytes] = []
-    if size <= bytes_max:
-        size = 0
+class Bodies:
+    """The bodies that are being read, of all requests: beyond BODIES_BYTES_MAX the one that began first gives way."""
+
+    def __init__(self) -> None:
+        self.held: ByteBudget[asyncio.Timeout] = ByteBudget(BODIES_BYTES_MAX)
+
+    async def read(self, request: Request, bytes_max: int) -> bytes:
+        """Raises AnypodError `too_large`, before the rest of the body has come, `malformed` when that never does, and `overloaded`."""
+        declared = request.headers.get("content-length", "")
+        if declared.isascii() and declared.isdecimal() and int(declared) > bytes_max:
+            raise _too_large(bytes_max)
+        async with asyncio.timeout(None) as until:
+            try:
+                return await self._read(request, bytes_max, until)
+            except asyncio.CancelledError as exc:
+                if until.when() is None:
+                    raise
+                raise AnypodError("overloaded", "too many bodies come too slowly", retry_after_ms=RETRY_MS) from exc
+            finally:
+                self.held.drop(until)
+
+    async def _read(self, request: Request, bytes_max: int, until: asyncio.Timeout) -> bytes:
+        chunks, size = list[bytes](), 0
         async for chunk in _chunks(request):
             size += len(chunk)
             if size > bytes_max:
-                break
+                raise _too_large(bytes_max)
             chunks.append(chunk)
-    if size > bytes_max:
-        raise AnypodError("too_large", f"the body is at most {bytes_max} bytes")
-    return b"".join(chunks)
+            for oldest in self.held.note(until, size):
+                oldest.reschedule(0)
+        return b"".join(chunks)
+
+
+def _too_large(bytes_max: int) -> AnypodError:
+    return AnypodError("too_large", f"the body is at most {bytes_max} bytes")
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:

@@ -7,6 +7,7 @@ from random import Random
 
 from fastapi import Request
 
+from anypod.api.bodies import Bodies
 from anypod.auth import Access, Principal, authorise
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey
@@ -20,6 +21,7 @@ class Context:
         self.desk = desk
         self.rng = rng
         self.waiting = desk.attachments.waiting
+        self.bodies = Bodies()
 
     async def page(
         self, principal: Principal, key: SessionKey, access: Access, after: int | None = None, *, limit: int = 0, fold: bool = False

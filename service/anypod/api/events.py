@@ -13,7 +13,7 @@ from msgspec import UNSET, Raw
 from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
-from anypod.api.bodies import LIST_MAX, EventBody, decode_events, read_body
+from anypod.api.bodies import LIST_MAX, EventBody, decode_events
 from anypod.api.context import Context, etag, expected
 from anypod.api.description import answers, takes
 from anypod.api.guard import Caller, Guard, wants_stream
@@ -90,7 +90,7 @@ class EventRoutes:
     async def publish(self, caller: Caller, request: Request, session_id: str) -> Response:
         """Publish one event, or a list of them: all or none, in order."""
         context, principal, key = self._context, caller.principal, caller.key
-        bodies = decode_events(await read_body(request, LIST_BYTES_MAX + context.desk.hub.options.limits.data_bytes))
+        bodies = decode_events(await context.bodies.read(request, LIST_BYTES_MAX + context.desk.hub.options.limits.data_bytes))
         await context.charge(caller.account, "publish", len(bodies))
         drafts = _drafts(context, principal, key, bodies, request.headers.get("idempotency-key"))
         receipts = await context.desk.publisher.append(Publication(key, drafts, caller.owner, expected(request)))

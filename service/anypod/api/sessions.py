@@ -11,7 +11,7 @@ from fastapi import Query, Request
 from msgspec import UNSET, Raw
 from starlette.responses import Response
 
-from anypod.api.bodies import METADATA_BYTES, PatchBody, SessionBody, SignalBody, decode, objects, read_body
+from anypod.api.bodies import METADATA_BYTES, PatchBody, SessionBody, SignalBody, decode, objects
 from anypod.api.context import Context, etag, expected
 from anypod.api.description import answers, takes
 from anypod.api.guard import Caller, Guard
@@ -99,7 +99,7 @@ class SessionRoutes:
     async def create(self, caller: Caller, request: Request) -> Response:
         """Create a session; an existing id of the same owner answers 200."""
         principal = caller.principal
-        text = await read_body(request, SESSION_BODY_BYTES_MAX)
+        text = await self._context.bodies.read(request, SESSION_BODY_BYTES_MAX)
         body = decode(text or b"{}", SessionBody)
         session_id = body.session_id or new_session_id(self._context.rng.randbytes(SESSION_ID_BYTES))
         if not is_name(session_id) or not is_authorised(principal, session_id, "publish"):
@@ -141,7 +141,7 @@ class SessionRoutes:
     async def patch(self, caller: Caller, request: Request, session_id: str, silent: bool = False) -> Response:
         """JSON merge patches; told to everybody as `context_update` unless silent."""
         key = caller.key
-        body = decode(await read_body(request, SESSION_BODY_BYTES_MAX), PatchBody)
+        body = decode(await self._context.bodies.read(request, SESSION_BODY_BYTES_MAX), PatchBody)
         await self._context.desk.editor.apply(_edit(self._context, caller, body, silent=silent, expect=expected(request)))
         page = await self._context.page(caller.principal, key, caller.access)
         return _answer(_view(self._context, key, page.snapshot), 200, page)
@@ -158,7 +158,7 @@ class SessionRoutes:
 
     async def signal(self, caller: Caller, request: Request, session_id: str) -> Response:
         """Tell whoever is attached; never logged."""
-        body = decode(await read_body(request, 2 * SIGNAL_BYTES_MAX), SignalBody)
+        body = decode(await self._context.bodies.read(request, 2 * SIGNAL_BYTES_MAX), SignalBody)
         origin = Origin(author=caller.principal.subject)
         notice = signal_notice(body.name, b"null" if body.data is UNSET else bytes(body.data), origin, body.to)
         self._context.desk.hub.metrics.signals += 1

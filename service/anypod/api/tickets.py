@@ -10,7 +10,7 @@ from fastapi import Request
 from msgspec import Struct
 from starlette.responses import Response
 
-from anypod.api.bodies import decode, read_body
+from anypod.api.bodies import decode
 from anypod.api.context import Context
 from anypod.api.description import answers, takes
 from anypod.api.guard import Caller, Guard
@@ -48,7 +48,7 @@ class TicketRoutes:
     async def issue(self, caller: Caller, request: Request) -> Response:
         """Issue a ticket: for half a minute it stands for the credential, and opens one WebSocket or stream."""
         principal = caller.principal
-        body = decode(await read_body(request, TICKET_BODY_BYTES_MAX) or b"{}", TicketBody)
+        body = decode(await self._context.bodies.read(request, TICKET_BODY_BYTES_MAX) or b"{}", TicketBody)
         only = None if body.session_id is None else session_key(principal.tenant, body.session_id).session
         if not is_authorised(principal, only, "read"):
             raise AnypodError("not_allowed", "the credential does not reach this session")

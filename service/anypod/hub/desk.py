@@ -4,10 +4,11 @@ Owns the parts that a peer works with, and the rates of what a connection may se
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 from anypod.auth import Principal
 from anypod.core.admission import Rate
+from anypod.core.byte_budget import ByteBudget
 from anypod.hub.attachments import Attachments
 from anypod.hub.editor import Editor
 from anypod.hub.hub import Hub
@@ -16,7 +17,15 @@ from anypod.hub.publisher import Publisher
 
 FRAMES_PER_PUBLISH: Final = 2  # other frames that a client may send for each publish that it may
 
+EARLY_TOTAL_BYTES_MAX: Final = 16 << 20  # of frames that wait for their attachments to open, of all connections
+
 Verify = Callable[[str], Awaitable[Principal]]
+
+
+class Evictable(Protocol):
+    """Whoever may have to give way to others."""
+
+    def give_way(self) -> None: ...
 
 
 class Desk:
@@ -28,6 +37,7 @@ class Desk:
         self.publisher = publisher
         self.editor = Editor(hub.store, publisher)
         self.verify = verify
+        self.early: ByteBudget[Evictable] = ByteBudget(EARLY_TOTAL_BYTES_MAX)
         limits = hub.options.limits
         self.publishes = Rate(limits.publish_per_s, 2 * limits.publish_per_s)
         frames_per_s = limits.publish_per_s * (1 + FRAMES_PER_PUBLISH)

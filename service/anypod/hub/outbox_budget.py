@@ -5,11 +5,7 @@ may hold as much as is left of the budget, so that the fuller it is the sooner e
 as long as what is handed over at once fits in its share. Must not know transports, nor what happens to a subscriber.
 """
 
-from typing import Final
-
 from anypod.hub.subscriber import Subscriber
-
-COUNTED_BYTES: Final = 8 << 10  # a transport that holds less is not counted: most hold nothing at all
 
 
 class OutboxBudget:

@@ -26,6 +26,8 @@ from anypod.hub.subscriber import Phase, TalkingPort
 from anypod.store import Missing, Results
 
 EARLY_FRAMES_MAX: Final = 64  # sent before the attachment is open; more is `too_many_frames`
+EARLY_BYTES_MAX: Final = 128 << 10  # the same by their size: one of the largest by default, and many usual ones
+RETRY_MS: Final = 1_000  # for whoever gives way to others
 GROUP_MAX: Final = 64  # publishes that go to the log in one piece
 ATTACHED: Final[frozenset[Access]] = frozenset({"read"})  # what every attachment was granted when it opened
 ASKS_MAX: Final = 8  # answers that a client may be waiting for at once, beside publishes
@@ -39,6 +41,7 @@ class Peer:
         "_desk",
         "_drafts",
         "_early",
+        "_early_bytes",
         "_frames_full_at",
         "_granted",
         "_is_open",
@@ -59,6 +62,7 @@ class Peer:
         self.subscriber.has_client_beats = True
         self._frames_full_at = self._publishes_full_at = 0.0  # see `Rate`
         self._early: list[tuple[bytes, bool]] | None = None  # None before session.init
+        self._early_bytes = 0
         self._drafts: dict[str, Draft] | None = None  # by id, which comes once in a piece
         self._refs: list[str | int | None] | None = None  # of these drafts
         self._is_open = False
@@ -74,6 +78,7 @@ class Peer:
 
     def gone(self) -> None:
         """The transport has ended."""
+        self._forget_early()
         self._desk.attachments.detach(self.subscriber)
 
     def receive(self, text: bytes, *, is_binary: bool = False) -> None:
@@ -114,10 +119,31 @@ class Peer:
         if self._early is None:
             self._desk.metrics.frames_in += 1
             self._first(text)
-        elif len(self._early) < EARLY_FRAMES_MAX:
-            self._early.append((text, is_binary))
-        else:
+        elif self.subscriber.phase is not Phase.GONE:
+            self._keep_early(text, is_binary)
+
+    def _keep_early(self, text: bytes, is_binary: bool) -> None:
+        assert self._early is not None
+        size = self._early_bytes + len(text)
+        if len(self._early) >= EARLY_FRAMES_MAX or size > max(EARLY_BYTES_MAX, self._desk.hub.options.limits.frame_bytes):
             self.refuse(AnypodError("too_many_frames", "wait for session.restored before sending more"))
+            self._forget_early()
+            return
+        self._early.append((text, is_binary))
+        self._early_bytes = size
+        for oldest in self._desk.early.note(self, size):
+            oldest.give_way()
+
+    def give_way(self) -> None:
+        """From the desk: others wait with what they have sent as well."""
+        self.refuse(AnypodError("overloaded", "too much waits for sessions to open", retry_after_ms=RETRY_MS))
+        self._forget_early()
+
+    def _forget_early(self) -> list[tuple[bytes, bool]]:
+        self._desk.early.drop(self)
+        early, self._early = self._early or [], []
+        self._early_bytes = 0
+        return early
 
     def admits_control(self) -> bool:
         """May a control frame of the transport be answered? It counts like any other."""
@@ -141,8 +167,7 @@ class Peer:
 
     def _opened(self) -> None:
         self._is_open = True
-        early, self._early = self._early or [], []
-        for text, is_binary in early:
+        for text, is_binary in self._forget_early():
             self.take(text, is_binary=is_binary)
         self.flush()
 
@@ -329,6 +354,8 @@ class Peer:
         if self.subscriber.principal.owner_required is not None:
             await self._verify_owner()
         self._desk.hub.accounts.check_reading(self.subscriber.account)
+        if self.subscriber.paused_at is not None:
+            raise AnypodError("rate_limited", "read what you were sent before you ask for more", retry_after_ms=RETRY_MS)
         page = await history_frame(self._desk.hub, self.key, frame.before, frame.limit)
         self._desk.hub.accounts.read(self.subscriber.account, page.events)
         page.ref = frame.ref

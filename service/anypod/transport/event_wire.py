@@ -10,11 +10,11 @@ from random import Random
 from typing import Any, Final
 
 from anypod.auth import Principal
+from anypod.core.byte_budget import COUNTED_BYTES
 from anypod.core.errors import AnypodError
 from anypod.core.problems import MEDIA_TYPE, problem_body, problem_headers
 from anypod.hub.ask import Ask
 from anypod.hub.batch import Batch
-from anypod.hub.outbox_budget import COUNTED_BYTES
 from anypod.hub.subscriber import Subscriber
 from anypod.transport import sse
 from anypod.transport.wire import Wires

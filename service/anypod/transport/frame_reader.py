@@ -72,6 +72,11 @@ class FrameReader:
         self._utf8: codecs.IncrementalDecoder | None = None
         self.error: FrameError | None = None
 
+    @property
+    def held(self) -> int:
+        """Bytes of a message that is not whole yet."""
+        return len(self._buffer) if self._fragments is None else len(self._buffer) + len(self._fragments)
+
     def feed(self, data: bytes) -> list[Message]:
         """The messages that are complete now. After a violation `error` is set: what was whole before it is still returned."""
         if self.error is not None:

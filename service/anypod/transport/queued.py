@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from anypod.core.byte_budget import COUNTED_BYTES
 from anypod.core.errors import AnypodError, close_reason
 from anypod.core.outbox import Outbox
 from anypod.hub.batch import Batch
 from anypod.hub.catch_up import CatchUp
-from anypod.hub.outbox_budget import COUNTED_BYTES
 from anypod.hub.subscriber import Subscriber
 
 PIECE_BYTES_MAX: Final = 1 << 16  # taken by the coroutine at once: as much as the server's own buffer holds before it makes it wait

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final, Protocol
 
+from anypod.core.byte_budget import COUNTED_BYTES, ByteBudget
 from anypod.core.errors import AnypodError, close_reason
 from anypod.hub.batch import Batch
 from anypod.hub.desk import Desk
-from anypod.hub.outbox_budget import COUNTED_BYTES
 from anypod.hub.peer import Peer
 from anypod.hub.queue import Queue
 from anypod.transport.frame_reader import (
@@ -29,6 +29,8 @@ from anypod.transport.frame_reader import (
 )
 from anypod.transport.patience import ARRIVAL_S_MAX, REQUEST_S_MAX, Patience
 
+UNFINISHED_BYTES_MAX: Final = 32 << 20  # of messages that have begun, of all connections: a message usually comes within one read
+RETRY_MS: Final = 1_000  # for whoever gives way to others
 GOODBYE_S_MAX: Final = 2.0  # for the client's answer to our close frame; then the connection is given up
 
 
@@ -47,6 +49,7 @@ class Wires:
         self.stream_s_max = stream_s_max
         self.arrivals = Patience(desk.hub.clock, ARRIVAL_S_MAX, metrics=desk.hub.metrics)
         self.requests = Patience(desk.hub.clock, REQUEST_S_MAX, metrics=desk.hub.metrics)
+        self.unfinished: ByteBudget[Wire] = ByteBudget(UNFINISHED_BYTES_MAX)
         self._loop = asyncio.get_running_loop()
         self._dirty: list[Flushes] = []
         self._departures = Queue(desk.hub.clock, desk.hub.tasks)
@@ -75,6 +78,7 @@ class Wire(asyncio.Protocol):
     __slots__ = (
         "_answers",
         "_connections",
+        "_held",
         "_is_closing",
         "_is_counted",
         "_is_full",
@@ -95,6 +99,7 @@ class Wire(asyncio.Protocol):
         self._answers: list[bytes] = []
         self._is_closing = self._is_full = self._is_held = False
         self._is_reading = True
+        self._held = 0  # bytes of a message that has not come to its end
         self._is_counted = False  # is there more in the transport than goes without saying?
         transport.set_write_buffer_limits(high=COUNTED_BYTES)
         connections.add(self)
@@ -112,8 +117,21 @@ class Wire(asyncio.Protocol):
                 self._on_message(opcode, payload)
         if peer is not None:
             peer.flush()
+        if self._reader.held != self._held:
+            self._hold_unfinished()
         if self._reader.error is not None and not self._is_closing:
             self._fail(self._reader.error)
+
+    def _hold_unfinished(self) -> None:
+        self._held = self._reader.held
+        for oldest in self._shared.unfinished.note(self, self._held):
+            oldest.give_way()
+
+    def give_way(self) -> None:
+        """Too much of too many messages has come that have no end yet."""
+        if self.peer is not None:
+            self.peer.refuse(AnypodError("overloaded", "too many messages come too slowly", retry_after_ms=RETRY_MS))
+        self._transport.abort()
 
     def _on_message(self, opcode: int, payload: bytes) -> None:
         if opcode == Opcode.CLOSE:
@@ -169,6 +187,7 @@ class Wire(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
+        self._shared.unfinished.drop(self)
         self._is_closing = True
         peer, self.peer = self.peer, None  # each would keep the other, until the collector looks
         if peer is not None:
