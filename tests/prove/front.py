@@ -18,15 +18,17 @@ CHUNK_BYTES: Final = 65_536
 EVENTS_BEFORE: Final = 3  # are passed on honestly
 EVENT: Final = b'"type":"event"'
 
-Lie = Literal["drop", "repeat", "swap", "pretend"]
+Lie = Literal["drop", "repeat", "swap", "pretend", "admit"]
 
 
 class Front:
-    """`replicas`: ports. `lie`: None is honest. `lies`: how many were told."""
+    """`replicas`: ports. `lie`: None is honest. `lies`: how many were told. `admits`: of two credentials the first, which writes once as
+    if it were the second: as behind a replica that forgets to ask."""
 
-    def __init__(self, replicas: Callable[[], Sequence[int]], lie: Lie | None = None) -> None:
+    def __init__(self, replicas: Callable[[], Sequence[int]], lie: Lie | None = None, *, admits: tuple[str, str] = ("", "")) -> None:
         self._replicas = replicas
         self._lie = lie
+        self._admitted, self._as = (credential.encode() for credential in admits)
         self._turn = 0
         self._events = 0
         self.lies = 0
@@ -36,6 +38,9 @@ class Front:
             with suppress(OSError, asyncio.IncompleteReadError):
                 head = await reader.readuntil(b"\r\n\r\n")
                 is_publish = head.startswith(b"POST") and b"/events HTTP" in head
+                if is_publish and self._lie == "admit" and not self.lies and self._admitted in head:
+                    head = head.replace(self._admitted, self._as)
+                    self.lies += 1
                 if not (is_publish and self._lie == "pretend" and await self._pretend(head, reader, writer)):
                     await self._join(head, reader, writer)
         finally:
@@ -96,7 +101,7 @@ class Front:
 
     def _is_due(self) -> bool:
         self._events += 1
-        return self._lie not in (None, "pretend") and not self.lies and self._events > EVENTS_BEFORE
+        return self._lie not in (None, "pretend", "admit") and not self.lies and self._events > EVENTS_BEFORE
 
     def _tell(self, held: bytes, frame: bytes) -> bytes:
         if self.lies:

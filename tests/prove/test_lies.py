@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.prove.front import Front, Lie, standing
-from tests.prove.running import Ended, prove, prover, report_in
+from tests.prove.running import Ended, narrowed, neighbour, prove, prover, report_in
 from tests.replicas import Replica, credential
 
 SECONDS = "4"
@@ -26,10 +26,10 @@ def report(tmp_path: Path) -> Callable[[], Any]:
     return lambda: report_in(tmp_path / "report.json")
 
 
-async def proven_through(front: Front, tmp_path: Path, foreign: str | None = None) -> Ended:
+async def proven_through(front: Front, tmp_path: Path, **outsiders: str) -> Ended:
     async with standing(front) as url:
         options = ("--url", url, "--seconds", SECONDS, "--sessions", "2", "--report", str(tmp_path / "report.json"))
-        return await prove(*options, shown=prover(), foreign=foreign)
+        return await prove(*options, shown=prover(), **outsiders)
 
 
 @pytest.mark.parametrize("lie", FOUND)
@@ -55,3 +55,26 @@ async def test_a_credential_that_reaches_our_sessions_breaks_isolation(
     assert ended.code == 1, ended.output
     assert {seen["guarantee"] for seen in report()["violations"]} == {5}
     assert any("GET /events by another tenant was answered with 200" in seen["what"] for seen in report()["violations"])
+
+
+OUTSIDERS = {
+    "neighbour": (neighbour, "another subject of the tenant"),
+    "narrowed": (narrowed, "a credential that is narrowed to other sessions"),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDERS)
+async def test_one_write_of_a_credential_that_does_not_reach_the_session_is_found(
+    replicas: list[Replica], tmp_path: Path, report: Callable[[], Any], name: str
+) -> None:
+    """As on a replica of which one route forgets to ask who may."""
+    made, who = OUTSIDERS[name]
+    admitted = made()
+    front = Front(lambda: [replica.port for replica in replicas], "admit", admits=(admitted, prover()))
+    ended = await proven_through(front, tmp_path, **{name: admitted})
+    assert front.lies == 1
+    assert ended.code == 1, ended.output
+    seen = report()["violations"]
+    assert {one["guarantee"] for one in seen} == {5}
+    assert any(f"POST /events by {who} was answered with 201" in one["what"] for one in seen), ended.output
+    assert any("id stranger was published by somebody else" in one["what"] for one in seen), ended.output

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.prove.front import Front, standing
-from tests.prove.running import end, prove, prover, report_in, start
+from tests.prove.running import end, narrowed, neighbour, prove, prover, report_in, start
 from tests.replicas import SECRET, Replica, credential
 
 from anypod.cli.prove.asking import Asker
@@ -28,8 +28,9 @@ async def listed(url: str, shown: str) -> list[str]:
 
 async def test_a_cluster_that_keeps_its_word_is_proven_and_nothing_is_left_behind(replicas: list[Replica], tmp_path: Path) -> None:
     path, other = tmp_path / "report.json", credential("globex", "prover")
+    outsiders = {"foreign": other, "neighbour": neighbour(), "narrowed": narrowed()}
     async with standing(Front(lambda: ports_of(replicas))) as url:
-        ended = await prove("--url", url, *SHORT, "--replicas", "2", "--report", str(path), shown=prover(), foreign=other)
+        ended = await prove("--url", url, *SHORT, "--replicas", "2", "--report", str(path), shown=prover(), **outsiders)
         assert ended.code == 0, ended.output
         assert [await listed(url, shown) for shown in (prover(), other)] == [[], []]
     report = report_in(path)
@@ -38,7 +39,7 @@ async def test_a_cluster_that_keeps_its_word_is_proven_and_nothing_is_left_behin
     assert set(report["replicas_met"]) == {"north", "south"}
     assert min(report["transports"][name] for name in ("websocket", "sse", "poll")) > 2
     counts = {name: count for one in report["guarantees"] for name, count in one["counts"].items()}
-    checked = ("compared", "cut", "late", "acknowledged", "repeated", "contradicted", "unhonoured", "anonymous", "foreign")
+    checked = ("compared", "cut", "late", "acknowledged", "repeated", "contradicted", "unhonoured", "anonymous", "foreign", "outside")
     assert [name for name in checked if not counts[name]] == []
     assert report["recovery"]["count"] > 5
 

@@ -65,6 +65,10 @@ class Asker:
         """Attach by WebSocket: how it was refused (a close code or a status), 0 when it was not, and all that came. Insists, too."""
         return await self._until_settled(lambda: self._greet(session_id), lambda answer: answer[0])
 
+    async def streams(self, session_id: str) -> int:
+        """The status with which a stream of the session begins. Insists, too."""
+        return await self._until_settled(lambda: self._stream_status(session_id), lambda status: status)
+
     async def _until_settled(self, ask: Callable[[], Awaitable[T]], status: Callable[[T], int]) -> T:
         give_up_s = self._clock.now() + INSIST_S_MAX
         while True:
@@ -92,6 +96,16 @@ class Asker:
                 ) as response,
             ):
                 return Answer(response.status, response.content_type, await body_of(response, BODY_BYTES_MAX))
+        except FOREIGN_ERRORS as exc:
+            raise AnypodError("unavailable", reason_of(exc)) from exc
+
+    async def _stream_status(self, session_id: str) -> int:
+        path = f"{self._url}/v1/sessions/{session_id}/events"
+        headers = {**self._headers, hdrs.ACCEPT: "text/event-stream"}
+        timeout = aiohttp.ClientTimeout(total=ANSWER_S_MAX)
+        try:
+            async with open_http() as http, http.get(path, headers=headers, timeout=timeout, allow_redirects=False) as response:
+                return response.status
         except FOREIGN_ERRORS as exc:
             raise AnypodError("unavailable", reason_of(exc)) from exc
 

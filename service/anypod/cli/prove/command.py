@@ -23,6 +23,7 @@ from anypod.cli.prove.plan import (
 from anypod.core.errors import AnypodError
 
 if TYPE_CHECKING:
+    from anypod.cli.prove.credentials import Credentials
     from anypod.cli.prove.report import Signed
 
 EXIT_CODES = {"proven": 0, "violated": 1, "unfinished": 2}
@@ -44,6 +45,14 @@ def prove(
         str | None, typer.Option("--foreign-token", envvar="PROVE_FOREIGN_TOKEN", help="A credential of another tenant.")
     ] = None,
     foreign_file: Annotated[str | None, typer.Option("--foreign-token-file", help="The file that holds that.")] = None,
+    neighbour: Annotated[
+        str | None, typer.Option("--neighbour-token", envvar="PROVE_NEIGHBOUR_TOKEN", help="One of another subject of the same tenant.")
+    ] = None,
+    neighbour_file: Annotated[str | None, typer.Option("--neighbour-token-file", help="The file that holds that.")] = None,
+    narrowed: Annotated[
+        str | None, typer.Option("--narrowed-token", envvar="PROVE_NARROWED_TOKEN", help="One that is narrowed to other sessions.")
+    ] = None,
+    narrowed_file: Annotated[str | None, typer.Option("--narrowed-token-file", help="The file that holds that.")] = None,
     seconds: Annotated[int, typer.Option(min=1, max=SECONDS_MAX, help="How long events are published.")] = SECONDS,
     sessions: Annotated[int, typer.Option(min=SESSIONS_MIN, max=SESSIONS_MAX, help="Sessions, each with four readers.")] = SESSIONS,
     rate: Annotated[int, typer.Option(min=1, max=RATE_MAX, help="Publishes a second, over all sessions.")] = RATE,
@@ -59,11 +68,14 @@ def prove(
         raise AnypodError("malformed", "--url is missing: where clients reach the service")
     given = _credential(credential, credential_file, "--token")
     other = _credential(foreign, foreign_file, "--foreign-token")
+    neighbours = _credential(neighbour, neighbour_file, "--neighbour-token")
+    elsewhere = _credential(narrowed, narrowed_file, "--narrowed-token")
     if given is None:
-        given, made = _own_credentials(seconds)
-        other = other or made
+        made = _own_credentials(seconds)
+        given, other = made.credential, other or made.foreign
+        neighbours, elsewhere = neighbours or made.neighbour, elsewhere or made.narrowed
     chosen_seed, stem = _chance(seed)
-    plan = Plan(url.rstrip("/"), given, other, seconds, sessions, rate, replicas, chosen_seed, stem)
+    plan = Plan(url.rstrip("/"), given, other, neighbours, elsewhere, seconds, sessions, rate, replicas, chosen_seed, stem)
     plan.check()
     _run(plan, report)
 
@@ -116,7 +128,7 @@ def _credential(given: str | None, name: str | None, option: str) -> str | None:
     return given
 
 
-def _own_credentials(seconds: int) -> tuple[str, str]:
+def _own_credentials(seconds: int) -> "Credentials":
     from anypod.cli.prove.credentials import own_credentials
 
     return own_credentials(seconds)

@@ -31,6 +31,7 @@ POLL_S: Final = 0.05
 CLEAN_S_MAX: Final = 20.0  # then what is left of our sessions ends by itself, as every session does
 LATE_SHARE: Final = 0.5  # of the time, before a late reader begins
 FORGED_LETTERS: Final = 8
+OUTSIDERS: Final = {"neighbour": "by another subject of the tenant", "narrowed": "by a credential that is narrowed to other sessions"}
 
 
 class Course:
@@ -41,7 +42,8 @@ class Course:
         self._clock = clock
         self._around = Around(plan, clock, Random(plan.seed))  # noqa: S311 - the seed makes the choices of a run known; nothing is secret
         self._asker = Asker(plan.url, plan.credential, clock)
-        self._foreign = Asker(plan.url, plan.foreign, clock) if plan.foreign is not None else None
+        outsiders = {"foreign": plan.foreign, "neighbour": plan.neighbour, "narrowed": plan.narrowed}
+        self._outsiders = {name: Asker(plan.url, shown, clock) for name, shown in outsiders.items() if shown is not None}
         self._ledgers = [Ledger(name, evidence) for name in plan.session_ids]
         self.evidence = evidence
 
@@ -50,8 +52,8 @@ class Course:
         plan = self._plan
         await preflight.check(self._asker, f"{plan.stem}-0", plan.credential, self._clock)
         preflight.check_expiry(plan.credential, plan.seconds, self._clock)
-        if self._foreign is not None:
-            await preflight.check_foreign(self._foreign)
+        for name, asker in self._outsiders.items():
+            await preflight.check_outsider(asker, name)
         try:
             for ledger in self._ledgers:
                 await self._create(ledger)
@@ -101,8 +103,11 @@ class Course:
         nobody, forger = (Asker(self._plan.url, shown, self._clock) for shown in (None, _forged(self._plan.credential)))
         await isolation.try_unknown(first, nobody, "without a credential")
         await isolation.try_unknown(first, forger, "with a forged credential")
-        if self._foreign is not None:
-            await isolation.try_foreign(first, self._foreign)
+        for name, asker in self._outsiders.items():
+            if name == "foreign":
+                await isolation.try_foreign(first, asker)
+            else:
+                await isolation.try_outsider(first, asker, OUTSIDERS[name], self._asker)
 
     async def _settle(self, sessions: list[tuple[Track, list[Reader]]]) -> int:
         """How many readers were not let in again, of which nothing can be said. What the others miss, the comparison tells."""

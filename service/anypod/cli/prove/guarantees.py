@@ -61,6 +61,7 @@ GUARANTEES: Final = (
         (
             ("anonymous", "requests without a credential or with a forged one, each refused"),
             ("foreign", "requests with another tenant's credential, none of which reached anything"),
+            ("outside", "requests with another subject's or a narrowed credential of the same tenant, each refused"),
         ),
     ),
 )

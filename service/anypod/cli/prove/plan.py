@@ -25,11 +25,14 @@ _SCHEMES: Final = frozenset({"http", "https"})
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`foreign`: a credential of another tenant. `replicas`: how many must be met. `stem`: what session ids begin with, unique."""
+    """`foreign`: a credential of another tenant; `neighbour`: of another subject of ours; `narrowed`: one that is narrowed to other
+    sessions than the proof's. None: there is none to try. `replicas`: how many must be met. `stem`: what session ids begin with, unique."""
 
     url: str
     credential: str = field(repr=False)
     foreign: str | None = field(repr=False)
+    neighbour: str | None = field(repr=False)
+    narrowed: str | None = field(repr=False)
     seconds: int
     sessions: int
     rate: int

@@ -57,12 +57,12 @@ def check_expiry(credential: str, lasts_s: float, clock: Clock) -> None:
         raise AnypodError("not_authenticated", f"the credential ends in {left_s} s, the proof takes {lasts_s:.0f} s: get a fresh one")
 
 
-async def check_foreign(asker: Asker) -> None:
+async def check_outsider(asker: Asker, name: str) -> None:
     """A credential that is refused everywhere would prove nothing about isolation."""
     listed = await asker.ask("GET", "/v1/sessions")
     if listed.status != 200:
         raise AnypodError(
-            "not_allowed", f"the foreign credential is no use: listing its own sessions is answered with {_told(listed)}; give a valid one"
+            "not_allowed", f"the {name} credential is no use: listing its own sessions is answered with {_told(listed)}; give a valid one"
         )
 
 

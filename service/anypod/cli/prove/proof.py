@@ -28,13 +28,15 @@ SHOW_PLAIN_S: Final = 10.0  # where lines cannot be redrawn
 EXIT_INTERRUPTED: Final = 130
 INTERRUPTED: Final = "somebody ended it"
 NO_FOREIGN: Final = "no credential of another tenant was given (--foreign-token): isolation between tenants was not tried"
+NO_NEIGHBOUR: Final = "no credential of another subject was given (--neighbour-token): isolation within the tenant was not tried"
+NO_NARROWED: Final = "no narrowed credential was given (--narrowed-token): whether it reaches nothing else was not tried"
 
 
 async def run(plan: Plan) -> Report:
     """Never raises AnypodError: what kept the proof from its end is the report's reason."""
     clock, evidence = SystemClock(), Evidence()
-    if plan.foreign is None:
-        evidence.notes.append(NO_FOREIGN)
+    outsiders = ((plan.foreign, NO_FOREIGN), (plan.neighbour, NO_NEIGHBOUR), (plan.narrowed, NO_NARROWED))
+    evidence.notes += [note for credential, note in outsiders if credential is None]
     began_ms = clock.wall_ms()
     reason = INTERRUPTED
 
