@@ -203,7 +203,7 @@ class Session:
         return await self._running.publish(Offer(publish, payload))
 
     async def signal(self, name: str, data: Any = None, *, to: str | None = None) -> None:
-        """To whoever is attached right now; never logged, and not sent again. `to`: an author, `author/device`, or a device of one's own."""
+        """To whoever is attached right now; never logged, and not sent again. `to`: an author, author/device, or an own device."""
         if not self._tell(frames.SignalOut(name=name, data=_raw(data), to=to)):
             body = {"name": name, "data": data} | ({"to": to} if to is not None else {})
             await self._at.ask("POST", "/signals", body)
