@@ -10,6 +10,7 @@ from tests.conformance.kit import (
     delta,
     event,
     eventually,
+    fresh_owner,
     log_of,
     page,
     patch,
@@ -23,7 +24,7 @@ from tests.servers import RedisServer
 
 from anypod.core.errors import AnypodError
 from anypod.redis_store.keys import Keyspace
-from anypod.store import SessionClass
+from anypod.store import SUBJECT_DELETIONS_MAX, SessionClass
 
 
 async def test_a_page_of_large_events_ends_before_it_is_too_much_and_says_so(own_server: RedisServer) -> None:
@@ -82,6 +83,18 @@ async def test_every_key_expires(own_server: RedisServer) -> None:
         assert isinstance(keys, list)
         assert len(keys) == 13, "m, l, d, v, p of one, m of the deleted one, m, l, d of the last, the owner's index, the tenant's deletions"
         assert [name for name in keys if isinstance(name, bytes) and number_of(own_server.command("PTTL", name)) <= 0] == []
+
+
+async def test_who_creates_and_deletes_without_end_leaves_a_bounded_number_of_keys(own_server: RedisServer) -> None:
+    owner = fresh_owner()
+    async with opened(own_server.url) as store:
+        sizes = []
+        for count in (SUBJECT_DELETIONS_MAX, 100):
+            for _ in range(count):
+                key = await create(store, owner=owner, sessions_max=1)
+                await store.delete(key, owner)
+            sizes.append(number_of(own_server.command("DBSIZE")))
+        assert sizes == [SUBJECT_DELETIONS_MAX + 2] * 2, "what remembers the first thousand, and the counts of the subject and its tenant"
 
 
 async def test_a_large_hash_is_a_table_whatever_the_servers_settings(own_server: RedisServer) -> None:
