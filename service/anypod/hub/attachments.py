@@ -80,7 +80,7 @@ class Attachments:
         """
         try:
             self._arrive(subscriber, ask)
-            self.waiting.let_in(_arrival(ask), None, lambda: self._attach(subscriber, ask, opened))
+            self.waiting.let_in(_arrival(ask), lambda: self._attach(subscriber, ask, opened))
         except AnypodError as error:
             self._hub.dismiss(subscriber, error)
 

@@ -51,10 +51,8 @@ class WaitingRoom:
         metrics.watch("arrivals_waiting", lambda: sum(map(len, self._queues.values())))
         metrics.watch("admission_pace", lambda: self._pace.share)
 
-    def wait_s(self, arrival: Arrival, principal: Principal | None = None) -> float:
+    def wait_s(self, arrival: Arrival) -> float:
         """How long this one is to wait. Raises AnypodError `overloaded` with the time to come again."""
-        if principal is not None:
-            self.check(principal)
         now = self._clock.now()
         budget = self._budgets[arrival]
         wait_s = budget.wait_s(now, self._pace.share, WAIT_S_MAX)
@@ -65,14 +63,14 @@ class WaitingRoom:
             self._metrics.arrivals_waited[arrival] += 1
         return wait_s
 
-    async def enter(self, arrival: Arrival, principal: Principal | None = None) -> None:
+    async def enter(self, arrival: Arrival) -> None:
         """Return when there is a permit. Raises AnypodError `overloaded`."""
-        if (wait_s := self.wait_s(arrival, principal)) > 0:
+        if (wait_s := self.wait_s(arrival)) > 0:
             await self._clock.sleep(wait_s)
 
-    def let_in(self, arrival: Arrival, principal: Principal | None, go: Callable[[], None]) -> None:
+    def let_in(self, arrival: Arrival, go: Callable[[], None]) -> None:
         """Call `go`, now or in a moment. Raises AnypodError `overloaded`."""
-        wait_s = self.wait_s(arrival, principal)
+        wait_s = self.wait_s(arrival)
         if wait_s == 0:
             go()
         else:
