@@ -171,6 +171,21 @@ class Usage(NamedTuple):
     tenant_bytes: int
 
 
+class Member(NamedTuple):
+    """An entry of presence: its name in the session, the attachment that it is of, and what clients are told (JSON)."""
+
+    name: str
+    attachment: str
+    entry: bytes
+
+
+class Lives(NamedTuple):
+    """Which lives of replicas hold in a partition; `was_alive`: whether the one that asked had held until then."""
+
+    was_alive: bool
+    lives: frozenset[str]
+
+
 Results = Sequence[Receipt | AnypodError]
 Done = Callable[[Append, Results | AnypodError], None]
 
@@ -278,14 +293,22 @@ class Store(Protocol):
     def withdraw(self, key: SessionKey, place: str, number: int) -> None:
         """Forget a claim, unless there is a newer one of that place. Best effort."""
 
-    # Presence: who is attached, across replicas.
-    async def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
-        """Set or refresh a member's JSON entry; all entries that still hold."""
+    # Presence: who is attached, across replicas. An entry holds while the life of the replica that keeps it does.
+    async def join(self, key: SessionKey, life: str, members: Sequence[Member]) -> None:
+        """Set or renew entries, and tell whoever has subscribed what is new. They hold as long as `life`, which holds for 10 s from now,
+        and are forgotten when none of the session's was renewed for 90 s. `quota_exceeded` beyond 10,000 in a session."""
 
-    async def present(self, key: SessionKey) -> Sequence[bytes]:
-        """All entries that still hold."""
+    async def present(self, key: SessionKey) -> Sequence[tuple[str, Member]]:
+        """All entries that hold, each with its life."""
 
-    async def leave(self, key: SessionKey, member: str) -> None: ...
+    async def leave(self, key: SessionKey, life: str, name: str, attachment: str) -> None:
+        """Remove an entry and tell whoever has subscribed, unless it is another attachment's by now."""
+
+    async def bury(self, key: SessionKey, life: str, names: Sequence[str]) -> None:
+        """Forget entries of a life that has ended, without a word."""
+
+    async def keep_life(self, life: str, partitions: Sequence[int]) -> Mapping[int, Lives]:
+        """A life holds for 10 s from now, in these partitions. Those whose server is away are left out."""
 
     # Replicas: who serves beside us.
     async def announce(self, life: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:

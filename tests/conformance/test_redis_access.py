@@ -13,13 +13,15 @@ from tests.redis_clusters import cluster
 from tests.servers import RedisServer, free_port, running
 
 from anypod.core.errors import AnypodError
+from anypod.core.identity import partition
 from anypod.redis_store import RedisStore
 from anypod.redis_store.library import Library
+from anypod.store import Member
 
 # The rules of the user, as `service/docs/operations.md` gives them.
 REQUESTS = "+select +role +info +client|setname +config|get +fcall +ssubscribe +sunsubscribe +spublish"
 FUNCTIONS = "+function|load +function|list +function|delete"
-HASHES = "+hget +hset +hmget +hdel +hexists +hincrby +hgetall +hvals"
+HASHES = "+hget +hset +hmget +hdel +hexists +hincrby +hgetall +hlen +hscan"
 STREAMS = "+xadd +xlen +xtrim +xrange +xrevrange +xgroup|create +xgroup|destroy"
 SETS = "+zadd +zrem +zcard +zscore +zrange +zrangebyscore +zrevrangebyscore"
 KEYS = "+get +getdel +set +del +pttl +pexpire +pexpireat +object|encoding +memory|usage +time +type"
@@ -80,9 +82,13 @@ async def use(store: RedisStore, ear: Ear) -> None:
     await ear.until(lambda: len(ear.frames(key)) == TIDY_EVENTS + 1, "every event")
     await store.tidy(key)
     await store.raise_fence(key, "turn")
-    await store.join(key, "member", b"{}", ttl_ms=1_000)
+    await store.join(key, "life", (Member("member", "a1", b"{}"),))
     await store.present(key)
-    await store.leave(key, "member")
+    await store.keep_life("life", (partition(key),))
+    await store.bury(key, "another life", ("member",))
+    await store.leave(key, "life", "member", "a1")
+    store.withdraw(key, "phone/ann", await store.claim(key, "phone/ann"))
+    await store.claims([(key, "phone/ann")])
     await store.announce("life", b"{}", ttl_ms=1_000)
     await store.announce("life", b"", ttl_ms=1_000)
     await log_of(store, key)

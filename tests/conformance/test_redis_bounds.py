@@ -24,7 +24,7 @@ from tests.servers import RedisServer
 
 from anypod.core.errors import AnypodError
 from anypod.redis_store.keys import Keyspace
-from anypod.store import SUBJECT_DELETIONS_MAX, SessionClass
+from anypod.store import SUBJECT_DELETIONS_MAX, Member, SessionClass
 
 
 async def test_a_page_of_large_events_ends_before_it_is_too_much_and_says_so(own_server: RedisServer) -> None:
@@ -72,7 +72,8 @@ async def test_every_key_expires(own_server: RedisServer) -> None:
         key = await create(store, CHAT, live=b'{"l":1}')
         fence = await store.raise_fence(key, "t1")
         await append(store, key, event("e1"), delta("d1", "a", turn="t1", fence=fence), patch=patch(1, live=b'{"l":2}'))
-        await store.join(key, "phone", b"{}", ttl_ms=1_000)
+        await store.join(key, "life", (Member("phone", "a1", b"{}"),))
+        await store.claim(key, "phone/ann")
         gone, late = await create(store), await create(store)
         await append(store, gone, event("e1"), delta("d1", "a"))
         await store.delete(gone, None)
@@ -81,7 +82,8 @@ async def test_every_key_expires(own_server: RedisServer) -> None:
         assert await refused_call(create(store, key=late, owner=STRANGER)) == "no_such_session"
         keys = own_server.command("KEYS", "*")
         assert isinstance(keys, list)
-        assert len(keys) == 13, "m, l, d, v, p of one, m of the deleted one, m, l, d of the last, the owner's index, the tenant's deletions"
+        # m, l, d, v, w, k of one and its partition's lives; m of the deleted one; m, l, d of the last; the index, the tenant's deletions.
+        assert len(keys) == 15
         assert [name for name in keys if isinstance(name, bytes) and number_of(own_server.command("PTTL", name)) <= 0] == []
 
 

@@ -30,9 +30,10 @@ from tests.conformance.redis_kit import opened
 from tests.servers import RedisServer
 
 from anypod.core.cursor import Reset, Resume
-from anypod.core.identity import SessionKey
+from anypod.core.identity import SessionKey, partition
 from anypod.redis_store import RedisStore
 from anypod.redis_store.keys import Keyspace
+from anypod.store import Member
 
 Spoil = Callable[[bytes], None]
 
@@ -167,7 +168,7 @@ async def test_without_its_small_things_a_session_is_none_and_can_be_made_anew(
         store.delete(key, OWNER),
         store.raise_fence(key, "turn"),
         store.present(key),
-        store.join(key, "member", b"{}", ttl_ms=1_000),
+        store.join(key, "life", (Member("member", "a1", b"{}"),)),
     )
     assert {await refused_call(call) for call in calls} == {"no_such_session"}
     await store.tidy(key)
@@ -180,7 +181,7 @@ async def test_without_its_small_things_a_session_is_none_and_can_be_made_anew(
 
 async def test_live_state_and_presence_that_are_gone_are_empty(store: RedisStore, spoil: Spoil) -> None:
     key = await create(store, live=b'{"a":1}')
-    await store.join(key, "ann", b'{"name":"ann"}', ttl_ms=60_000)
+    await store.join(key, "life", (Member("ann", "a1", b'{"name":"ann"}'),))
     spoil(names(key)[3])
     spoil(names(key)[4])
     assert (await snapshot(store, key)).live == b"{}"
@@ -188,7 +189,19 @@ async def test_live_state_and_presence_that_are_gone_are_empty(store: RedisStore
     await append(store, key, patch=patch(1, state=b'{"b":1}'))
     await append(store, key, patch=patch(2, live=b'{"c":1}'))
     assert (await snapshot(store, key)).live == b'{"c":1}'
-    assert await store.join(key, "bob", b'{"name":"bob"}', ttl_ms=60_000) == [b'{"name":"bob"}']
+    bob = Member("bob", "a2", b'{"name":"bob"}')
+    await store.join(key, "life", (bob,))
+    assert await store.present(key) == [("life", bob)]
+
+
+async def test_the_lives_of_a_partition_that_are_gone_come_back_with_the_next_sign_of_life(store: RedisStore, spoil: Spoil) -> None:
+    key = await create(store)
+    ann = Member("ann", "a1", b'{"name":"ann"}')
+    await store.join(key, "life", (ann,))
+    spoil(Keyspace("anypod").lives(partition(key)))
+    assert await store.present(key) == []
+    assert not (await store.keep_life("life", (partition(key),)))[partition(key)].was_alive
+    assert await store.present(key) == [("life", ann)]
 
 
 async def test_a_subjects_index_that_is_gone_is_made_again_by_what_its_sessions_do(store: RedisStore, spoil: Spoil) -> None:

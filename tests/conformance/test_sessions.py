@@ -11,7 +11,6 @@ from tests.conformance.kit import (
     append,
     create,
     event,
-    eventually,
     fresh_key,
     fresh_owner,
     is_missing,
@@ -23,7 +22,7 @@ from tests.conformance.kit import (
 )
 
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
-from anypod.store import Creation, Missing, SessionClass, Store
+from anypod.store import Creation, Member, Missing, SessionClass, Store
 
 
 async def test_a_new_session_is_empty_and_says_what_it_was_made_with(store: Store) -> None:
@@ -108,15 +107,15 @@ async def test_what_is_deleted_is_gone_and_its_owner_can_be_told(store: Store, e
     key = await create(store, owner=OWNER)
     await store.subscribe(key)
     await append(store, key, event("e1"))
-    await store.join(key, "phone", b"{}", ttl_ms=60_000)
+    await store.join(key, "life", (Member("phone", "a1", b"{}"),))
     await store.delete(key, OWNER)
     assert await store.read(key, 0, limit=1) == Missing(was_deleted=True, owner=OWNER)
-    await ear.until(lambda: bool(ear.notices(key)), "the deletion is told")
-    assert ear.notices(key) == [{"type": "n.deleted"}]
+    await ear.until(lambda: len(ear.notices(key)) == 2, "the deletion is told")
+    assert [notice["type"] for notice in ear.notices(key)] == ["n.signal", "n.deleted"]
     assert await refused(store, key, event("e2")) == "no_such_session"
     for call in (store.end(key, None), store.delete(key, None), store.raise_fence(key, "t"), store.history(key, None, limit=1)):
         assert await refused_call(call) == "no_such_session"
-    assert await refused_call(store.join(key, "phone", b"{}", ttl_ms=1)) == "no_such_session"
+    assert await refused_call(store.join(key, "life", (Member("phone", "a1", b"{}"),))) == "no_such_session"
     assert await store.heads([key]) == {key: None}
     assert key not in [item.key for item in await store.sessions(key.tenant, OWNER, before_ms=None, limit=1_000_000)]
 
@@ -176,33 +175,6 @@ async def test_fences_are_counted_from_one_for_each_turn(store: Store) -> None:
     key = await create(store)
     assert [await store.raise_fence(key, turn) for turn in ("a", "a", "b", "a")] == [1, 2, 1, 3]
     assert await refused_call(store.raise_fence(fresh_key(), "a")) == "no_such_session"
-
-
-async def test_whoever_joins_sees_everybody_who_is_present(store: Store) -> None:
-    key = await create(store)
-    assert list(await store.join(key, "phone", b'{"d":"phone"}', ttl_ms=60_000)) == [b'{"d":"phone"}']
-    assert set(await store.join(key, "laptop", b'{"d":"laptop"}', ttl_ms=60_000)) == {b'{"d":"phone"}', b'{"d":"laptop"}'}
-    assert set(await store.join(key, "phone", b'{"d":"new"}', ttl_ms=60_000)) == {b'{"d":"new"}', b'{"d":"laptop"}'}
-    assert set(await store.present(key)) == {b'{"d":"new"}', b'{"d":"laptop"}'}
-    await store.leave(key, "laptop")
-    await store.leave(key, "nobody")
-    assert list(await store.join(key, "phone", b"{}", ttl_ms=60_000)) == [b"{}"] == list(await store.present(key))
-    assert await refused_call(store.join(fresh_key(), "phone", b"{}", ttl_ms=60_000)) == "no_such_session"
-
-
-async def test_a_member_that_does_not_refresh_is_no_longer_present(store: Store) -> None:
-    key = await create(store)
-    await store.join(key, "gone", b'"gone"', ttl_ms=50)
-
-    async def is_empty() -> bool:
-        return list(await store.present(key)) == []
-
-    await eventually(is_empty, "nobody is present")
-
-    async def is_alone() -> bool:
-        return list(await store.join(key, "here", b'"here"', ttl_ms=60_000)) == [b'"here"']
-
-    await eventually(is_alone, "the other one is gone")
 
 
 async def test_a_session_without_a_limit_on_age_or_number_keeps_everything(store: Store) -> None:

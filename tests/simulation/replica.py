@@ -5,7 +5,7 @@ Owns the replica's life and the ports between hub and lines. Must not know what 
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -111,6 +111,13 @@ class Replica:
             JerkyWheel(hub, attachments, presence, publisher, farewell=farewell).run(), name=f"wheel of {self.name}"
         )
         self.is_up = True
+
+    def devices(self) -> Iterator[tuple[SessionKey, str, str]]:
+        """One for each attachment that names its device."""
+        for session in self.hub.sessions.values():
+            for subscriber in session.members:
+                if subscriber.device is not None:
+                    yield session.key, subscriber.author, subscriber.device
 
     async def crash(self) -> None:
         """The process is gone: nobody says goodbye, what it had not written is lost."""

@@ -7,6 +7,7 @@ judge: the oracle does.
 import asyncio
 import gc
 import random
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
@@ -18,6 +19,7 @@ from tests.simulation.network import GRAIN_S, Line
 from tests.simulation.oracle import Violation, explain, judge
 from tests.simulation.replica import Parts, Replica, SimulatedClock, principal_of
 from tests.simulation.spectator import Who
+from tests.simulation.tabs import Signal, Tab, problems_of
 from tests.simulation.witness import SmallPages, WitnessedServer
 
 from anypod.client.commands import Open
@@ -33,6 +35,7 @@ HEARTBEAT_MS: Final = 10_000
 SILENCE_MS: Final = 25_000
 CONVERGENCE_S_MAX: Final = 150.0  # two silences and a whole back-off; who has not come back by then never will
 LOST_ANSWERS: Final = 0.05  # of requests, whose connection breaks after they were carried out
+GHOST_S: Final = 40.0  # silence, and the life of a dead replica: until nobody is left who is not there
 SETTLE_S: Final = 3.0  # for what is still on its way when everybody is live
 
 WORLDS_PER_COLLECTION: Final = 20  # about 20 MiB of them
@@ -95,6 +98,8 @@ class World:
         self.sessions = [SessionKey(TenantId("t"), SessionId(f"s{n}")) for n in range(rng.choice((1, 1, 2, 3)))]
         self.replicas = [self._replica(f"r{n}") for n in range(rng.randint(1, 3))]
         self.applications: dict[str, Application] = {}
+        self.tabs: list[Tab] = []
+        self.signals: list[Signal] = []
 
     async def live(self, script: Sequence[tuple[float, Deed]]) -> None:
         """`script`: deeds and how long to wait before each."""
@@ -195,16 +200,17 @@ class World:
     async def _converge(self) -> None:
         """Until everybody is at rest. A session that has ended is found out by the next heartbeat but one."""
         until = self.clock.now() + CONVERGENCE_S_MAX
+        await asyncio.sleep(GHOST_S if self.tabs else 0)
         await asyncio.sleep(2 * HEARTBEAT_MS / 1000 if self.server.endings else 0)
         while self.clock.now() < until and not self._is_at_rest():
             for application in list(self.applications.values()):
                 if application.has_vanished or application.was_told_to_stop:
                     self.begin(application.who, after=application.seen.cursors[-1] if application.seen.cursors else None)
             await asyncio.sleep(0.5)
-        await asyncio.sleep(SETTLE_S)
+        await asyncio.sleep(2 * HEARTBEAT_MS / 1000 if self.tabs else SETTLE_S)
 
     def _is_at_rest(self) -> bool:
-        return all(application.is_at_rest for application in self.applications.values())
+        return all(application.is_at_rest for application in self.applications.values()) and all(tab.is_at_rest for tab in self.tabs)
 
     def _end(self) -> None:
         self.server.testify()
@@ -212,6 +218,8 @@ class World:
             application.finish()
             if application.phase != "live" and not application.has_read_to_the_end:
                 self.problems.append(f"{application.who.name} ends as {application.described_phase}")
+        devices = Counter(name for replica in self.replicas for name in replica.devices())
+        self.problems += problems_of(self.tabs, self.signals, devices)
         for replica in self.replicas:
             self._look_at(replica)
 

@@ -135,7 +135,7 @@ class SessionRoutes:
         key, page = caller.key, caller.page
         assert page is not None
         present = await self._context.desk.hub.store.present(key)
-        presence = self._context.desk.presence.readable(present)
+        presence = self._context.desk.presence.readable([member.entry for _, member in present])
         return _answer(_view(self._context, key, page.snapshot, presence), 200, page)
 
     async def patch(self, caller: Caller, request: Request, session_id: str, silent: bool = False) -> Response:

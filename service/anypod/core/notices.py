@@ -12,11 +12,14 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
+from anypod.core.frames import Presence
+
 
 class SignalNotice(Struct, tag_field="type", tag="n.signal", omit_defaults=True):
     """`frame` is the `signal` or `presence` frame for clients; `to`: see `is_for`; everybody without it.
 
-    `sender`: the author of a signal. `origin`: the attachment that it tells of, which is not told.
+    `sender`: the author of a signal. `origin`: the attachment that it tells of, which is not told. `life`: of presence, that of the
+    replica which keeps the entries; None: told by a replica of an older version.
     """
 
     frame: Raw
@@ -24,6 +27,7 @@ class SignalNotice(Struct, tag_field="type", tag="n.signal", omit_defaults=True)
     sender: str | None = None
     is_presence: bool = False
     origin: str | None = None
+    life: str | None = None
 
     def is_for(self, author: str, device: str | None) -> bool:
         """Is a device of this author meant?
@@ -103,6 +107,7 @@ encode_notice: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Notice).decode
 _decode_tag: Final = msgspec.json.Decoder(_Tagged).decode
 _decode_member: Final = msgspec.json.Decoder(MemberEntry).decode
+_decode_presence: Final = msgspec.json.Decoder(Presence).decode
 
 
 def is_notice(payload: bytes) -> bool:
@@ -128,6 +133,16 @@ def read_notice(payload: bytes) -> Notice | Skipped:
 def on_one_line(text: bytes) -> bytes:
     """JSON without line breaks between its tokens, which would end a line of an SSE frame; replicas up to 0.1.0 send them."""
     return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
+
+
+def presence_of(notice: SignalNotice) -> tuple[dict[str, bytes], list[str]] | None:
+    """The entries of who is there, by id, and the ids of who has left. None: they cannot be read."""
+    try:
+        frame = _decode_presence(notice.frame)
+        here = {_decode_member(entry).id: on_one_line(bytes(entry)) for entry in (*frame.joined, *frame.updated)}
+        return here, [_decode_member(entry).id for entry in frame.left]
+    except UNREADABLE:
+        return None
 
 
 def read_member(entry: bytes) -> Raw | None:

@@ -113,8 +113,8 @@ class Devices:
                     self._settle(place, holder, number)
                 else:
                     self._store.withdraw(place.session.key, place.name, number)
-        except AnypodError as error:
-            if error.row.is_retryable and place.holder is not None:
+        except AnypodError:
+            if place.holder is not None:  # without its session it is closed before long, or the session has been made anew
                 self._unsettled[place] = None
         finally:
             place.is_claiming = False

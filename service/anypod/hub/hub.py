@@ -9,7 +9,7 @@ feed is a *gap barrier*: the log is read again from where the session stands, an
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from anypod.clock import Clock
 from anypod.core.errors import CLOSE_LEAVING, CODES, AnypodError, Code, close_reason
@@ -56,6 +56,9 @@ class Hub:
         self.outboxes = OutboxBudget(options.outbox_total_bytes_max)
         self.tasks = Tasks(metrics)
         self.catch_up = CatchUp(self)
+        # Told by who keeps presence.
+        self.on_presence: Callable[[LocalSession, SignalNotice], None] = lambda session, notice: None
+        self.on_interrupted: Callable[[LocalSession], None] = lambda session: None
         self.devices = Devices(store, clock, metrics, self.tasks, dismiss=self.dismiss, ghost_ms=options.silence_ms)
         self._resyncs = Resync(self)
         self.sessions: dict[SessionKey, LocalSession] = {}
@@ -114,6 +117,7 @@ class Hub:
         for key in keys:
             if session := self.sessions.get(key):
                 self.resync(session)
+                self.on_interrupted(session)
 
     def flush(self, session: LocalSession) -> None:
         delivered = session.flush(self.clock.wall_ms())
@@ -122,6 +126,8 @@ class Hub:
 
     def _on_notice(self, session: LocalSession, notice: Notice) -> None:
         match notice:
+            case SignalNotice(is_presence=True) as told:
+                self.on_presence(session, told)
             case SignalNotice() as signal:
                 self._pass_on(session, signal)
             case StateNotice() as state:
@@ -136,8 +142,7 @@ class Hub:
     def _pass_on(self, session: LocalSession, signal: SignalNotice) -> None:
         frame = on_one_line(bytes(signal.frame))
         for subscriber in session.members:
-            wants = "presence" in subscriber.features if signal.is_presence else signal.is_for(subscriber.author, subscriber.device)
-            if wants and subscriber.id != signal.origin and subscriber.paused_at is None:
+            if signal.is_for(subscriber.author, subscriber.device) and subscriber.id != signal.origin and subscriber.paused_at is None:
                 subscriber.port.send(frame)
 
     # Loading.

@@ -1,40 +1,122 @@
 """Who is attached to a session, over all replicas, for those who want to know.
 
-Owns the entries of this replica's subscribers in the store and their renewal. Only who asks for the feature `presence` is
-listed and told: a session with a thousand silent readers would otherwise send a million frames when they come.
+Owns the entries of this replica's subscribers in the store, their renewal, and what its subscribers are told of all. Only who asks
+for the feature `presence` is listed and told: a session with a thousand silent readers would otherwise send a million frames when
+they come.
+
+1. The store publishes what changes, with the change itself: what a feed heard since a list was read makes the list complete.
+2. A list is read from the store once for each session and replica, and again after an interruption of the feed.
+3. Entries name the life of the replica that keeps them. Each replica says every few seconds that it lives, once for each partition;
+   of a life that has ended each replica forgets the entries by itself and tells its own subscribers.
+4. A device has one entry, whatever attachment of it is the newest; any other attachment has one of its own.
 """
 
 from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Final
 
 from msgspec import Raw
 
 from anypod.core import frames
 from anypod.core.errors import AnypodError
-from anypod.core.notices import SignalNotice, encode_notice, read_member
+from anypod.core.identity import SessionKey, partition
+from anypod.core.notices import SignalNotice, presence_of, read_member
+from anypod.hub.attendance import Attendance, Attendee
 from anypod.hub.hub import Hub
-from anypod.hub.subscriber import Phase, Subscriber
+from anypod.hub.session import LocalSession
+from anypod.hub.subscriber import Subscriber
+from anypod.store import Member
 
-ENTRY_TTL_MS = 90_000  # outlives two missed renewals; then a dead replica's subscribers are no longer listed
-RENEW_S = 30.0
-PRESENCE_BYTES_MAX = 1_024  # of what one device tells of itself
+LIFE_S: Final = 3.0  # between two signs of life; the store holds one for 10 s, so a dead replica's entries go within 13 s and some
+RENEW_S: Final = 30.0  # between two renewals of an entry: the store forgets a session's that nobody has renewed for 90 s
+RENEWED_SHARE: Final = 0.8  # of that time over which the calls of a renewal are spread
+MEMBERS_A_CALL: Final = 100  # some 100 µs of the store's time
+GONE_MAX: Final = 10_000  # removals that the store has not taken; one that is forgotten is found when the session's list is read again
+READ_RETRY_S: Final = 1.0
+PRESENCE_BYTES_MAX: Final = 1_024  # of what one device tells of itself
 
 
 class Presence:
+    """`_mine`: entries that this replica keeps; `_gone`: attachments of entries that it no longer keeps, and the store may still have."""
+
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._entries: dict[Subscriber, bytes] = {}
-        self._recording: set[Subscriber] = set()  # whose newest entry is on its way to the store
+        self._lives = 0
+        self.life = self._new_life()
+        self._kept: set[int] = set()  # the partitions in which this life was said to hold
+        self._mine: dict[SessionKey, dict[str, Member]] = {}
+        self._gone: dict[tuple[SessionKey, str], str] = {}
+        self._recording: set[tuple[SessionKey, str]] = set()  # whose newest entry is on its way to the store
+        self._unrecorded: dict[tuple[SessionKey, str], None] = {}  # the store was away
+        self._attended: dict[SessionKey, LocalSession] = {}
+        self._is_renewing = False
+        self._is_living = False
+        self._next_renewal = hub.clock.now() + RENEW_S
+        self._renewal_s = RENEW_S * RENEWED_SHARE  # over which the calls of the one under way are spread
+        self._next_life = 0.0
+        hub.on_presence, hub.on_interrupted = self.heard, self.interrupted
+        hub.metrics.watch("presence_members", lambda: sum(map(len, self._mine.values())))
+
+    def _new_life(self) -> str:
+        born = f"{self._hub.options.replica}/{self._hub.clock.wall_ms()}/{self._hub.clock.now()}/{self._lives}"
+        return blake2b(born.encode(), digest_size=8).hexdigest()
+
+    # This replica's subscribers.
 
     def join(self, subscriber: Subscriber) -> None:
-        entry = _entry(subscriber, b"null")
-        self._entries[subscriber] = entry
-        self._hub.tasks.start(self._join(subscriber, entry), "presence")
+        session = subscriber.session
+        assert session is not None
+        if session.attendance is None:
+            session.attendance = Attendance()
+            self._attended[session.key] = session
+        self._put(subscriber, session, session.attendance, b"null")
+        session.attendance.waiting[subscriber] = None
+        self._read_soon(session, session.attendance)
 
-    async def _join(self, subscriber: Subscriber, entry: bytes) -> None:
-        present = await self._record(subscriber, entry)
-        if subscriber.phase is not Phase.GONE:
-            subscriber.port.send(frames.encode(frames.Presence(joined=self.readable(present))))
-            self._tell(subscriber, frames.Presence(joined=[Raw(entry)]))
+    def update(self, subscriber: Subscriber, told: bytes) -> None:
+        """What the device tells others of itself; it asks for presence where nothing did. Raises AnypodError."""
+        if len(told) > PRESENCE_BYTES_MAX:
+            raise AnypodError("too_large", f"presence data is at most {PRESENCE_BYTES_MAX} bytes")
+        session = subscriber.session
+        assert session is not None
+        if "presence" not in subscriber.features:
+            subscriber.features = subscriber.features | {"presence"}
+            self.join(subscriber)
+        assert session.attendance is not None
+        self._put(subscriber, session, session.attendance, told)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        session = subscriber.session
+        if session is None or (attendance := session.attendance) is None:
+            return
+        attendance.unwatch(subscriber)
+        name, mine = _name(subscriber), self._mine.get(session.key, {})
+        if (member := mine.get(name)) is not None and member.attachment == subscriber.id:
+            del mine[name]
+            self._gone[session.key, name] = subscriber.id
+            if len(self._gone) > GONE_MAX:
+                del self._gone[next(iter(self._gone))]
+            self._record(session.key, name)
+            if (attendee := attendance.entries.get(name)) is not None and attendee.life == self.life:
+                attendance.change({name: None})
+        if not mine:
+            self._mine.pop(session.key, None)
+        if attendance.is_unwatched:
+            session.attendance = None
+            if self._attended.get(session.key) is session:
+                del self._attended[session.key]
+
+    def _put(self, subscriber: Subscriber, session: LocalSession, attendance: Attendance, told: bytes) -> None:
+        if not session.holds(subscriber):
+            return  # an older attachment of its device, which is about to be told so
+        name = _name(subscriber)
+        member = Member(name, subscriber.id, _entry(subscriber, name, told))
+        self._mine.setdefault(session.key, {})[name] = member
+        self._gone.pop((session.key, name), None)
+        attendance.change({name: Attendee(self.life, member)}, subscriber.id)
+        self._record(session.key, name)
+
+    # What others tell.
 
     def readable(self, entries: Sequence[bytes]) -> list[Raw]:
         """Without those that no client could read: another version, or somebody else, may have written them."""
@@ -42,59 +124,222 @@ class Presence:
         self._hub.metrics.payloads_skipped["member"] += len(entries) - len(sound)
         return sound
 
-    def update(self, subscriber: Subscriber, told: bytes) -> None:
-        """What the device tells others of itself. Raises AnypodError."""
-        if len(told) > PRESENCE_BYTES_MAX:
-            raise AnypodError("too_large", f"presence data is at most {PRESENCE_BYTES_MAX} bytes")
-        entry = _entry(subscriber, told)
-        is_new = subscriber not in self._entries
-        self._entries[subscriber] = entry
-        if subscriber not in self._recording:
-            self._recording.add(subscriber)
-            self._hub.tasks.start(self._update(subscriber), "presence")
-        self._tell(subscriber, frames.Presence(joined=[Raw(entry)]) if is_new else frames.Presence(updated=[Raw(entry)]))
+    def heard(self, session: LocalSession, notice: SignalNotice) -> None:
+        attendance = session.attendance
+        if attendance is None or notice.life == self.life:
+            return  # what this replica changed stands here already
+        if notice.life is None:
+            attendance.pass_on(bytes(notice.frame), notice.origin)  # of a replica of an older version
+            return
+        told = presence_of(notice)
+        if told is None:
+            self._hub.metrics.payloads_skipped["member"] += 1
+            return
+        here, left = told
+        changed: dict[str, Attendee | None] = {name: Attendee(notice.life, Member(name, "", entry)) for name, entry in here.items()}
+        for name in left:
+            changed[name] = self._own(session.key, name)
+            if changed[name] is not None:
+                self._record(session.key, name)  # an older attachment of the device, which had taken its entry, has gone
+        attendance.change(changed, notice.origin)
 
-    async def _update(self, subscriber: Subscriber) -> None:
-        """One call at a time: a device that tells of itself faster than the store answers has its newest entry recorded."""
-        recorded: bytes | None = None
+    def interrupted(self, session: LocalSession) -> None:
+        """The feed was: what is known is to be read again."""
+        if session.attendance is not None:
+            session.attendance.is_read = False
+            self._read_soon(session, session.attendance)
+
+    def _own(self, key: SessionKey, name: str) -> Attendee | None:
+        member = self._mine.get(key, {}).get(name)
+        return Attendee(self.life, member) if member is not None else None
+
+    # The list.
+
+    def _read_soon(self, session: LocalSession, attendance: Attendance) -> None:
+        if attendance.is_read:
+            attendance.begin_watching()
+        elif not attendance.is_reading:
+            attendance.is_reading = True
+            self._hub.tasks.start(self._read(session, attendance), "presence")
+
+    async def _read(self, session: LocalSession, attendance: Attendance) -> None:
         try:
-            while (entry := self._entries.get(subscriber)) is not None and entry is not recorded:
-                await self._record(subscriber, entry)
-                recorded = entry
+            while not attendance.is_read and session.attendance is attendance:
+                attendance.is_read = True
+                attendance.touched = set()
+                try:
+                    found = await self._hub.store.present(session.key)
+                except AnypodError:
+                    attendance.is_read = False
+                    await self._hub.clock.sleep(READ_RETRY_S)
+                else:
+                    self._take(session.key, attendance, found)
+                    attendance.begin_watching()
         finally:
-            self._recording.discard(subscriber)
+            attendance.touched = None
+            attendance.is_reading = False
 
-    def leave(self, subscriber: Subscriber) -> None:
-        entry = self._entries.pop(subscriber, None)
-        if entry is not None and subscriber.session is not None:
-            self._tell(subscriber, frames.Presence(left=[Raw(entry)]))
-            self._hub.tasks.start(self._remove(subscriber), "presence")
+    def _take(self, key: SessionKey, attendance: Attendance, found: Sequence[tuple[str, Member]]) -> None:
+        """What was heard while it was read is newer than the list."""
+        touched, attendance.touched = attendance.touched or set(), None
+        mine, names = self._mine.get(key, {}), {member.name for _, member in found}
+        changed: dict[str, Attendee | None] = {}
+        for life, member in found:
+            if life == self.life:
+                if member.name not in mine:  # the store has lost its removal
+                    self._gone[key, member.name] = member.attachment
+                    self._record(key, member.name)
+                continue
+            if member.name in mine:
+                self._record(key, member.name)  # an older attachment of the device has its entry
+            if member.name not in touched:
+                for entry in self.readable((member.entry,)):
+                    changed[member.name] = Attendee(life, member._replace(entry=bytes(entry)))
+        for name in attendance.entries.keys() - names - touched - mine.keys():
+            changed[name] = None
+        for name in mine.keys() - names:
+            self._record(key, name)
+        attendance.change(changed)
 
-    async def renew(self) -> None:
-        """Keep this replica's entries listed. To be called every RENEW_S."""
-        for subscriber, entry in list(self._entries.items()):
-            await self._record(subscriber, entry)
+    # The store.
 
-    async def _record(self, subscriber: Subscriber, entry: bytes) -> Sequence[bytes]:
-        assert subscriber.session is not None
+    def _record(self, key: SessionKey, name: str) -> None:
+        """Again with the next sign of life where a call is under way: what it has written may be gone."""
+        if (key, name) in self._recording:
+            self._unrecorded[key, name] = None
+            return
+        self._recording.add((key, name))
+        self._hub.tasks.start(self._write(key, name), "presence")
+
+    async def _write(self, key: SessionKey, name: str) -> None:
+        """One call at a time: of a device that tells of itself faster than the store answers the newest entry is recorded."""
+        written: Member | None = None
         try:
-            return await self._hub.store.join(subscriber.session.key, subscriber.id, entry, ttl_ms=ENTRY_TTL_MS)
-        except AnypodError:
-            return (entry,)  # the store is away: the next renewal lists it
+            while (member := self._mine.get(key, {}).get(name)) is not None and member is not written:
+                await self._hub.store.join(key, self.life, (member,))
+                written = member
+            while member is None and (gone := self._gone.pop((key, name), None)) is not None:
+                await self._remove(key, name, gone)
+                member = self._mine.get(key, {}).get(name)
+        except AnypodError as error:
+            if error.code != "quota_exceeded":  # a session that is gone may be made anew
+                self._unrecorded[key, name] = None
+        finally:
+            self._recording.discard((key, name))
+        if (member is None) is not (self._mine.get(key, {}).get(name) is None):
+            self._record(key, name)  # it came or went meanwhile
 
-    async def _remove(self, subscriber: Subscriber) -> None:
-        assert subscriber.session is not None
+    async def _remove(self, key: SessionKey, name: str, attachment: str) -> None:
         try:
-            await self._hub.store.leave(subscriber.session.key, subscriber.id)
+            await self._hub.store.leave(key, self.life, name, attachment)
         except AnypodError:
-            return  # its entry runs out by itself
+            self._gone.setdefault((key, name), attachment)
+            raise
 
-    def _tell(self, subscriber: Subscriber, frame: frames.Presence) -> None:
-        assert subscriber.session is not None
-        notice = SignalNotice(frame=Raw(frames.encode(frame)), is_presence=True, origin=subscriber.id)
-        self._hub.store.notify(subscriber.session.key, encode_notice(notice))
+    # What comes round.
+
+    def every_second(self, now: float) -> None:
+        for session in self._attended.values():
+            if session.attendance is not None and session.attendance.lagging:
+                session.attendance.catch_up()
+        if now >= self._next_life and not self._is_living:
+            self._next_life = now + LIFE_S
+            self._is_living = True
+            self._hub.tasks.start(self._live(), "presence")
+        if now >= self._next_renewal and not self._is_renewing:
+            self._renewal_s = RENEW_S * RENEWED_SHARE if self._next_renewal else 0.0
+            self._next_renewal = now + RENEW_S
+            self._is_renewing = True
+            self._hub.tasks.start(self._renew(), "presence")
+
+    async def _live(self) -> None:
+        try:
+            await self._show_life()
+        except AnypodError:
+            return  # the store is away: it is asked again soon
+        finally:
+            self._is_living = False
+
+    async def _show_life(self) -> None:
+        """Say that this replica lives where it keeps or tells of anybody, and hear who does."""
+        known = {key: attendance.lives for key, session in self._attended.items() if (attendance := session.attendance) is not None}
+        partitions = {partition(key) for key in (*known, *self._mine)}
+        if not self._hub.store.is_available:
+            return
+        alive = await self._hub.store.keep_life(self.life, sorted(partitions)) if partitions else {}
+        for key, lives in known.items():
+            told = alive.get(partition(key))
+            if told is not None and (dead := lives - told.lives - {self.life}):
+                self._bury(key, dead)
+        if any(not told.was_alive for number, told in alive.items() if number in self._kept):
+            self._live_again()
+        self._kept = set(alive)
+        unrecorded, self._unrecorded = self._unrecorded, {}
+        for key, name in unrecorded:
+            self._record(key, name)
+
+    def _live_again(self) -> None:
+        """Others may have forgotten its entries: by another life they are told of them anew."""
+        self._lives += 1
+        self.life = self._new_life()
+        for key, session in self._attended.items():
+            if session.attendance is not None:
+                session.attendance.change({name: self._own(key, name) for name in self._mine.get(key, {})})
+        self._next_renewal = self._renewal_s = 0.0
+
+    def _bury(self, key: SessionKey, dead: set[str]) -> None:
+        session = self._attended.get(key)
+        if session is None or session.attendance is None:
+            return
+        self._hub.metrics.presence_lives_ended += len(dead)
+        for life, names in session.attendance.of_lives(dead).items():
+            session.attendance.change({name: self._own(key, name) for name in names})
+            for name in self._mine.get(key, {}).keys() & set(names):
+                self._record(key, name)
+            self._hub.tasks.start(self._forget(key, life, names), "presence")
+
+    async def _forget(self, key: SessionKey, life: str, names: Sequence[str]) -> None:
+        try:
+            for start in range(0, len(names), MEMBERS_A_CALL):
+                await self._hub.store.bury(key, life, names[start : start + MEMBERS_A_CALL])
+        except AnypodError:
+            return  # nobody is shown them, and they go with the session's
+
+    async def _renew(self) -> None:
+        """All entries of this replica, some of one session in each call, over most of the time until the next renewal."""
+        clock = self._hub.clock
+        began = clock.now()
+        try:
+            calls = [
+                (key, names[start : start + MEMBERS_A_CALL])
+                for key, members in self._mine.items()
+                for names in [list(members)]
+                for start in range(0, len(names), MEMBERS_A_CALL)
+            ]
+            for number, (key, names) in enumerate(calls, 1):
+                mine = self._mine.get(key, {})
+                members = [mine[name] for name in names if name in mine]
+                if members:
+                    await self._renew_some(key, members)
+                if (early_s := began + self._renewal_s * number / len(calls) - clock.now()) > READ_RETRY_S:
+                    await clock.sleep(early_s)
+        finally:
+            self._is_renewing = False
+
+    async def _renew_some(self, key: SessionKey, members: Sequence[Member]) -> None:
+        try:
+            await self._hub.store.join(key, self.life, members)
+        except AnypodError:
+            return  # the next renewal lists them
 
 
-def _entry(subscriber: Subscriber, told: bytes) -> bytes:
+def _name(subscriber: Subscriber) -> str:
+    """Of its entry: the device's, so that a device that comes again takes its own place; without one the attachment's."""
+    if subscriber.device is None:
+        return subscriber.id
+    return blake2b(f"{subscriber.device}/{subscriber.author}".encode(), digest_size=8).hexdigest()
+
+
+def _entry(subscriber: Subscriber, name: str, told: bytes) -> bytes:
     device = frames.encode(subscriber.device)
-    return b'{"id":"%b","author":%b,"device":%b,"data":%b}' % (subscriber.id.encode(), subscriber.principal.author, device, told)
+    return b'{"id":"%b","author":%b,"device":%b,"data":%b}' % (name.encode(), subscriber.principal.author, device, told)

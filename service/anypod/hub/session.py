@@ -12,6 +12,7 @@ from anypod.core.event import history_of, position, seq_in_history
 from anypod.core.identity import SessionKey
 from anypod.core.merge import Frame, Lost, Merge, Step
 from anypod.core.notices import DeviceNotice, StateNotice
+from anypod.hub.attendance import Attendance
 from anypod.hub.batch import Batch, announcement
 from anypod.hub.subscriber import Phase, Subscriber
 from anypod.hub.tail import Tail
@@ -57,6 +58,7 @@ class LocalSession:
         "_merge",
         "_pending",
         "_pending_seqs",
+        "attendance",
         "behind",
         "claims_checked",
         "devices",
@@ -79,6 +81,7 @@ class LocalSession:
         self.tail = Tail(0, "")
         self.live: dict[Subscriber, None] = {}
         self.behind: dict[Subscriber, None] | None = None  # who is attached and not live: nearly always nobody
+        self.attendance: Attendance | None = None  # where somebody asks for presence
         self.devices: dict[tuple[str, str], Place] | None = None  # by author and device
         self.claims_checked = 0  # the newest claim in the session when the places here were last compared with the store's
         self.loading: asyncio.Future[Missing | None] | None = None
@@ -270,10 +273,18 @@ class LocalSession:
                 place.holder = None
                 self.forget_if_empty(place)
 
+    def holds(self, subscriber: Subscriber) -> bool:
+        """Its device's place, if it names one."""
+        if subscriber.device is None:
+            return True
+        place = (self.devices or {}).get((subscriber.author, subscriber.device))
+        return place is not None and place.holder is subscriber
+
     def forget_if_empty(self, place: "Place") -> None:
         """A place is kept while somebody holds it, or a claim of it is under way."""
-        if self.devices is not None and place.holder is None and not place.is_claiming:
-            self.devices.pop(place.key, None)
+        is_here = self.devices is not None and self.devices.get(place.key) is place
+        if self.devices is not None and is_here and place.holder is None and not place.is_claiming:
+            del self.devices[place.key]
             self.devices = self.devices or None
 
     def _stay_behind(self, subscriber: Subscriber) -> None:

@@ -13,7 +13,7 @@ from anypod.core.errors import CLOSE_LEAVING, AnypodError
 from anypod.hub.attachments import Attachments
 from anypod.hub.farewell import Farewell
 from anypod.hub.hub import Hub
-from anypod.hub.presence import RENEW_S, Presence
+from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publisher
 from anypod.hub.roster import TURNS_PER_S
 from anypod.hub.session import LocalSession
@@ -49,7 +49,6 @@ class Wheel:
         self._slice = 0
         self._slices = attachments.everybody.slots
         self._next_second = 0.0
-        self._next_renewal = hub.clock.now() + RENEW_S
         self._aborts: dict[Subscriber, float] = {}
 
     async def run(self) -> None:
@@ -154,11 +153,9 @@ class Wheel:
             subscriber.port.abort()
         self._publisher.tidy_due()
         self._hub.devices.retry()
+        self._presence.every_second(now)
         for chore in self._chores:
             chore(now)
-        if now >= self._next_renewal:
-            self._next_renewal = now + RENEW_S
-            self._hub.tasks.start(self._presence.renew(), "presence")
 
     def _end_unopened(self, now: float) -> None:
         while self._attachments.opening:

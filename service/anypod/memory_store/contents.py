@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, Subject, TenantId
 from anypod.memory_store.log import Log
+from anypod.memory_store.members import LifeTable
 from anypod.store import SUBJECT_DELETIONS_MAX, TENANT_DELETIONS_MAX
 
 TOMBSTONE_MS: Final = 86_400_000  # a day: how long the last owner is told that a session was deleted
@@ -45,11 +46,14 @@ class Contents:
     swept_to: int = SWEEP_MIN
     deletions: Counter[TenantId | Owner] = field(default_factory=Counter)
     day: int = 0
+    lives: LifeTable = field(default_factory=LifeTable)
 
     def copy(self) -> "Contents":
         logs = {key: log.copy() for key, log in self.logs.items()}
         index = {owner: dict(active) for owner, active in self.index.items()}
-        return Contents(logs, dict(self.tombstones), index, dict(self.notes), self.swept_to, Counter(self.deletions), self.day)
+        return Contents(
+            logs, dict(self.tombstones), index, dict(self.notes), self.swept_to, Counter(self.deletions), self.day, self.lives.copy()
+        )
 
     def find(self, key: SessionKey, now_ms: int) -> Log | None:
         log = self.logs.get(key)

@@ -16,6 +16,7 @@ from anypod.core.event import Draft, Receipt, complete
 from anypod.core.identity import Subject
 from anypod.core.notices import StateNotice, encode_notice
 from anypod.memory_store.claims import Claims
+from anypod.memory_store.members import Members
 from anypod.memory_store.streams import Entry, Streams
 from anypod.store import Append, Creation, Patch, Results, SessionClass
 
@@ -66,7 +67,7 @@ class Log:
     streams: Streams = field(default_factory=Streams)
     ids: dict[str, Remembered] = field(default_factory=dict)
     fences: dict[str, int] = field(default_factory=dict)
-    members: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    members: Members = field(default_factory=Members)
     claims: Claims = field(default_factory=Claims)
 
     @classmethod
@@ -86,7 +87,7 @@ class Log:
         )
 
     def copy(self) -> "Log":
-        ids, fences, members = dict(self.ids), dict(self.fences), dict(self.members)
+        ids, fences, members = dict(self.ids), dict(self.fences), self.members.copy()
         return replace(self, streams=self.streams.copy(), ids=ids, fences=fences, members=members, claims=self.claims.copy())
 
     def terms_at(self, incarnation: str) -> tuple[Term, ...]:

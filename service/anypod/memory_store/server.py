@@ -8,18 +8,36 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
 
+from msgspec import Raw
+
 from anypod.clock import Clock
 from anypod.core.cursor import Facts
 from anypod.core.errors import AnypodError
+from anypod.core.frames import Presence, encode
 from anypod.core.identity import SessionKey, Subject, TenantId
-from anypod.core.notices import ClosedNotice, DeletedNotice, encode_notice
+from anypod.core.notices import ClosedNotice, DeletedNotice, SignalNotice, encode_notice
 from anypod.memory_store.contents import Contents
 from anypod.memory_store.log import Log, Moment
+from anypod.memory_store.members import Changed
 from anypod.memory_store.replicas import Replicas
-from anypod.store import PAGE_BYTES_MAX, Append, Creation, Head, HistoryPage, Listing, Missing, Page, Results, Snapshot, Usage, within
+from anypod.store import (
+    PAGE_BYTES_MAX,
+    Append,
+    Creation,
+    Head,
+    HistoryPage,
+    Listing,
+    Lives,
+    Member,
+    Missing,
+    Page,
+    Results,
+    Snapshot,
+    Usage,
+    within,
+)
 
 TOUCH_MS: Final = 60_000  # activity is recorded to the minute
-MEMBERS_MAX: Final = 10_000  # entries of presence in one session; a further one is `quota_exceeded`
 TAG_MIN: Final = 1_000_000_000  # ten digits, so that every tag is as long
 TAG_END: Final = 1 << 32  # a stream's second number would hold more; a cursor should stay short
 
@@ -186,22 +204,40 @@ class MemoryServer:
             log.claims.withdraw(place, number)
 
     # Presence.
-    def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
+    def join(self, key: SessionKey, life: str, members: Sequence[Member]) -> None:
         now_ms = self.clock.wall_ms()
-        log = self._log(key, None)
-        log.members = {name: item for name, item in log.members.items() if item[0] > now_ms}
-        if member not in log.members and len(log.members) >= MEMBERS_MAX:
+        changed = self._log(key, None).members.join(life, members, now_ms)
+        self._contents.lives.extend(life, now_ms)
+        self._tell_presence(key, life, members[0].attachment if len(members) == 1 else None, changed)
+        if changed.is_full:
             raise AnypodError("quota_exceeded", "the session has too many members present")
-        log.members[member] = (now_ms + ttl_ms, entry)
-        return [held for _, held in log.members.values()]
 
-    def present(self, key: SessionKey) -> Sequence[bytes]:
+    def present(self, key: SessionKey) -> Sequence[tuple[str, Member]]:
         now_ms = self.clock.wall_ms()
-        return [held for until_ms, held in self._log(key, None).members.values() if until_ms > now_ms]
+        lives = self._contents.lives.at(now_ms)
+        return [(life, member) for life, member in self._log(key, None).members.at(now_ms) if life in lives]
 
-    def leave(self, key: SessionKey, member: str) -> None:
+    def leave(self, key: SessionKey, life: str, name: str, attachment: str) -> None:
         if (log := self._find(key)) is not None:
-            log.members.pop(member, None)
+            self._tell_presence(key, life, attachment, log.members.leave(name, attachment))
+
+    def bury(self, key: SessionKey, life: str, names: Sequence[str]) -> None:
+        log = self._find(key)
+        if log is not None and life not in self._contents.lives.at(self.clock.wall_ms()):
+            log.members.bury(life, names)
+
+    def keep_life(self, life: str, partitions: Sequence[int]) -> Mapping[int, Lives]:
+        now_ms = self.clock.wall_ms()
+        was_alive = life in self._contents.lives.at(now_ms)
+        self._contents.lives.extend(life, now_ms)
+        return dict.fromkeys(partitions, Lives(was_alive, frozenset(self._contents.lives.at(now_ms))))
+
+    def _tell_presence(self, key: SessionKey, life: str, origin: str | None, changed: Changed) -> None:
+        if changed.joined or changed.updated or changed.left:
+            parts = [list(map(Raw, part)) for part in (changed.joined, changed.updated, changed.left)]
+            frame = Presence(joined=parts[0], updated=parts[1], left=parts[2])
+            notice = SignalNotice(frame=Raw(encode(frame)), is_presence=True, origin=origin, life=life)
+            self.publish(key, encode_notice(notice))
 
     def announce(self, life: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
         return self._replicas.announce(life, entry, ttl_ms=ttl_ms, now_ms=self.clock.wall_ms())

@@ -13,7 +13,23 @@ from anypod.core.errors import AnypodError, unavailable
 from anypod.core.identity import SessionKey, Subject, TenantId
 from anypod.memory_store.feed import Feed
 from anypod.memory_store.server import MemoryServer
-from anypod.store import DRAFTS_MAX, PAGE_BYTES_MAX, Append, Creation, Done, Head, HistoryPage, Listing, Missing, Page, Results, Sink, Usage
+from anypod.store import (
+    DRAFTS_MAX,
+    PAGE_BYTES_MAX,
+    Append,
+    Creation,
+    Done,
+    Head,
+    HistoryPage,
+    Listing,
+    Lives,
+    Member,
+    Missing,
+    Page,
+    Results,
+    Sink,
+    Usage,
+)
 
 WAIT_S: Final = 5.0  # an append waits this long for the server to come back: about one failover
 WAITING_MAX: Final = 10_000  # appends without an answer; a further one is `overloaded`
@@ -140,14 +156,20 @@ class MemoryStore:
             self._server.withdraw(key, place, number)
 
     # Presence.
-    async def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
-        return await self._call(lambda: self._server.join(key, member, entry, ttl_ms=ttl_ms))
+    async def join(self, key: SessionKey, life: str, members: Sequence[Member]) -> None:
+        await self._call(lambda: self._server.join(key, life, members))
 
-    async def present(self, key: SessionKey) -> Sequence[bytes]:
+    async def present(self, key: SessionKey) -> Sequence[tuple[str, Member]]:
         return await self._call(lambda: self._server.present(key))
 
-    async def leave(self, key: SessionKey, member: str) -> None:
-        await self._call(lambda: self._server.leave(key, member))
+    async def leave(self, key: SessionKey, life: str, name: str, attachment: str) -> None:
+        await self._call(lambda: self._server.leave(key, life, name, attachment))
+
+    async def bury(self, key: SessionKey, life: str, names: Sequence[str]) -> None:
+        await self._call(lambda: self._server.bury(key, life, names))
+
+    async def keep_life(self, life: str, partitions: Sequence[int]) -> Mapping[int, Lives]:
+        return await self._call(lambda: self._server.keep_life(life, partitions))
 
     # Replicas.
     async def announce(self, life: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:

@@ -46,7 +46,7 @@ class SessionNames:
 
     @property
     def presence(self) -> bytes:
-        return self._stem + b"p"
+        return self._stem + b"w"
 
     @property
     def claims(self) -> bytes:
@@ -137,6 +137,10 @@ class Keyspace:
     def replicas(self) -> bytes:
         """The one hash of who serves. No session's name has an empty tenant."""
         return f"{self._starts[0]}/replicas".encode()
+
+    def lives(self, number: int) -> bytes:
+        """The one sorted set of a partition's lives. No session's name has an empty tenant."""
+        return f"{self._starts[number]}/lives".encode()
 
     def note(self, name: str) -> bytes:
         """What stands beside all sessions, spread over the partitions by its name."""

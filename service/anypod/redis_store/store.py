@@ -10,7 +10,7 @@ from typing import Final
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
-from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
+from anypod.core.identity import SessionId, SessionKey, Subject, TenantId, partition
 from anypod.redis_store.connection import LOST, Reply, pack
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.library import Library
@@ -31,6 +31,8 @@ from anypod.store import (
     Head,
     HistoryPage,
     Listing,
+    Lives,
+    Member,
     Missing,
     Page,
     Sink,
@@ -39,6 +41,9 @@ from anypod.store import (
 from anypod.telemetry import Metrics
 
 GHOSTS_MAX: Final = 1_000  # sessions of one subject that are looked for at once
+
+
+PRESENT_STEP: Final = 500  # entries of presence that are looked at in one call: about a millisecond of the server
 
 
 class RedisStore:
@@ -245,20 +250,40 @@ class RedisStore:
         self._writes.tell(claims, pack("FCALL", self._library.name("withdraw"), 1, claims, place, number))
 
     # Presence.
-    async def join(self, key: SessionKey, member: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
+    async def join(self, key: SessionKey, life: str, members: Sequence[Member]) -> None:
         names = self._keyspace.session(key)
-        keys = (names.meta, names.presence)
-        reply = _list(await self._writes.call("join", keys, member.encode(), entry, ttl_ms, is_repeatable=True))
-        return [held for held in reply[1:] if isinstance(held, bytes)]
+        keys = (names.meta, names.presence, self._keyspace.lives(partition(key)))
+        told = [part for member in members for part in (member.name.encode(), member.attachment.encode(), member.entry)]
+        await self._writes.call("join", keys, names.channel, life.encode(), *told, is_repeatable=True)
 
-    async def present(self, key: SessionKey) -> Sequence[bytes]:
+    async def present(self, key: SessionKey) -> Sequence[tuple[str, Member]]:
+        """In steps, so that no long list holds the server up. What changes meanwhile may be missing, and comes by the feed."""
         names = self._keyspace.session(key)
-        reply = _list(await self._reads.call("present", (names.meta, names.presence), is_repeatable=True))
-        return [held for held in reply[1:] if isinstance(held, bytes)]
+        keys = (names.meta, names.presence, self._keyspace.lives(partition(key)))
+        found, place = dict[bytes, bytes](), b"0"
+        while True:
+            reply = _list(await self._reads.call("present", keys, place, PRESENT_STEP, is_repeatable=True))
+            flat = [part for part in reply if isinstance(part, bytes)]
+            found.update(zip(flat[1::2], flat[2::2], strict=True))
+            place = flat[0]
+            if place == b"0":
+                return [_member(name, held) for name, held in found.items()]
 
-    async def leave(self, key: SessionKey, member: str) -> None:
-        presence = self._keyspace.session(key).presence
-        await self._writes.ask(presence, pack("HDEL", presence, member), is_repeatable=True)
+    async def leave(self, key: SessionKey, life: str, name: str, attachment: str) -> None:
+        names = self._keyspace.session(key)
+        told = (names.channel, life.encode(), name.encode(), attachment.encode())
+        await self._writes.call("leave", (names.presence,), *told, is_repeatable=True)
+
+    async def bury(self, key: SessionKey, life: str, names: Sequence[str]) -> None:
+        keys = (self._keyspace.session(key).presence, self._keyspace.lives(partition(key)))
+        await self._writes.call("bury", keys, life.encode(), *(name.encode() for name in names), is_repeatable=True)
+
+    async def keep_life(self, life: str, partitions: Sequence[int]) -> Mapping[int, Lives]:
+        keys = [self._keyspace.lives(number) for number in partitions]
+        function = self._library.name("keep_life")
+        replies = await self._writes.ask_those_up(keys, [pack("FCALL", function, 1, key, life) for key in keys])
+        found = zip(partitions, replies, strict=True)
+        return {number: _lives(reply) for number, reply in found if isinstance(reply, list)}
 
     # Replicas.
     async def announce(self, life: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
@@ -287,6 +312,15 @@ def _head(reply: Reply) -> Head | None:
     assert isinstance(entry, bytes)
     assert isinstance(version, bytes)
     return Head((b"%b-%b" % (prefix, entry)).decode(), int(version), int(claim) if isinstance(claim, bytes) else 0)
+
+
+def _member(name: bytes, held: bytes) -> tuple[str, Member]:
+    life, attachment, entry = held.split(b" ", 2)
+    return life.decode(), Member(name.decode(), attachment.decode(), entry)
+
+
+def _lives(reply: list[Reply]) -> Lives:
+    return Lives(reply[0] == b"+", frozenset(_text(life) for life in reply[1:]))
 
 
 def _list(reply: Reply) -> list[Reply]:

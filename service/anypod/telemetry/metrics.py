@@ -29,6 +29,7 @@ GAUGES: Final = {
     "outbox_bytes": "Bytes that subscribers were handed and have not taken, of those who leave more than a little.",
     "replicas": "Replicas that serve, as this one last heard: all should tell the same number.",
     "sessions": "Sessions with at least one subscriber on this replica.",
+    "presence_members": "Entries of presence that this replica keeps.",
     "stalled": "Subscribers that take nothing now: what is more than their outbox holds, they read from the log later.",
     "tail_bytes": "Bytes of recent events kept for replays.",
 }
@@ -91,6 +92,9 @@ class Metrics:
     append_retries: int = field(default=0, metadata=_meaning("Appends sent again because their reply was lost."))
     appends_unconfirmed: int = field(
         default=0, metadata=_meaning("Appends that are logged and were refused, because they were not as durable as they must be in time.")
+    )
+    presence_lives_ended: int = field(
+        default=0, metadata=_meaning("Replicas found dead whose entries of presence were forgotten, once for each session.")
     )
     claims_uncertain: int = field(
         default=0, metadata=_meaning("Subscribers told to attach again: nobody can say which attachment of their device is the newest.")

@@ -10,6 +10,7 @@ from tests.versions.strange import MEMBERS, PAYLOADS
 
 from anypod.core.notices import TAGS
 from anypod.hub.ask import Ask
+from anypod.store import Member
 
 PRESENT = Ask(KEY, features=("presence",))
 
@@ -77,7 +78,7 @@ async def test_an_entry_of_presence_that_cannot_be_read_is_left_out_of_the_list(
     async with replicas() as (server, _, (replica,)):
         await replica.attached()
         for index, (entry, _) in enumerate(MEMBERS.values()):
-            server.join(KEY, f"m{index}", entry, ttl_ms=60_000)
+            server.join(KEY, "life", (Member(f"m{index}", "a", entry),))
         _, port = await replica.attached("bob", PRESENT)
         await until(lambda: bool(port.of("presence")))
         authors = {one["author"] for one in port.of("presence")[0]["joined"]}

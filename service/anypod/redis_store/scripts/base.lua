@@ -1,6 +1,6 @@
 -- What every function of the library stands on: time, incarnation, and how a session's fields are written.
 --
--- A session's keys: `m` one hash with everything small, `l` the durable stream, `d` the deltas, `v` the live state, `p` presence,
+-- A session's keys: `m` one hash with everything small, `l` the durable stream, `d` the deltas, `v` the live state, `w` presence,
 -- `k` claims of devices.
 -- Fields of `m`:
 --   p  epoch and current term, the beginning of every cursor      s  the head's entry id, seq-tag

@@ -19,7 +19,7 @@ register('claim', function(keys, args)
   end
   redis.call('HSET', meta, 'a', number)
   if redis.call('ZCARD', claims) > CLAIMS_MAX then
-    redis.call('ZREMRANGEBYRANK', claims, 0, 0)
+    redis.call('ZREM', claims, redis.call('ZRANGE', claims, 0, 0)[1])
   end
   redis.call('PEXPIRE', claims, CLAIMS_MS)
   return '+' .. number
