@@ -200,6 +200,10 @@ class Campaign:
             began[row.name] is not None and isinstance(row.deed, SpoilKey) for row in self.plan.rows
         ):
             self.complaints.append("deltas were taken away before they were folded, which no row explains")
+        allowed = [part for row in self.plan.rows if began[row.name] is not None for part in row.logs]
+        unexpected = [line for line in self.stage.failures() if not any(part in line for part in allowed)]
+        if unexpected:
+            self.complaints.append(f"replicas wrote {len(unexpected)} lines of errors that no row allows, first {unexpected[0]}")
         for client in self.crowd.clients:
             if isinstance(client, LibraryClient) and client.stops:
                 self.complaints.append(f"{client.pen.name} was stopped: {client.stops}")

@@ -61,6 +61,7 @@ class LibraryClient:
             after=pen.cursor,
             transport=self._transport,
             fold=False,
+            device=pen.name,  # so that it meets its own former attachment, on whatever replica: `replaced` would stop it
             on_phase=self._note,
             http=self.around.http,
         )

@@ -41,7 +41,8 @@ LOST_TAIL: Final = frozenset({"rolled_back"})
 @dataclass(frozen=True, slots=True)
 class Row:
     """`seconds`: how long, at least and at most. `allows`: reasons of resets that clients may be told. `refuses`: codes with which a
-    publish may be refused for good. `impossible`: why it is skipped. `needs_clock`: one that can be stepped.
+    publish may be refused for good. `logs`: parts of the ERROR lines that a replica may write. `impossible`: why it is skipped.
+    `needs_clock`: one that can be stepped.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Row:
     seconds: tuple[float, float] = (0.0, 0.0)
     allows: frozenset[str] = NO_RESETS
     refuses: frozenset[str] = frozenset()
+    logs: tuple[str, ...] = ()
     weight: float = 1.0
     topologies: frozenset[Topology] = ANYWHERE
     impossible: str = ""

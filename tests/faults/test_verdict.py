@@ -54,6 +54,17 @@ async def record(folder: Path) -> list[Record]:
         return stage.ledger.records
 
 
+async def test_an_error_that_a_replica_writes_and_no_row_allows_is_a_complaint(tmp_path: Path) -> None:
+    rows, _ = chosen("clients-cut", "single")
+    rng = random.Random(5)
+    async with stage_of("single", tmp_path, rng) as stage:
+        campaign = Campaign(Plan(5, 1.0, rows, longest_s=0.2), stage, Crowd(stage.url_for, stage.ledger, rng, SMALL), lambda line: None)
+        with (tmp_path / "logs" / f"{stage.replicas[0].name}.log").open("a") as log:
+            log.write("2026-01-01 00:00:00 ERROR anypod.hub planted\nTraceback (most recent call last):\n")
+        await campaign.run()
+    assert [complaint for complaint in campaign.complaints if "wrote 2 lines of errors" in complaint and "planted" in complaint]
+
+
 def verdict(records: list[Record]) -> Counter[Loss]:
     ledger = Ledger(NoDisk(), lambda: 0.0)
     for record in records:

@@ -46,7 +46,8 @@ class WebsocketClient(LightClient):
             decode_text=False,
         ) as socket:
             self.enter()
-            await self._say(socket, type="session.init", protocol=1, resume=pen.cursor != START, after=pen.cursor, fold=False)
+            place = {"resume": pen.cursor != START, "after": pen.cursor, "device": pen.name}
+            await self._say(socket, type="session.init", protocol=1, fold=False, **place)
             beating = asyncio.ensure_future(self._beat(socket))
             try:
                 async for message in socket:
