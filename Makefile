@@ -7,6 +7,7 @@ PORT ?= 8080
 REPLICAS ?= 3
 TESTS ?= tests
 BIN := .venv/bin
+test: export ANYPOD_NOT_RUN = .anypod/not-run.jsonl
 PYTHON_FILES := service tests loadtests
 
 help: ## List the targets.
@@ -25,9 +26,11 @@ demo: .venv/.synced ## Kill replicas under a client, ten times, and count what w
 test: lint ## Run every check and test; all that CI runs (TESTS=tests/unit for some).
 	@.ci/setup redis
 	@$(if $(filter tests,$(TESTS)),.ci/setup chart)
+	@rm -f $(ANYPOD_NOT_RUN)
 	$(BIN)/pytest -n 2 --dist worksteal $(TESTS)
 	$(if $(filter tests,$(TESTS)),$(BIN)/python -m tests.deploy --short)
 	$(if $(filter tests,$(TESTS)),$(BIN)/python -m loadtests.bench --short)
+	@$(if $(filter tests,$(TESTS)),$(BIN)/python -m tests.not_run)
 
 check: test ## The same as test.
 

@@ -3,7 +3,21 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from tests.not_run import NotRun, record
 from tests.servers import Kind, RedisServer, running
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """The process that hears of every test, not each of its workers, writes down what did not run."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Skips())
+
+
+class Skips:
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.skipped and isinstance(report.longrepr, tuple):
+            record(NotRun(report.nodeid, report.longrepr[2]))
 
 
 def shared(kind: Kind) -> Callable[..., Iterator[RedisServer]]:

@@ -133,8 +133,9 @@ def test_a_run_of_all_tests_ends_with_the_short_benchmark_and_a_run_of_some_does
     printed = subprocess.run(
         ["make", "--no-print-directory", "--dry-run", "test", *given], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout
-    last = printed.strip().splitlines()[-1]
-    assert bool(re.search(r"-m loadtests\.bench --short", last)) is is_run, printed
+    lines = printed.strip().splitlines()
+    assert bool(re.search(r"-m loadtests\.bench --short", printed)) is is_run, printed
+    assert bool(re.search(r"-m tests\.not_run", lines[-1])) is is_run, "it ends with the list of what did not run"
 
 
 def test_a_reference_that_was_named_and_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:

@@ -7,9 +7,11 @@ import pytest
 import yaml
 from tests.chart.rendering import LOADER, Object, rendered
 from tests.chart.tools import CHART, ROOT
+from tests.not_run import missing
 
 KINDS: Final = ROOT / ".anypod/tools/kinds"
-# The AWS controller's own two are taken by a real API server in the tests on a cluster.
+# The AWS controller's own two are taken by a real API server in the tests on a cluster, with the definitions that the controller brings; the
+# controller itself is a stand-in there.
 FILES: Final = {
     "ScaledObject": ("nginx", "keda.sh_scaledobjects"),
     "ServiceMonitor": ("alb", "monitoring.coreos.com_servicemonitors"),
@@ -35,7 +37,7 @@ def object_of(kind: str) -> Object:
 def validator_of(kind: str) -> jsonschema_rs.Validator:
     path = KINDS / f"{FILES[kind][1]}.yaml"
     if not path.exists():
-        pytest.skip(f"there is no schema of {kind}: `make chart` fetches it with Go")
+        pytest.skip(missing("go", f"`make chart` fetches the schema of {kind} with it"))
     versions = yaml.load(path.read_text(), Loader=LOADER)["spec"]["versions"]
     [schema] = [one["schema"]["openAPIV3Schema"] for one in versions if f"/{one['name']}" in object_of(kind)["apiVersion"]]
     return jsonschema_rs.validator_for(strict(schema))

@@ -6,18 +6,20 @@ none has one, its tests are skipped with a sentence that says what to do.
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.not_run import Tool, missing
 
 ROOT: Final = Path(__file__).parents[2]
 CHART: Final = ROOT / "helm/anypod"
 INSTALLED: Final = ROOT / ".anypod/tools/bin"
 RUN_S_MAX: Final = 110  # below the limit of a test
 
-HINTS: Final = {
+HINTS: Final[Mapping[str, str]] = {
     "helm": "see https://helm.sh/docs/intro/install/",
     "helm-unittest": "take the program `untt` from https://github.com/helm-unittest/helm-unittest/releases, under this name",
     "checkov": "`make chart` installs it, or `uv tool install checkov` does",
@@ -36,13 +38,13 @@ def find(name: str) -> Path | None:
     return None
 
 
-def needed(name: str) -> Path:
+def needed(name: Tool) -> Path:
     """The program, or the test is skipped."""
     program = find(name)
     if program is None:
-        pytest.skip(f"there is no {name} on PATH: {HINTS[name]}")
+        pytest.skip(missing(name, HINTS[name]))
     return program
 
 
-def run(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def run(name: Tool, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([needed(name), *arguments], capture_output=True, text=True, check=False, timeout=RUN_S_MAX, cwd=ROOT)

@@ -16,6 +16,7 @@ from typing import Final
 
 from tests.deploy.images import REDIS, build, find_builder, recipes
 from tests.deploy.machine import ROOT, Kit, Machine, find_machine
+from tests.not_run import NotRun, missing, record
 
 NODES: Final = 4  # one dies behind the balancer, another without it
 NODES_SHORT: Final = 3
@@ -70,7 +71,7 @@ def _run(machine: Machine, chosen: argparse.Namespace) -> int:
 
 def _bring_images(machine: Machine, folder: Path) -> str | None:
     """Why that cannot be done here. The first image, which has nothing of the service in it, shows whether the builder works at all."""
-    for recipe in recipes():
+    for recipe in recipes(folder):
         say(f"building and loading {recipe.image}")
         try:
             archive = build(recipe, folder)
@@ -113,6 +114,7 @@ def _end(tests: subprocess.Popen[bytes]) -> None:
 def _skipped(reason: str, chosen: argparse.Namespace) -> int:
     """What runs with everything else cannot ask for a cluster; whoever asks for its tests by name hears that there were none."""
     say(f"skipped: no tests on a cluster: {reason}")
+    record(NotRun("tests on a cluster (make test-cluster SHORT=1)", missing("cluster", reason)))
     return 0 if chosen.short else 1
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.deploy.kube import Kube, can_reach_cluster
 from tests.deploy.namespace import made
 from tests.deploy.release import Release
+from tests.not_run import elsewhere, missing
 
 from anypod.cli.dev.environment import raise_descriptor_limit
 
@@ -27,9 +28,9 @@ def archives() -> Path:
     """Where the runner has put the images' archives."""
     folder = os.environ.get("ANYPOD_TEST_ARCHIVES")
     if folder is None:
-        pytest.skip("these tests need a cluster with our images on it: `make test-cluster` brings both")
+        pytest.skip(elsewhere("make test-cluster", "it brings a cluster with our images on it"))
     if (lacking := can_reach_cluster()) is not None:
-        pytest.skip(lacking)
+        pytest.skip(missing("cluster", lacking))
     raise_descriptor_limit()
     return Path(folder)
 

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from tests.deploy.images import TAGS
+from tests.deploy.images import PRESENT, RELEASED
 from tests.deploy.kube import Json
 from tests.deploy.machine import run
 from tests.deploy.release import NAME, Release, is_ready
@@ -25,13 +25,19 @@ Deed = Callable[[Release], None]
 
 
 def upgrade(release: Release) -> None:
-    """To the other tag."""
+    """To the other version: from this tree's to the release's, or from the release's to this tree's."""
     _replaces_everybody(release, lambda: release.begin_upgrade({"image": {"tag": _other_tag(release)}}))
 
 
 def rollback(release: Release) -> None:
-    """To the tag before."""
+    """To the version before."""
     _replaces_everybody(release, lambda: release.rollback({"image": {"tag": _other_tag(release)}}))
+
+
+def there_and_back(release: Release) -> None:
+    """To the other version and, by a rollback, back."""
+    upgrade(release)
+    rollback(release)
 
 
 def _replaces_everybody(release: Release, begin: Callable[[], None]) -> None:
@@ -43,7 +49,7 @@ def _replaces_everybody(release: Release, begin: Callable[[], None]) -> None:
 
 
 def _other_tag(release: Release) -> str:
-    return next(tag for tag in TAGS if tag != release.values()["image"]["tag"])
+    return next(tag for tag in (PRESENT, RELEASED) if tag != release.values()["image"]["tag"])
 
 
 def scale(release: Release) -> None:

@@ -1,4 +1,4 @@
-"""The images of these tests: two of the service, which differ in their label alone, and one of an evaluation Redis.
+"""The images of these tests: one of this tree, one of the release before it, and one of an evaluation Redis.
 
     python -m tests.deploy.images NAME     the service's own, as `make image` builds it
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from tests.deploy.machine import KIT, ROOT, run
+from tests.versions.released import unpacked
 
 from anypod import __version__
 
@@ -25,7 +26,8 @@ BASE: Final = "ANYPOD_TEST_PYTHON_IMAGE"  # the base image, where the Dockerfile
 KIT_BASE: Final = "localhost/python:3.11"
 DOCKERFILE: Final = ROOT / "service/Dockerfile"
 SERVICE: Final = "localhost/anypod"
-TAGS: Final = ("one", "two")
+PRESENT: Final = "present"  # this tree's
+RELEASED: Final = "released"  # of the wheel in tests/released, with the dependencies of this tree's lock file
 REDIS: Final = "localhost/anypod-redis:test"
 
 
@@ -43,10 +45,22 @@ class Recipe:
         return self.image.rpartition("/")[2].replace(":", "-") + ".tar"
 
 
-def recipes() -> Sequence[Recipe]:
+def recipes(folder: Path) -> Sequence[Recipe]:
+    """`folder`: for the release's own context."""
     redis = ROOT / "tests/deploy/images/redis"
-    services = [Recipe(DOCKERFILE, ROOT, f"{SERVICE}:{tag}", (f"REVISION={tag}",)) for tag in TAGS]
+    services = [
+        Recipe(DOCKERFILE, context, f"{SERVICE}:{tag}", (f"REVISION={tag}",))
+        for tag, context in ((PRESENT, ROOT), (RELEASED, _released_context(folder / "release")))
+    ]
     return [Recipe(redis / "Dockerfile", redis, REDIS), *services]
+
+
+def _released_context(folder: Path) -> Path:
+    """What the Dockerfile takes, with the release's code in the place of this tree's."""
+    unpacked(folder / "service")
+    for name in ("pyproject.toml", "uv.lock", "service/builder.txt"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
 
 
 def find_builder() -> str | None:

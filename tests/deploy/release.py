@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from tests.deploy.images import REDIS, SERVICE, TAGS
+from tests.deploy.images import PRESENT, REDIS, SERVICE
 from tests.deploy.kube import Json, Kube
 from tests.deploy.machine import ROOT
 from tests.replicas import credential
@@ -26,7 +26,7 @@ REPLICAS: Final = "app.kubernetes.io/component=replica"
 
 # Images are on the nodes already. Streams are not rotated while their reconnects are counted.
 VALUES: Final[Json] = {
-    "image": {"repository": SERVICE, "tag": TAGS[0], "pullPolicy": "Never"},
+    "image": {"repository": SERVICE, "tag": PRESENT, "pullPolicy": "Never"},
     "redis": {
         "image": {"repository": REDIS.partition(":")[0], "tag": REDIS.partition(":")[2], "digest": "", "pullPolicy": "Never"},
         "runAsGroup": 999,

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.deploy.deeds import upgrade
+from tests.deploy.deeds import there_and_back
 from tests.deploy.disturbance import Disturbance
+from tests.deploy.images import PRESENT, RELEASED
 from tests.deploy.kube import Json, Kube
 from tests.deploy.machine import ROOT
 from tests.deploy.release import CHART, NAME, Release
@@ -70,14 +71,16 @@ def there(kube: Kube, objects: list[Json]) -> Iterator[None]:
 
 
 async def test_an_upgrade_from_the_last_released_chart_keeps_password_and_sessions(release: Release) -> None:
-    """The release is made anew from the package, and upgraded to the chart as it stands, under clients."""
+    """The release is made anew from the package and with the image of the last release; under clients it is upgraded to chart and image
+    as they stand, and rolled back to both."""
     package = max((ROOT / "helm/released").glob("anypod-*.tgz"))
     release.uninstall()
-    release.install(chart=package)
+    release.install({"image": {"tag": RELEASED}}, chart=package)
     before = password(release)
     assert before
-    await Disturbance(release, f"upgrade from {package.stem}", clients=60).run(lambda: upgrade(release))
+    await Disturbance(release, f"upgrade from {package.stem}", clients=60).run(lambda: there_and_back(release))
     assert password(release) == before
+    release.install({"image": {"tag": PRESENT}})
 
 
 def password(release: Release) -> str:

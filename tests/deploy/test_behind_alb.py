@@ -1,4 +1,4 @@
-"""The release behind an Application Load Balancer, with readiness gates: the same deeds, and what the balancer was told."""
+"""The release behind stand-ins for an ALB and the controller that sets it up, with readiness gates: the same deeds, and what the ALB was told."""
 
 import asyncio
 import json
@@ -13,6 +13,7 @@ from tests.deploy.kube import Json, Kube
 from tests.deploy.machine import Kit, find_machine
 from tests.deploy.namespace import made
 from tests.deploy.release import Release
+from tests.not_run import missing
 
 from anypod.client import Event, Session, open_http
 from anypod.core.timing import Departure, Proxy
@@ -54,7 +55,7 @@ class Edge:
 def edge(archives: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     machine = find_machine()
     if not isinstance(machine, Kit) or not machine.has_alb():
-        pytest.skip("there is no stand-in for AWS load balancers: the cluster kit has one, and the runner of these tests brings it up")
+        pytest.skip(missing("cluster kit", "it has a stand-in for AWS load balancers"))
     with made(NAMESPACE, tmp_path_factory, GATES) as kube:
         yield from _installed(machine, kube)
 

@@ -5,6 +5,7 @@ from tests.deploy.deeds import MORE, REPLICAS, SUDDEN, VOLUNTARY, kill_node, red
 from tests.deploy.disturbance import Disturbance
 from tests.deploy.machine import Kit, find_machine
 from tests.deploy.release import Release
+from tests.not_run import missing
 
 BALANCED_S_MAX = 150.0  # a minute of rest, half a minute of goodbyes, and another for those who come back to where others are sent away
 MOVES_MAX = 3  # twice for the balance, if chance will have it, and once more when the late replicas go again
@@ -43,7 +44,7 @@ async def test_replicas_that_come_late_get_their_share_and_give_it_back_when_the
 async def test_nothing_is_lost_by_a_node_that_dies(release: Release) -> None:
     machine = find_machine()
     if not isinstance(machine, Kit):
-        pytest.skip("this cluster is not the cluster kit's, and no other cluster's nodes may be killed")
+        pytest.skip(missing("cluster kit", "no other cluster's nodes may be killed"))
     assert redis_pod(release)["spec"]["nodeName"]
     await Disturbance(release, "node killed").run(lambda: kill_node(release, machine.kill_node))
 

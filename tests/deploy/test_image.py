@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.deploy.images import Contents, contents
+from tests.deploy.images import PRESENT, Contents, contents
 
 ADDED_BYTES_MAX: Final = 120_000_000  # on top of the base image
 
 
 @pytest.fixture(scope="module")
 def image(archives: Path) -> Contents:
-    return contents(archives / "anypod-one.tar")
+    return contents(archives / f"anypod-{PRESENT}.tar")
 
 
 def test_it_adds_little_to_its_base(image: Contents) -> None:

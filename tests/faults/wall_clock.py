@@ -10,10 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from tests.not_run import missing
+
 LIBRARY: Final = "usr/lib/*/faketime/libfaketimeMT.so.1"
 LOOK_S: Final = 1  # how often the library reads the file
 SETTLE_S: Final = LOOK_S + 0.5  # after which everybody has seen a step
-MISSING: Final = "there is no libfaketime here to step a process's clock with (on Debian: apt install faketime)"
+MISSING: Final = missing("libfaketime", "it steps a process's clock (on Debian: apt install faketime)")
 
 
 def library() -> Path | None:
