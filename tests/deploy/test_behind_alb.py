@@ -1,4 +1,4 @@
-"""The release behind stand-ins for an ALB and the controller that sets it up, with readiness gates: the same deeds, and what the ALB was told."""
+"""The release behind stand-ins for an ALB and its controller, with readiness gates: the same deeds, and what the ALB was told."""
 
 import asyncio
 import json
