@@ -10,8 +10,8 @@ from tests.chart.tools import CHART, ROOT
 from tests.not_run import missing
 
 KINDS: Final = ROOT / ".anypod/tools/kinds"
-# The AWS controller's own two are taken by a real API server in the tests on a cluster, with the definitions that the controller brings; the
-# controller itself is a stand-in there.
+# The AWS controller's own two are taken by a real API server in the tests on a cluster, with the definitions that the real one brings:
+# the controller itself is a stand-in there.
 FILES: Final = {
     "ScaledObject": ("nginx", "keda.sh_scaledobjects"),
     "ServiceMonitor": ("alb", "monitoring.coreos.com_servicemonitors"),
