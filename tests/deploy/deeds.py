@@ -12,7 +12,7 @@ from typing import Final
 from tests.deploy.images import PRESENT, RELEASED
 from tests.deploy.kube import Json
 from tests.deploy.machine import run
-from tests.deploy.release import NAME, Release, is_ready
+from tests.deploy.release import CHART, NAME, RELEASED_CHART, Release, is_ready
 
 REPLICAS: Final = 3
 MORE: Final = 6
@@ -25,12 +25,14 @@ Deed = Callable[[Release], None]
 
 
 def upgrade(release: Release) -> None:
-    """To the other version: from this tree's to the release's, or from the release's to this tree's."""
-    _replaces_everybody(release, lambda: release.begin_upgrade({"image": {"tag": _other_tag(release)}}))
+    """To the other version, chart and image: from this tree to the last release, or from that to this tree."""
+    other = _other_tag(release)
+    chart = RELEASED_CHART if other == RELEASED else CHART
+    _replaces_everybody(release, lambda: release.begin_upgrade({"image": {"tag": other}}, chart=chart))
 
 
 def rollback(release: Release) -> None:
-    """To the version before."""
+    """To the version before, chart and image."""
     _replaces_everybody(release, lambda: release.rollback({"image": {"tag": _other_tag(release)}}))
 
 

@@ -18,6 +18,7 @@ from tests.replicas import credential
 from anypod.cli.prove.report import Report, verify
 
 CHART: Final = ROOT / "helm/anypod"
+RELEASED_CHART: Final = max((ROOT / "helm/released").glob("anypod-*.tgz"))
 NAME: Final = "anypod"
 READY_S_MAX: Final = 300.0
 TEST_S_MAX: Final = 120.0
@@ -57,10 +58,10 @@ class Release:
         path = self._write()
         self.kube.helm("upgrade", "--install", self.name, str(chart), "-f", path, "--wait", "--timeout", f"{READY_S_MAX:g}s")
 
-    def begin_upgrade(self, more: Json) -> None:
+    def begin_upgrade(self, more: Json, *, chart: Path = CHART) -> None:
         """Without waiting for its end."""
         self._values = self.values(more)
-        self.kube.helm("upgrade", self.name, str(CHART), "-f", self._write())
+        self.kube.helm("upgrade", self.name, str(chart), "-f", self._write())
 
     def rollback(self, to: Json) -> None:
         """To the revision before, which had these values."""

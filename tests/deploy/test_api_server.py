@@ -12,8 +12,7 @@ from tests.deploy.deeds import there_and_back
 from tests.deploy.disturbance import Disturbance
 from tests.deploy.images import PRESENT, RELEASED
 from tests.deploy.kube import Json, Kube
-from tests.deploy.machine import ROOT
-from tests.deploy.release import CHART, NAME, Release
+from tests.deploy.release import CHART, NAME, RELEASED_CHART, Release
 
 PRESETS = sorted((CHART / "ci").glob("*.yaml"))
 NEWCOMER_S_MAX = 180.0
@@ -73,12 +72,11 @@ def there(kube: Kube, objects: list[Json]) -> Iterator[None]:
 async def test_an_upgrade_from_the_last_released_chart_keeps_password_and_sessions(release: Release) -> None:
     """The release is made anew from the package and with the image of the last release; under clients it is upgraded to chart and image
     as they stand, and rolled back to both."""
-    package = max((ROOT / "helm/released").glob("anypod-*.tgz"))
     release.uninstall()
-    release.install({"image": {"tag": RELEASED}}, chart=package)
+    release.install({"image": {"tag": RELEASED}}, chart=RELEASED_CHART)
     before = password(release)
     assert before
-    await Disturbance(release, f"upgrade from {package.stem}", clients=60).run(lambda: there_and_back(release))
+    await Disturbance(release, f"upgrade from {RELEASED_CHART.stem}", clients=60).run(lambda: there_and_back(release))
     assert password(release) == before
     release.install({"image": {"tag": PRESENT}})
 
