@@ -25,6 +25,7 @@ REPLAYS = 110
 KILLED_UNDER = 90
 
 
+@pytest.mark.timeout(300)
 def test_all_of_a_storm_are_back_when_the_limits_promise_and_publishers_hardly_notice() -> None:
     raise_file_limit()
     found = measure(binary_of("redis"), STORMING, STORMS)
