@@ -22,6 +22,7 @@ from anypod.core.permits import Allowance, Allowances
 from anypod.hub.attachments import Attachments
 from anypod.hub.desk import Desk
 from anypod.hub.drain import Drain
+from anypod.hub.erasure import Erasures
 from anypod.hub.farewell import Farewell
 from anypod.hub.fleet import Fleet
 from anypod.hub.hub import Hub
@@ -66,14 +67,18 @@ class Replica:
         farewell = Farewell(self.metrics, rng)
         self._fleet = Fleet(self.hub, self.attachments, rng, version=__version__, is_leaving=lambda: self._phase.is_draining)
         rebalance = Rebalance(self.hub, self.attachments, self._fleet, farewell, rng=rng, share_max=settings.share_max)
-        self._wheel = Wheel(self.hub, self.attachments, presence, publisher, farewell=farewell, chores=(rebalance.every_second,))
+        erasures = Erasures(self.hub, rng)
+        chores = (rebalance.every_second, erasures.every_second)
+        self._wheel = Wheel(self.hub, self.attachments, presence, publisher, farewell=farewell, chores=chores)
         self._drain = Drain(self.attachments, farewell, clock, rng)
         self._turning: asyncio.Task[None] | None = None
         self._rng = rng
         self.wires: Wires  # from `start` on: they belong to the loop
         poll_s_max = settings.timing.poll_wait_ms / 1000
         streams = StreamOptions(outbox_bytes_max=settings.outbox_bytes_max, max_s=settings.max_stream_s, poll_s_max=poll_s_max)
-        self.app: FastAPI = create_app(self.desk, self.door, rng, streams=streams, issuer=tickets, fleet=self._fleet, version=__version__)
+        self.app: FastAPI = create_app(
+            self.desk, self.door, rng, streams=streams, issuer=tickets, fleet=self._fleet, erasures=erasures, version=__version__
+        )
         self.admin_app: FastAPI = create_admin_app(self.metrics, lambda: self.is_ready)
 
     @property

@@ -186,6 +186,17 @@ class Lives(NamedTuple):
     lives: frozenset[str]
 
 
+class Erased(NamedTuple):
+    """What one page of an erasure has taken away: sessions that were there; and records: these, tombstones and indexes.
+
+    `cursor`: for the next page; empty: all was looked at.
+    """
+
+    cursor: str
+    sessions: int
+    records: int
+
+
 Results = Sequence[Receipt | AnypodError]
 Done = Callable[[Append, Results | AnypodError], None]
 
@@ -292,6 +303,19 @@ class Store(Protocol):
 
     def withdraw(self, key: SessionKey, place: str, number: int) -> None:
         """Forget a claim, unless there is a newer one of that place. Best effort."""
+
+    # Erasure: everything of a subject or of a tenant.
+    async def erase(self, tenant: TenantId, owner: Subject | None, cursor: str, *, limit: int) -> Erased:
+        """Take away what there is of the owner, None: of the whole tenant, among the next `limit` keys or so; "": from the beginning.
+
+        No tombstone stays. What is made while the pages are walked may be missed. Events of theirs in sessions of others stay.
+        """
+
+    async def erasures(self) -> Mapping[str, bytes]:
+        """The records of erasures, by name."""
+
+    async def swap_erasure(self, name: str, before: bytes | None, after: bytes | None, *, ttl_ms: int) -> bool:
+        """Put `after` in the place of `before`, None: nothing; False: something else stands there. `quota_exceeded` beyond 1,000."""
 
     # Presence: who is attached, across replicas. An entry holds while the life of the replica that keeps it does.
     async def join(self, key: SessionKey, life: str, members: Sequence[Member]) -> None:

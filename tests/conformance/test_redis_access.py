@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.conformance.certificates import certificate_for_localhost
-from tests.conformance.kit import CHAT, OWNER, Ear, append, create, delta, event, eventually, log_of, page, patch
+from tests.conformance.kit import CHAT, OWNER, STRANGER, Ear, append, create, delta, event, eventually, log_of, page, patch
 from tests.conformance.redis_kit import calls_of, opened
 from tests.redis_clusters import cluster
 from tests.servers import RedisServer, free_port, running
@@ -24,7 +24,7 @@ FUNCTIONS = "+function|load +function|list +function|delete"
 HASHES = "+hget +hset +hmget +hdel +hexists +hincrby +hgetall +hlen +hscan"
 STREAMS = "+xadd +xlen +xtrim +xrange +xrevrange +xgroup|create +xgroup|destroy"
 SETS = "+zadd +zrem +zcard +zscore +zrange +zrangebyscore +zrevrangebyscore"
-KEYS = "+get +getdel +set +del +pttl +pexpire +pexpireat +object|encoding +memory|usage +time +type"
+KEYS = "+get +getdel +set +del +pttl +pexpire +pexpireat +object|encoding +memory|usage +time +type +scan +unlink"
 COMMANDS = " ".join((REQUESTS, FUNCTIONS, HASHES, STREAMS, SETS, KEYS)).split()
 IN_A_CLUSTER = ("+cluster|slots", "+cluster|nodes")
 NAMES = ("resetkeys", "~anypod:*", "resetchannels", "&anypod:*")
@@ -100,6 +100,12 @@ async def use(store: RedisStore, ear: Ear) -> None:
     await store.sessions(key.tenant, OWNER, before_ms=None, limit=5)
     await store.swap_note("ticket", b"{}", ttl_ms=1_000)
     await store.swap_note("ticket", None, ttl_ms=1_000)
+    await store.swap_erasure("name", None, b"{}", ttl_ms=1_000)
+    await store.erasures()
+    await store.swap_erasure("name", b"{}", None, ttl_ms=1_000)
+    cursor = (await store.erase(key.tenant, STRANGER, "", limit=100)).cursor
+    while cursor:
+        cursor = (await store.erase(key.tenant, STRANGER, cursor, limit=100)).cursor
     store.unsubscribe(key)
     await store.end(key, OWNER)
     await store.delete(key, OWNER)

@@ -10,12 +10,13 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
 
-from anypod.api import cluster, events, problems, sessions, tickets
+from anypod.api import cluster, erasure, events, problems, sessions, tickets
 from anypod.api.context import Context
 from anypod.api.description import describe
 from anypod.api.guard import Guard, check_routes
 from anypod.auth import Tickets
 from anypod.hub.desk import Desk
+from anypod.hub.erasure import Erasures
 from anypod.hub.fleet import Fleet
 from anypod.telemetry import Metrics
 from anypod.transport.access import Door
@@ -23,7 +24,7 @@ from anypod.transport.websocket import WebSocketRoute
 
 
 def create_app(
-    desk: Desk, door: Door, rng: Random, *, streams: events.StreamOptions, issuer: Tickets, fleet: Fleet, version: str
+    desk: Desk, door: Door, rng: Random, *, streams: events.StreamOptions, issuer: Tickets, fleet: Fleet, erasures: Erasures, version: str
 ) -> FastAPI:
     """What clients reach. Raises TypeError for a route that nobody guards."""
     app = FastAPI(title="anypod", version=version, description="Sessions that reconnect to any pod.", docs_url=None, redoc_url=None)
@@ -34,6 +35,7 @@ def create_app(
     events.add_routes(guard, context, streams)
     tickets.add_routes(guard, context, issuer)
     cluster.add_routes(guard, context, fleet)
+    erasure.add_routes(guard, context, erasures)
     websocket = WebSocketRoute(desk, door, outbox_bytes_max=streams.outbox_bytes_max)
     app.router.routes.append(StarletteWebSocketRoute("/v1/sessions/{session_id}/ws", websocket.__call__))
     check_routes(app.routes)

@@ -47,12 +47,21 @@ class Contents:
     deletions: Counter[TenantId | Owner] = field(default_factory=Counter)
     day: int = 0
     lives: LifeTable = field(default_factory=LifeTable)
+    erasures: dict[str, bytes] = field(default_factory=dict)
 
     def copy(self) -> "Contents":
         logs = {key: log.copy() for key, log in self.logs.items()}
         index = {owner: dict(active) for owner, active in self.index.items()}
         return Contents(
-            logs, dict(self.tombstones), index, dict(self.notes), self.swept_to, Counter(self.deletions), self.day, self.lives.copy()
+            logs,
+            dict(self.tombstones),
+            index,
+            dict(self.notes),
+            self.swept_to,
+            Counter(self.deletions),
+            self.day,
+            self.lives.copy(),
+            dict(self.erasures),
         )
 
     def find(self, key: SessionKey, now_ms: int) -> Log | None:
@@ -83,6 +92,16 @@ class Contents:
         if self._is_remembered((key.tenant, log.owner), now_ms):
             self.tombstones[key] = Tombstone(log.owner, now_ms + TOMBSTONE_MS)
         self.index.get((key.tenant, log.owner), {}).pop(key, None)
+
+    def erase(self, key: SessionKey) -> None:
+        """Without a tombstone, and with the one there was."""
+        log = self.logs.pop(key, None)
+        tombstone = self.tombstones.pop(key, None)
+        if log is not None:
+            self.index.get((key.tenant, log.owner), {}).pop(key, None)
+        for owner in {item.owner for item in (log, tombstone) if item is not None}:
+            if not self.index.get((key.tenant, owner)):
+                self.index.pop((key.tenant, owner), None)
 
     def _is_remembered(self, owner: Owner, now_ms: int) -> bool:
         """Whether one more deletion of this day may leave a tombstone."""

@@ -24,6 +24,7 @@ from anypod.store import (
     PAGE_BYTES_MAX,
     Append,
     Creation,
+    Erased,
     Head,
     HistoryPage,
     Listing,
@@ -38,6 +39,7 @@ from anypod.store import (
 )
 
 TOUCH_MS: Final = 60_000  # activity is recorded to the minute
+ERASURES_MAX: Final = 1_000  # records; a further one is `quota_exceeded`
 TAG_MIN: Final = 1_000_000_000  # ten digits, so that every tag is as long
 TAG_END: Final = 1 << 32  # a stream's second number would hold more; a cursor should stay short
 
@@ -182,6 +184,39 @@ class MemoryServer:
         now_ms = self.clock.wall_ms()
         theirs = [self._contents.bytes_of(one, now_ms) for one in self._contents.index if one[0] == tenant]
         return Usage(owner, self._contents.bytes_of((tenant, owner), now_ms), sum(theirs))
+
+    # Erasure.
+    def erase(self, tenant: TenantId, owner: Subject | None, cursor: str, *, limit: int) -> Erased:
+        contents = self._contents
+        named = sorted(key.session for key in {**contents.logs, **contents.tombstones} if key.tenant == tenant and key.session > cursor)
+        sessions = records = 0
+        for name in named[:limit]:
+            key = SessionKey(tenant, name)
+            log, tombstone = contents.find(key, self.clock.wall_ms()), contents.tombstones.get(key)
+            if owner is not None and owner != (log.owner if log is not None else tombstone.owner if tombstone is not None else None):
+                continue
+            contents.erase(key)
+            records += 1
+            if log is not None:
+                sessions += 1
+                self.publish(key, encode_notice(DeletedNotice()))
+        return Erased(named[limit - 1] if len(named) > limit else "", sessions, records)
+
+    def erasures(self) -> Mapping[str, bytes]:
+        return dict(self._contents.erasures)
+
+    def swap_erasure(self, name: str, before: bytes | None, after: bytes | None, *, ttl_ms: int) -> bool:
+        """Those of a server that lives in memory need no end but that of their week, which their reader sees to."""
+        records = self._contents.erasures
+        if records.get(name) != before:
+            return False
+        if before is None and len(records) >= ERASURES_MAX:
+            raise AnypodError("quota_exceeded", "there are as many erasures under way as there may be")
+        if after is None:
+            records.pop(name, None)
+        else:
+            records[name] = after
+        return True
 
     def raise_fence(self, key: SessionKey, turn: str) -> int:
         return self._log(key, None).raise_fence(turn)

@@ -19,6 +19,7 @@ from anypod.store import (
     Append,
     Creation,
     Done,
+    Erased,
     Head,
     HistoryPage,
     Listing,
@@ -154,6 +155,16 @@ class MemoryStore:
     def withdraw(self, key: SessionKey, place: str, number: int) -> None:
         if self.is_available:
             self._server.withdraw(key, place, number)
+
+    # Erasure.
+    async def erase(self, tenant: TenantId, owner: Subject | None, cursor: str, *, limit: int) -> Erased:
+        return await self._call(lambda: self._server.erase(tenant, owner, cursor, limit=limit))
+
+    async def erasures(self) -> Mapping[str, bytes]:
+        return await self._call(self._server.erasures)
+
+    async def swap_erasure(self, name: str, before: bytes | None, after: bytes | None, *, ttl_ms: int) -> bool:
+        return await self._call(lambda: self._server.swap_erasure(name, before, after, ttl_ms=ttl_ms))
 
     # Presence.
     async def join(self, key: SessionKey, life: str, members: Sequence[Member]) -> None:

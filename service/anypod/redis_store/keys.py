@@ -98,6 +98,7 @@ def tags() -> Sequence[str]:
 
 class Keyspace:
     def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
         self._starts = [f"{prefix}:{{{text}}}/" for text in tags()]
         self._names: OrderedDict[SessionKey, SessionNames] = OrderedDict()
 
@@ -141,6 +142,14 @@ class Keyspace:
     def lives(self, number: int) -> bytes:
         """The one sorted set of a partition's lives. No session's name has an empty tenant."""
         return f"{self._starts[number]}/lives".encode()
+
+    def erasures(self) -> bytes:
+        """The one hash of what is being erased."""
+        return f"{self._starts[0]}/erasures".encode()
+
+    def pattern(self, tenant: TenantId) -> str:
+        """For SCAN: the keys of this tenant, and perhaps some others."""
+        return f"{self._prefix}:{{*}}/*{tenant}/*/?"
 
     def note(self, name: str) -> bytes:
         """What stands beside all sessions, spread over the partitions by its name."""

@@ -8,7 +8,21 @@ from hashlib import blake2b
 from importlib.resources import files
 from typing import Final, Literal
 
-_SCRIPTS: Final = ("base", "mend", "tidy", "judge", "write", "append", "append_one", "session", "devices", "presence", "index", "replicas")
+_SCRIPTS: Final = (
+    "base",
+    "mend",
+    "tidy",
+    "judge",
+    "write",
+    "append",
+    "append_one",
+    "session",
+    "devices",
+    "presence",
+    "index",
+    "erasure",
+    "replicas",
+)
 
 PREFIX: Final = "anypod_"  # of the names of all libraries of ours
 
@@ -22,6 +36,7 @@ Function = Literal[
     "create",
     "delete",
     "end",
+    "erase",
     "history",
     "forget_deleted",
     "idle",
@@ -36,6 +51,7 @@ Function = Literal[
     "release",
     "reserve",
     "settled",
+    "swap_erasure",
     "tally",
     "tidy",
     "touch",

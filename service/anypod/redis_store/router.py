@@ -5,7 +5,7 @@ asked. A single server is one node for everything.
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from anypod.core.errors import unavailable
 from anypod.core.identity import SessionKey
@@ -61,6 +61,10 @@ class Router:
     @property
     def nodes(self) -> Collection[Node]:
         return self._nodes.values()
+
+    @property
+    def by_endpoint(self) -> Mapping[Endpoint, Node]:
+        return self._nodes
 
     def of(self, key: SessionKey) -> Node:
         """Of a session."""

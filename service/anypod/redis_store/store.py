@@ -12,6 +12,7 @@ from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId, partition
 from anypod.redis_store.connection import LOST, Reply, pack
+from anypod.redis_store.erasure import Eraser
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.library import Library
 from anypod.redis_store.log import owner_field
@@ -28,6 +29,7 @@ from anypod.store import (
     Append,
     Creation,
     Done,
+    Erased,
     Head,
     HistoryPage,
     Listing,
@@ -54,6 +56,7 @@ class RedisStore:
         self._router = router = Router(Tools(options, clock, rng, self._keyspace, self._library, tags(rng), metrics or Metrics()))
         self._writes = Switchboard(options, clock, self._library, pick=lambda name: router.node(name).writes, on_moved=router.renew)
         self._reads = Switchboard(options, clock, self._library, pick=lambda name: router.node(name).reads, on_moved=router.renew)
+        self._eraser = Eraser(self._keyspace, router, self._writes)
 
     async def open(self, sink: Sink) -> None:
         await self._router.open(sink)
@@ -248,6 +251,19 @@ class RedisStore:
     def withdraw(self, key: SessionKey, place: str, number: int) -> None:
         claims = self._keyspace.session(key).claims
         self._writes.tell(claims, pack("FCALL", self._library.name("withdraw"), 1, claims, place, number))
+
+    # Erasure.
+    async def erase(self, tenant: TenantId, owner: Subject | None, cursor: str, *, limit: int) -> Erased:
+        return await self._eraser.page(tenant, owner, cursor, limit=limit)
+
+    async def erasures(self) -> Mapping[str, bytes]:
+        records = self._keyspace.erasures()
+        flat = _list(await self._reads.ask(records, pack("HGETALL", records), is_repeatable=True))
+        return {_text(name): held for name, held in zip(flat[::2], flat[1::2], strict=True) if isinstance(held, bytes)}
+
+    async def swap_erasure(self, name: str, before: bytes | None, after: bytes | None, *, ttl_ms: int) -> bool:
+        reply = await self._writes.call("swap_erasure", (self._keyspace.erasures(),), name.encode(), before or b"", after or b"", ttl_ms)
+        return reply == b"+"
 
     # Presence.
     async def join(self, key: SessionKey, life: str, members: Sequence[Member]) -> None:
