@@ -35,7 +35,7 @@ def create_app(
     events.add_routes(guard, context, streams)
     tickets.add_routes(guard, context, issuer)
     cluster.add_routes(guard, context, fleet)
-    erasure.add_routes(guard, context, erasures)
+    erasure.add_routes(guard, erasures)
     websocket = WebSocketRoute(desk, door, outbox_bytes_max=streams.outbox_bytes_max)
     app.router.routes.append(StarletteWebSocketRoute("/v1/sessions/{session_id}/ws", websocket.__call__))
     check_routes(app.routes)

@@ -11,7 +11,6 @@ from fastapi import Request
 from msgspec import Struct
 from starlette.responses import Response
 
-from anypod.api.context import Context
 from anypod.api.description import answers
 from anypod.api.guard import Caller, Guard
 from anypod.core.errors import AnypodError
@@ -31,17 +30,16 @@ class ErasureView(Struct, omit_defaults=True):
     finished_at: int = 0
 
 
-def add_routes(guard: Guard, context: Context, erasures: Erasures) -> None:
-    at = ErasureRoutes(context, erasures)
+def add_routes(guard: Guard, erasures: Erasures) -> None:
+    at = ErasureRoutes(erasures)
     add = partial(guard.add, needs="admin", tag="erasure")
-    add("DELETE", "/v1/admin/subjects/{sub:path}", at.subject, status_code=202, openapi_extra=answers(202, ErasureView))
-    add("DELETE", "/v1/admin/tenants/{tenant}", at.tenant, status_code=202, openapi_extra=answers(202, ErasureView))
-    add("GET", "/v1/admin/erasures/{erasure}", at.look, openapi_extra=answers(200, ErasureView))
+    add("DELETE", "/v1/admin/subjects/{sub:path}", at.subject, costs="delete", status_code=202, openapi_extra=answers(202, ErasureView))
+    add("DELETE", "/v1/admin/tenants/{tenant}", at.tenant, costs="delete", status_code=202, openapi_extra=answers(202, ErasureView))
+    add("GET", "/v1/admin/erasures/{erasure}", at.look, costs="request", openapi_extra=answers(200, ErasureView))
 
 
 class ErasureRoutes:
-    def __init__(self, context: Context, erasures: Erasures) -> None:
-        self._context = context
+    def __init__(self, erasures: Erasures) -> None:
         self._erasures = erasures
 
     async def subject(self, caller: Caller, request: Request, sub: str) -> Response:
@@ -58,7 +56,6 @@ class ErasureRoutes:
 
     async def look(self, caller: Caller, request: Request, erasure: str) -> Response:
         """How far an erasure of the caller's tenant is. The answer is kept for a week after its end."""
-        self._context.take_permit(caller.principal)
         found = await self._erasures.find(caller.principal.tenant, erasure)
         if found is None:
             raise AnypodError("no_such_session", "there is no such erasure")
@@ -66,7 +63,6 @@ class ErasureRoutes:
 
     async def _ask(self, caller: Caller, subject: Subject | None) -> Response:
         principal = caller.principal
-        self._context.take_permit(principal)
         is_narrowed = principal.sessions is not None and EVERY_SESSION not in principal.sessions
         if is_narrowed or principal.only is not None:
             raise AnypodError("not_allowed", "a credential that reaches some sessions alone erases nobody")

@@ -39,10 +39,10 @@ class Target(NamedTuple):
 
 
 class Erasure(Struct, omit_defaults=True):
-    """One as it is recorded. Once it is done, `subject` is no longer there: its digest is.
+    """One as it is recorded. Once it is done, `subject` is no longer there: its digest is. `by`: the digest of who asked.
 
-    `cursor`: where the present pass is; `found`: what it has found so far. `erased`: sessions that were there; `records`: these, tombstones and
-    indexes. `by`: the digest of who asked. `holder`: the replica that works on it, until `lease_until_ms`.
+    `cursor`: where the present pass is; `found`: what it has found so far. `erased`: sessions that were there; `records`: these,
+    tombstones and indexes. `holder`: the replica that works on it, until `lease_until_ms`.
     """
 
     name: str
