@@ -16,6 +16,7 @@ from starlette.routing import WebSocketRoute
 
 from anypod.core import frames
 from anypod.core.errors import CLOSE_GONE, CLOSE_LEAVING, CLOSE_OVERLOADED, CLOSE_RETRIED, CODES
+from anypod.redis_store import model_rows
 from anypod.replica import Replica
 from anypod.settings import Settings, setting_rows
 from anypod.telemetry import metric_rows
@@ -121,6 +122,10 @@ def routes(app: FastAPI) -> list[tuple[str, str, str]]:
     return sorted(described + upgrades, key=lambda row: (row[1], row[0]))
 
 
+def memory_table() -> str:
+    return table(("what", "takes", "unit", "which is"), [(row.what, f"{row.figure:,}", row.unit, row.meaning) for row in model_rows()])
+
+
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "settings": settings_table,
     "error codes": errors_table,
@@ -129,6 +134,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "server frames": lambda: frames_table(frames.ServerFrame),
     "metrics": metrics_table,
     "routes": routes_table,
+    "memory": memory_table,
 }
 
 

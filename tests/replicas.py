@@ -122,6 +122,10 @@ class Replica(Process):
         variables = {f"ANYPOD_{setting.upper()}": value for setting, value in given.items()}
         super().__init__((sys.executable, "-m", "anypod", "serve"), variables, directory / f"{name}.log")
 
+    def set(self, setting: str, value: str) -> None:
+        """For the next start."""
+        self._variables = {**self._variables, f"ANYPOD_{setting.upper()}": value}
+
     @property
     def url(self) -> str:
         return f"http://{LOOPBACK}:{self.port}"

@@ -32,7 +32,7 @@ from anypod.hub.publisher import Publisher
 from anypod.hub.rebalance import Rebalance
 from anypod.hub.wheel import Wheel
 from anypod.memory_store import MemoryServer, MemoryStore
-from anypod.redis_store import RedisOptions, RedisStore
+from anypod.redis_store import Library, RedisOptions, RedisStore, Sizing, survey
 from anypod.settings import Settings
 from anypod.store import SessionClass, Store
 from anypod.telemetry import Metrics
@@ -161,26 +161,29 @@ def store_of(settings: Settings, clock: Clock, rng: Random, metrics: Metrics) ->
         case "memory":
             return MemoryStore(MemoryServer(clock, rng))
         case "redis":
+            return RedisStore(redis_options(settings), clock, rng, metrics)
 
-            def url_now() -> str:
-                return _with_password(settings.current("redis_url") or settings.redis_url, settings.current("redis_password"))
 
-            options = RedisOptions(
-                url=url_now(),
-                url_now=url_now,
-                prefix=settings.key_prefix,
-                sentinel_password_now=lambda: settings.current("redis_sentinel_password"),
-                tls_ca_file=settings.redis_tls_ca_file,
-                tls_cert_file=settings.redis_tls_cert_file,
-                tls_key_file=settings.redis_tls_key_file,
-                durability=settings.durability,
-                durability_replicas=settings.durability_replicas,
-                durability_wait_ms=settings.durability_wait_ms,
-                append_wait_s=settings.append_deadline_s,
-                appends_max=settings.append_queue_max,
-                append_bytes_max=settings.append_queue_bytes_max,
-            )
-            return RedisStore(options, clock, rng, metrics)
+def redis_options(settings: Settings) -> RedisOptions:
+    def url_now() -> str:
+        return _with_password(settings.current("redis_url") or settings.redis_url, settings.current("redis_password"))
+
+    return RedisOptions(
+        url=url_now(),
+        url_now=url_now,
+        prefix=settings.key_prefix,
+        sentinel_password_now=lambda: settings.current("redis_sentinel_password"),
+        tls_ca_file=settings.redis_tls_ca_file,
+        tls_cert_file=settings.redis_tls_cert_file,
+        tls_key_file=settings.redis_tls_key_file,
+        incarnation=settings.redis_incarnation,
+        durability=settings.durability,
+        durability_replicas=settings.durability_replicas,
+        durability_wait_ms=settings.durability_wait_ms,
+        append_wait_s=settings.append_deadline_s,
+        appends_max=settings.append_queue_max,
+        append_bytes_max=settings.append_queue_bytes_max,
+    )
 
 
 def _with_password(url: str, password: str | None) -> str:
@@ -190,3 +193,16 @@ def _with_password(url: str, password: str | None) -> str:
         return url
     user, _, host = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}"))
+
+
+def function_library(settings: Settings) -> str:
+    """What replicas with these settings load into Redis, for who must load it in their place."""
+    return Library(settings.redis_incarnation).source.decode()
+
+
+async def sizing_of(settings: Settings) -> Sizing:
+    """What some sessions take in the Redis of these settings. Raises AnypodError."""
+    try:
+        return await survey(redis_options(settings), SystemClock())
+    except (OSError, TimeoutError) as exc:
+        raise AnypodError("unavailable", f"Redis cannot be asked: {exc or type(exc).__name__}") from exc

@@ -1,4 +1,4 @@
-"""The command line: `anypod dev | serve | token | config | demo | prove | version`.
+"""The command line: `anypod dev | serve | token | config | functions | sizing | demo | prove | version`.
 
 Owns the list of commands and how a failure reaches a person. Must not know what a command does: each one
 lives in its own module, which imports what it runs only when it runs.
@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from anypod.cli import config, demo, dev, prove, serve, token, version
+from anypod.cli import config, demo, dev, functions, prove, serve, sizing, token, version
 from anypod.core.errors import AnypodError
 
 EXIT_FAILED = 2
@@ -24,6 +24,8 @@ app.command()(dev.dev)
 app.command()(serve.serve)
 app.command()(token.token)
 app.command()(config.config)
+app.command()(functions.functions)
+app.command()(sizing.sizing)
 app.command()(demo.demo)
 app.command()(prove.prove)
 app.command()(version.version)

@@ -4,7 +4,9 @@ Owns nothing itself. `store` is the door; an append walks store → writer → l
 delivery listener → sink.
 """
 
+from anypod.redis_store.library import Library
 from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.sizing import Sizing, model_rows, survey
 from anypod.redis_store.store import RedisStore
 
-__all__ = ["RedisOptions", "RedisStore"]
+__all__ = ["Library", "RedisOptions", "RedisStore", "Sizing", "model_rows", "survey"]

@@ -13,7 +13,7 @@ from anypod.core.errors import unavailable
 from anypod.redis_store.connection import LOST, Connection, Reply, pack
 from anypod.redis_store.library import Library
 from anypod.redis_store.policy import check_policy
-from anypod.redis_store.replies import SlotMovedError, checked, found, is_moving, is_passing
+from anypod.redis_store.replies import SlotMovedError, checked, found, is_denied, is_moving, is_passing
 
 ATTEMPTS: Final = 2  # the second one on a new connection, with the library loaded
 
@@ -41,8 +41,10 @@ class Caller:
         return self._connection is not None
 
     async def prepare(self, connection: Connection) -> None:
-        await check_policy(connection)
+        await check_policy(connection, is_vouched=self._library.incarnation == "process")
         reply = await connection.ask(pack("FUNCTION", "LOAD", self._library.source))
+        if isinstance(reply, hiredis.ReplyError) and is_denied(str(reply)):  # then somebody else has loaded it
+            reply = await connection.ask(pack("FCALL", self._library.name("ready"), 0))
         if not (isinstance(reply, hiredis.ReplyError) and "already exists" in str(reply)):
             checked(reply)
 

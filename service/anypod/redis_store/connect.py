@@ -17,7 +17,8 @@ from anypod.redis_store.address import Address
 from anypod.redis_store.durability import wait_of
 from anypod.redis_store.library import Library
 from anypod.redis_store.options import RedisOptions
-from anypod.redis_store.policy import judge_policy
+from anypod.redis_store.policy import POLICY, judge_policy
+from anypod.redis_store.replies import is_denied
 
 REDIS_MIN: Final = 7  # sharded pub/sub and functions came with it
 VALKEY_MIN: Final = 8
@@ -30,9 +31,14 @@ async def check(address: Address, options: RedisOptions, library: Library, *, is
     """`is_node`: of a cluster. Raises AnypodError `unavailable` with one line for whoever started this; with a hint when it may pass."""
     redis = _client(address, options)
     try:
-        check_server(await redis.info("server"), await redis.info("replication"), is_node=is_node)
-        judge_policy(await _policy(redis))
-        await _load(redis, library)
+        if options.incarnation == "info":
+            replication = await _replication(redis, address)
+            check_server(await redis.info("server"), replication, is_node=is_node)
+            judge_policy(await _policy(redis))
+        else:
+            check_server(*await _told_otherwise(redis), is_node=is_node)
+            await _check_policy_if_told(redis, address)
+        await _load(redis, library, address)
         await _check_durability(redis, options)
     except AuthenticationError as exc:
         raise _unusable(f"{_where(address)} does not accept the user or password; correct them in the Redis URL") from exc
@@ -90,12 +96,67 @@ async def _policy(redis: Redis) -> str:
         return str((await redis.info("memory")).get("maxmemory_policy"))
 
 
-async def _load(redis: Redis, library: Library) -> None:
+async def _replication(redis: Redis, address: Address) -> Mapping[str, object]:
+    """Raises AnypodError where it is hidden: no failover could be noticed."""
+    try:
+        replication: Mapping[str, object] = await redis.info("replication")
+    except ResponseError as exc:
+        if not is_denied(str(exc)):
+            raise
+        raise _hidden(address, f"does not let us ask for INFO ({exc})") from exc
+    if not replication.get("master_replid"):
+        raise _hidden(address, "does not tell master_replid in INFO replication")
+    return replication
+
+
+def _hidden(address: Address, what: str) -> AnypodError:
+    way = "let its user have +info, or set ANYPOD_REDIS_INCARNATION=process for all replicas, before the first session is made"
+    return _unusable(f"{_where(address)} {what}, by which a failover that has lost events is noticed; {way}")
+
+
+async def _told_otherwise(redis: Redis) -> tuple[Mapping[str, object], Mapping[str, object]]:
+    """What INFO would say of the server and its role, from commands that need no permission, or less of one."""
+    try:
+        flat = await redis.execute_command("HELLO")  # type: ignore[no-untyped-call]
+    except ResponseError as exc:
+        if not is_denied(str(exc)):
+            raise
+        flat = []  # what is too old has no functions: loading them will tell
+    hello = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+    name = "valkey_version" if hello.get("server") == "valkey" else "redis_version"
+    role = await redis.execute_command("ROLE")  # type: ignore[no-untyped-call]
+    return {name: hello.get("version", VALKEY_MIN), "redis_mode": hello.get("mode")}, {"role": role[0]}
+
+
+async def _check_policy_if_told(redis: Redis, address: Address) -> None:
+    """Raises AnypodError."""
+    try:
+        policy = await _policy(redis)
+    except ResponseError as exc:
+        if not is_denied(str(exc)):
+            raise
+        logger.warning("%s does not tell its maxmemory-policy: see that it is %s, or sessions are lost", _where(address), POLICY)
+    else:
+        judge_policy(policy)
+
+
+async def _load(redis: Redis, library: Library, address: Address) -> None:
     try:
         await redis.function_load(library.source.decode())
     except ResponseError as exc:
-        if "already exists" not in str(exc):
+        if is_denied(str(exc)):
+            await _check_loaded(redis, library, address, exc)
+        elif "already exists" not in str(exc):
             raise
+
+
+async def _check_loaded(redis: Redis, library: Library, address: Address, denied: ResponseError) -> None:
+    """Raises AnypodError."""
+    try:
+        await redis.fcall(library.name("ready").decode(), 0)
+    except ResponseError as exc:
+        way = "let its user have +function|load, or load them as a user who may: anypod functions | redis-cli -x FUNCTION LOAD"
+        raise _unusable(f"{_where(address)} does not let us load our functions ({denied}), and they are not there ({exc}); {way}") from exc
 
 
 async def _check_durability(redis: Redis, options: RedisOptions) -> None:

@@ -48,6 +48,7 @@ Function = Literal[
     "present",
     "raise_fence",
     "read",
+    "ready",
     "release",
     "reserve",
     "settled",
@@ -63,9 +64,11 @@ Function = Literal[
 class Library:
     """`source` is what FUNCTION LOAD takes, `library` its name."""
 
-    def __init__(self) -> None:
+    def __init__(self, incarnation: Literal["info", "process"] = "info") -> None:
+        self.incarnation: Final = incarnation
         folder = files("anypod.redis_store").joinpath("scripts")
-        text = "\n".join(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in _SCRIPTS)
+        header = f"local INCARNATION = '{incarnation}'"
+        text = "\n".join((header, *(folder.joinpath(f"{name}.lua").read_text("utf-8") for name in _SCRIPTS)))
         self._digest = blake2b(text.encode(), digest_size=4).hexdigest()
         self.library: Final = f"{PREFIX}{self._digest}".encode()
         self.source: Final = f"#!lua name={PREFIX}{self._digest}\nlocal SUFFIX = '_{self._digest}'\n{text}".encode()

@@ -20,6 +20,7 @@ class RedisOptions:
     tls_ca_file: str | None = None  # None: the system's authorities
     tls_cert_file: str | None = None  # what we show to a server that asks for a certificate
     tls_key_file: str | None = None  # None: the key is in the same file
+    incarnation: Literal["info", "process"] = "info"  # see `scripts/base.lua`; all replicas must say the same
     durability: Literal["logged", "replicated", "fsynced"] = "logged"  # what of Redis an acknowledged append survives
     durability_replicas: int | None = None  # how many replicas of Redis must have it: None: 1 with replicated, 0 with fsynced
     durability_wait_ms: int = 1_500  # less than a probe may take, which stands behind a wait

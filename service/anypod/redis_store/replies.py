@@ -4,6 +4,7 @@ Owns the translation of Redis' words into AnypodError. Must not know which call 
 """
 
 import logging
+import re
 from typing import Final
 
 import hiredis
@@ -36,6 +37,14 @@ _PASSING: Final = (
 
 # A node of a cluster does not serve the slot, or not for the moment. Nothing was carried out.
 _MOVING: Final = ("MOVED ", "ASK ", "TRYAGAIN")
+
+
+# A command that this user may not use, or that the server does not have under its name.
+_DENIED: Final = re.compile(r"NOPERM|(ERR )?unknown (sub)?command|.* has no permissions to run the", re.DOTALL | re.IGNORECASE)
+
+
+def is_denied(message: str) -> bool:
+    return _DENIED.match(message) is not None
 
 
 class SlotMovedError(Exception):

@@ -52,7 +52,7 @@ class RedisStore:
     def __init__(self, options: RedisOptions, clock: Clock, rng: random.Random, metrics: Metrics | None = None) -> None:
         self._clock = clock
         self._keyspace = Keyspace(options.prefix)
-        self._library = Library()
+        self._library = Library(options.incarnation)
         self._router = router = Router(Tools(options, clock, rng, self._keyspace, self._library, tags(rng), metrics or Metrics()))
         self._writes = Switchboard(options, clock, self._library, pick=lambda name: router.node(name).writes, on_moved=router.renew)
         self._reads = Switchboard(options, clock, self._library, pick=lambda name: router.node(name).reads, on_moved=router.renew)

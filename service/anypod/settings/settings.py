@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     )
     redis_tls_cert_file: str | None = Field(default=None, description="The certificate that is shown to Redis, where it asks for one.")
     redis_tls_key_file: str | None = Field(default=None, description="Its key, unless it is in the same file.")
+    redis_incarnation: Literal["info", "process"] = Field(
+        default="info",
+        description="How another life of the Redis server is noticed, after which logs may lack their end. "
+        "info: INFO tells it; process: the memory of its functions, where INFO is hidden.",
+    )
     durability: Literal["logged", "replicated", "fsynced"] = Field(
         default="logged",
         description="What an acknowledged event survives of Redis. replicated: the loss of its primary; fsynced: a power loss.",

@@ -22,11 +22,19 @@ local TERMS_MAX = 32 -- failovers that a cursor can look back on: the first and 
 local REFRESH_SHARE = 16 -- the expiry moves when this share of the ttl has passed, so that most appends need not touch it
 local NO_STATE = '{}'
 
+local STEP_MS, CYCLE = 16000, 16777216 -- six hex digits of the time at which a process began: they come again after 8 years
+
 local replid, replid_ms = nil, 0
+local born = nil
 
 local function register(name, callback, flags)
   redis.register_function({ function_name = name .. SUFFIX, callback = callback, flags = flags })
 end
+
+-- Whether the library is here, for who may not load it.
+register('ready', function()
+  return '+'
+end, { 'no-writes' })
 
 local function now_ms()
   local time = redis.call('TIME')
@@ -55,6 +63,11 @@ end
 
 -- Six hex digits that name the life of this server as the one that writes.
 local function incarnation(now)
+  if INCARNATION == 'process' then
+    -- The memory of a library begins empty with each process, and is neither replicated nor saved.
+    born = born or string.format('%06x', math.floor(now / STEP_MS) % CYCLE)
+    return born
+  end
   if now - replid_ms > REPLID_MS or now < replid_ms then
     local text = redis.call('INFO', 'replication')
     replid = string.sub(string.match(text, 'master_replid:(%x+)'), 1, 6)
@@ -64,10 +77,19 @@ local function incarnation(now)
   return replid
 end
 
+-- Whether the last term is of this life of the server. A library that came later to the same process has begun a later one: it counts
+-- for the older library too, or the two would begin terms in turn while replicas of two versions serve.
+local function is_of_this_life(last, current)
+  if last == current then
+    return true
+  end
+  return INCARNATION == 'process' and (tonumber(last, 16) - tonumber(current, 16)) % CYCLE < CYCLE / 4
+end
+
 -- The table of terms as the next event will find it, and that event's term.
 local function terms_at(terms, seq, current)
   local last = string.match(terms, '(%w+):%d+$')
-  if string.sub(last, -6) == current then
+  if is_of_this_life(string.sub(last, -6), current) then
     return terms, last
   end
   local name = (tonumber(string.sub(last, 1, -7)) + 1) .. current
