@@ -41,7 +41,7 @@ class Target(NamedTuple):
 class Erasure(Struct, omit_defaults=True):
     """One as it is recorded. Once it is done, `subject` is no longer there: its digest is. `by`: the digest of who asked.
 
-    `cursor`: where the present pass is; `found`: what it has found so far. `erased`: sessions that were there; `records`: these,
+    `cursor`: where the present pass is; `erased_by_pass`: what it has taken away so far. `erased`: sessions that were there; `records`: these,
     tombstones and indexes. `holder`: the replica that works on it, until `lease_until_ms`.
     """
 
@@ -55,7 +55,7 @@ class Erasure(Struct, omit_defaults=True):
     status: Status = "running"
     passes: int = 0
     cursor: str = ""
-    found: int = 0
+    erased_by_pass: int = 0
     erased: int = 0
     records: int = 0
     holder: str = ""
@@ -153,13 +153,13 @@ class Erasures:
         work.cursor = page.cursor
         work.erased += page.sessions
         work.records += page.records
-        work.found += page.records
+        work.erased_by_pass += page.records
         if page.cursor:
             return
         work.passes += 1
-        if work.found == 0 or work.passes >= PASSES_MAX:
+        if work.erased_by_pass == 0 or work.passes >= PASSES_MAX:
             work.status, work.subject, work.finished_ms = "done", None, self._hub.clock.wall_ms()
-        work.found = 0
+        work.erased_by_pass = 0
 
     async def _records(self) -> list[Erasure]:
         """What another version has written and this one cannot read is another version's to carry out."""
