@@ -41,8 +41,8 @@ class Target(NamedTuple):
 class Erasure(Struct, omit_defaults=True):
     """One as it is recorded. Once it is done, `subject` is no longer there: its digest is. `by`: the digest of who asked.
 
-    `cursor`: where the present pass is; `erased_by_pass`: what it has taken away so far. `erased`: sessions that were there; `records`: these,
-    tombstones and indexes. `holder`: the replica that works on it, until `lease_until_ms`.
+    `cursor`: where the present pass is; `erased_by_pass`: what it has taken away so far. `erased`: sessions that were there;
+    `records`: these, tombstones and indexes. `holder`: the replica that works on it, until `lease_until_ms`.
     """
 
     name: str
