@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anypod.core.errors import AnypodError
-from anypod.core.patch import DEPTH_MAX, Json, merge_patch, patched
+from anypod.core.json_value import DEPTH_MAX, Json
+from anypod.core.patch import merge_patch, patched
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The Python client: `async with Session(url, session_id, credential=...) as session`."""
 
 from anypod.client.endpoint import open_http
-from anypod.client.items import Attached, HistoryPage, Item, Presence, Reset, Signal
+from anypod.client.items import Attached, HistoryPage, Item, Presence, Reset, Signal, Undecodable
 from anypod.client.phase import Phase
 from anypod.client.session import Session
 from anypod.core.errors import AnypodError
@@ -20,5 +20,6 @@ __all__ = [
     "Reset",
     "Session",
     "Signal",
+    "Undecodable",
     "open_http",
 ]

@@ -3,13 +3,14 @@
 Owns where a binary event's payload stands on each of them. Must not know what a frame brings about.
 """
 
+import re
 from base64 import b64decode
 from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from anypod.client.items import HistoryPage
+from anypod.client.items import HistoryPage, Undecodable
 from anypod.core import frames
 from anypod.core.errors import CODES, AnypodError
 from anypod.core.event import split_binary
@@ -58,11 +59,31 @@ _history: Final = msgspec.json.Decoder(_HistoryBody)
 _results: Final = msgspec.json.Decoder(_ResultsBody)
 _problem: Final = msgspec.json.Decoder(_Problem)
 
+_DATA_START: Final = b',"data":'  # within a string its quotes would be escaped
+_EVENTS_START: Final = b'{"events":['
+_BRACES: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\]]')  # strings are skipped whole
+
 
 def decode_text(text: bytes) -> ServerFrame:
-    """A frame as text. Raises AnypodError `malformed`."""
-    frame = frames.decode_server(text)
+    """A frame as text; an event's `data` is `Undecodable` when it alone is at fault. Raises AnypodError `malformed`."""
+    try:
+        frame = frames.decode_server(text)
+    except AnypodError as error:
+        return _without_data(text, error)
     return _whole(frame) if isinstance(frame, Event) else frame
+
+
+def _without_data(text: bytes, error: AnypodError) -> Event:
+    """An event without its data, which is the last of its members: were it passed over, the hole would be asked for without end."""
+    head, _, rest = text.rstrip().partition(_DATA_START)
+    try:
+        frame = frames.decode_server(head + b"}")
+    except AnypodError:
+        raise error from None
+    if not rest.endswith(b"}") or not isinstance(frame, Event):
+        raise error
+    frame.data = Undecodable(rest[:-1])
+    return frame
 
 
 def decode_binary(message: bytes) -> Event:
@@ -76,15 +97,57 @@ def decode_binary(message: bytes) -> Event:
 
 
 def decode_page(body: bytes) -> PageBody:
-    page = _decoded(_page, body)
+    try:
+        page = _decoded(_page, body)
+    except AnypodError as error:
+        events, rest = _one_by_one(body, error)
+        page = _decoded(_page, rest)
+        page.events = events
+        return page
     for event in page.events:
         _whole(event)
     return page
 
 
 def decode_history(body: bytes) -> HistoryPage:
-    page = _decoded(_history, body)
+    try:
+        page = _decoded(_history, body)
+    except AnypodError as error:
+        events, rest = _one_by_one(body, error)
+        return HistoryPage(events, _decoded(_history, rest).before)
     return HistoryPage([_whole(event) for event in page.events], page.before)
+
+
+def _one_by_one(body: bytes, error: AnypodError) -> tuple[list[Event], bytes]:
+    """The events of a page that cannot be decoded as a whole, and the page without them. Raises `error` when it is no page of events.
+
+    The page is cut by its braces alone: nesting that no decoder follows is followed here.
+    """
+    if not body.startswith(_EVENTS_START):
+        raise error
+    events: list[Event] = []
+    depth = start = 0
+    for token in _BRACES.finditer(body, len(_EVENTS_START)):
+        match token[0]:
+            case b"{":
+                start = token.start() if depth == 0 else start
+                depth += 1
+            case b"}":
+                depth -= 1
+                if depth == 0:
+                    events.append(_event(body[start : token.end()], error))
+            case b"]" if depth == 0:
+                return events, _EVENTS_START + body[token.start() :]
+            case _:
+                pass  # a string, or the end of an array within an event
+    raise error
+
+
+def _event(text: bytes, error: AnypodError) -> Event:
+    frame = decode_text(text)
+    if not isinstance(frame, Event):
+        raise error
+    return frame
 
 
 def decode_published(body: bytes) -> frames.Published:

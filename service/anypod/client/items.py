@@ -1,6 +1,7 @@
 """What the application gets from a session, in Python's own values.
 
-Owns their shapes. Must not know when they come. Events are the frames themselves (`core.frames.Event`): `data` is a JSON value, or bytes.
+Owns their shapes. Must not know when they come. Events are the frames themselves (`core.frames.Event`): `data` is a JSON value, bytes,
+or `Undecodable`.
 """
 
 from collections.abc import Sequence
@@ -11,6 +12,14 @@ import msgspec
 
 from anypod.core import frames
 from anypod.core.frames import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """Stands where a value would that this client cannot decode: a number out of range or nesting without end, from a log that was
+    written before replicas refused them. `raw`: the JSON text as it came. The event's place in the log counts like any other's."""
+
+    raw: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,4 +97,7 @@ def presence_of(frame: frames.Presence) -> Presence:
 
 
 def _value(raw: msgspec.Raw) -> Any:
-    return msgspec.json.decode(raw)
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Undecodable(bytes(raw))

@@ -4,21 +4,24 @@ Owns their fields, decoding and encoding. Must not know what a frame brings abou
 the log completes their bytes (see `event`).
 """
 
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from anypod.core.errors import AnypodError, Code
 from anypod.core.event import split_binary
+from anypod.core.json_value import INTEGER_MAX
 
 PROTOCOL: Final = 1
 SUBPROTOCOL: Final = "anypod.v1"
 NO_STATE: Final = Raw(b"{}")
 
+Ref = str | Annotated[int, Meta(ge=-INTEGER_MAX, le=INTEGER_MAX)] | None
+
 
 class _Client(Struct, tag_field="type", omit_defaults=True, gc=False, kw_only=True):
-    ref: str | int | None = None
+    ref: Ref = None
 
 
 class Init(_Client, tag="session.init", kw_only=True):
@@ -91,7 +94,7 @@ ClientFrame = Init | Publish | SignalOut | PresenceOut | Sync | HistoryAsk | Sta
 
 
 class _Server(Struct, tag_field="type", omit_defaults=True, kw_only=True):
-    ref: str | int | None = None
+    ref: Ref = None
 
 
 class Limits(Struct):

@@ -20,6 +20,7 @@ from msgspec import Raw
 from anypod.core import frames
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, partition
+from anypod.core.json_value import checked
 from anypod.core.notices import SignalNotice, presence_of, read_member
 from anypod.hub.attendance import Attendance, Attendee
 from anypod.hub.hub import Hub
@@ -77,6 +78,7 @@ class Presence:
         """What the device tells others of itself; it asks for presence where nothing did. Raises AnypodError."""
         if len(told) > PRESENCE_BYTES_MAX:
             raise AnypodError("too_large", f"presence data is at most {PRESENCE_BYTES_MAX} bytes")
+        told = checked(told)
         session = subscriber.session
         assert session is not None
         if "presence" not in subscriber.features:

@@ -13,6 +13,7 @@ from anypod.core.cursor import Cursor
 from anypod.core.errors import AnypodError
 from anypod.core.event import NO_DETAILS, Details, Draft, Form, Receipt, as_json, position
 from anypod.core.identity import NAME_CHARS_MAX, SUBJECT_CHARS_MAX, SessionKey
+from anypod.core.json_value import checked, value_of
 from anypod.core.notices import SignalNotice, encode_notice
 from anypod.hub.ask import Ask
 from anypod.hub.hub import Hub
@@ -64,6 +65,8 @@ class Pen:
         data = payload if payload is not None else bytes(frame.data)  # type: ignore[arg-type]
         if len(data) > self._bytes_max:
             raise AnypodError("too_large", f"data is at most {self._bytes_max} bytes")
+        if payload is None:
+            value_of(data)
         details = NO_DETAILS
         if has_turn or frame.part is not None or frame.replaces is not None:
             details = Details(frame.turn, frame.fence, frame.attempt, frame.part, frame.replaces)
@@ -94,12 +97,12 @@ def published_frame(receipt: Receipt, ref: str | int | None = None) -> bytes:
 
 
 def signal_notice(name: str, told: bytes, origin: frames.Origin, to: str | None) -> bytes:
-    """Raises AnypodError `too_large`, and `malformed` for whom nobody could be."""
+    """Raises AnypodError `too_large`, and `malformed` for whom nobody could be and for a value out of bounds."""
     if to is not None and len(to) > ADDRESS_CHARS_MAX:
         raise AnypodError("malformed", f"to is at most {ADDRESS_CHARS_MAX} characters: an author, author/device, or a device of yours")
     if len(told) > SIGNAL_BYTES_MAX or len(name) > SIGNAL_NAME_CHARS_MAX:
         raise AnypodError("too_large", f"a signal is at most {SIGNAL_BYTES_MAX} bytes, its name {SIGNAL_NAME_CHARS_MAX}")
-    frame = frames.encode(frames.Signal(name=name, data=Raw(told), from_=origin, to=to))
+    frame = frames.encode(frames.Signal(name=name, data=Raw(checked(told)), from_=origin, to=to))
     return encode_notice(SignalNotice(frame=Raw(frame), to=to, sender=origin.author))
 
 
