@@ -17,7 +17,7 @@ from tests.contract.attachment import DONE, Attachment, Place
 class SseAttachment(ByHttp, Attachment):
     """`events`: what the stream said, field by field. `response` is its head."""
 
-    asks = frozenset({"after", "resume", "fold", "class", "history", "last_event_id"})
+    asks = frozenset({"after", "resume", "fold", "class", "history", "device", "features", "last_event_id"})
 
     def __init__(self, place: Place) -> None:
         Attachment.__init__(self, place)
@@ -98,4 +98,6 @@ class SseAttachment(ByHttp, Attachment):
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(value)
     return str(value).lower() if isinstance(value, bool) else str(value)

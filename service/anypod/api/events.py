@@ -29,6 +29,7 @@ from anypod.hub.publisher import Publication
 from anypod.hub.requests import Pen, history_frame
 from anypod.transport import sse
 from anypod.transport.longpoll import WAIT_S_MAX, wait_for_events
+from anypod.transport.query import ask_of_query
 
 PAGE_LIMIT = 100
 PAGE_LIMIT_MAX = 500
@@ -72,10 +73,12 @@ class PageQuery(BaseModel):
     limit: int = Field(PAGE_LIMIT, ge=1, le=PAGE_LIMIT_MAX)
     fold: bool | None = None
     wait: float | None = Field(None, ge=0, le=WAIT_S_MAX)
-    # Of a stream alone:
+    # Of a stream alone, which reads them as an upgrade does (`transport.query`):
     resume: bool = False
     history: int | None = Field(None, ge=0, le=HISTORY_MAX)
     class_: str | None = Field(None, alias="class")
+    device: str | None = None
+    features: str | None = Field(None, description="Separated by commas: presence.")
 
     @property
     def folds(self) -> bool:
@@ -101,7 +104,8 @@ class EventRoutes:
         """A page after a cursor; with `wait`, as soon as there is something; with `Accept: text/event-stream`, a stream."""
         context, principal, key = self._context, caller.principal, caller.key
         if wants_stream(request):
-            return await _stream(context, self._streams, principal, _stream_ask(request, key, query))
+            ask = ask_of_query(key, request.query_params, last_event_id=request.headers.get("last-event-id"))
+            return await _stream(context, self._streams, principal, ask)
         view = await self._first_page(principal, key, query)
         is_sent_away = False
         if query.wait and not view.events and not view.closed:
@@ -182,17 +186,6 @@ async def _gone(request: Request) -> None:
     """Ends when the client has closed the connection."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-def _stream_ask(request: Request, key: SessionKey, query: PageQuery) -> Ask:
-    return Ask(
-        key=key,
-        after=request.headers.get("last-event-id") or query.after,
-        resume=query.resume,
-        fold=query.fold,
-        class_name=query.class_,
-        history=query.history,
-    )
 
 
 async def _stream(context: Context, streams: StreamOptions, principal: Principal, ask: Ask) -> Response:
