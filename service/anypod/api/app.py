@@ -5,10 +5,12 @@ Owns which routes there are. Must not know concrete stores.
 
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
+from starlette.types import ASGIApp
 
 from anypod.api import cluster, erasure, events, problems, sessions, tickets
 from anypod.api.context import Context
@@ -20,14 +22,28 @@ from anypod.hub.erasure import Erasures
 from anypod.hub.fleet import Fleet
 from anypod.telemetry import Metrics
 from anypod.transport.access import Door
+from anypod.transport.cors import CorsMiddleware
 from anypod.transport.websocket import WebSocketRoute
+
+
+class PublicApp(FastAPI):
+    """With CORS around all of it, the handler of what has failed too: no middleware of Starlette's own stands outside that one."""
+
+    def __init__(self, door: Door, metrics: Metrics, **described: Any) -> None:
+        super().__init__(**described)
+        self._door = door
+        self._metrics = metrics
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return CorsMiddleware(super().build_middleware_stack(), self._door.cors, self._metrics)
 
 
 def create_app(
     desk: Desk, door: Door, rng: Random, *, streams: events.StreamOptions, issuer: Tickets, fleet: Fleet, erasures: Erasures, version: str
 ) -> FastAPI:
     """What clients reach. Raises TypeError for a route that nobody guards."""
-    app = FastAPI(title="anypod", version=version, description="Sessions that reconnect to any pod.", docs_url=None, redoc_url=None)
+    described = {"title": "anypod", "version": version, "description": "Sessions that reconnect to any pod."}
+    app = PublicApp(door, desk.hub.metrics, **described, docs_url=None, redoc_url=None)
     context = Context(desk, rng)
     guard = Guard(app, context, door)
     problems.install(app, desk.hub.metrics)

@@ -4,12 +4,13 @@ from anypod.auth.authorise import ACCESS_OF_FRAME, Access, authorise, is_authori
 from anypod.auth.fetch import Fetcher
 from anypod.auth.mint import mint
 from anypod.auth.principal import RIGHTS, RIGHTS_BY_DEFAULT, Principal, Right
-from anypod.auth.request import Ticket, credential_of, origin_allowed
+from anypod.auth.request import ANY_ORIGIN, Ticket, credential_of, origin_allowed
 from anypod.auth.tickets import Tickets
 from anypod.auth.verifier import Verifier, verifier_of
 
 __all__ = [
     "ACCESS_OF_FRAME",
+    "ANY_ORIGIN",
     "RIGHTS",
     "RIGHTS_BY_DEFAULT",
     "Access",

@@ -15,6 +15,7 @@ from anypod.core.event import NO_DETAILS, Details, Draft, Form, Receipt, as_json
 from anypod.core.identity import NAME_CHARS_MAX, SUBJECT_CHARS_MAX, SessionKey
 from anypod.core.json_value import checked, value_of
 from anypod.core.notices import SignalNotice, encode_notice
+from anypod.core.traceparent import is_traceparent
 from anypod.hub.ask import Ask
 from anypod.hub.hub import Hub
 
@@ -60,6 +61,8 @@ class Pen:
         form = forms.get(frame.kind) or self._form(frame.kind, has_turn)
         if frame.attempt is not None and not self._principal.may("turn"):
             raise _not_allowed()
+        if frame.intent is not None or frame.on_busy is not None or frame.traceparent is not None:
+            _check_for_turns(frame)
         if payload is None and frame.data is UNSET:
             raise AnypodError("malformed", "data is missing")
         data = payload if payload is not None else bytes(frame.data)  # type: ignore[arg-type]
@@ -80,6 +83,14 @@ class Pen:
             forms.clear()
         form = forms[kind] = Form(kind, self._principal.author)
         return form
+
+
+def _check_for_turns(frame: frames.Publish) -> None:
+    """Raises AnypodError for what would be dropped in silence. A trace is named, and nothing of it is kept until replicas trace."""
+    if frame.intent is not None or frame.on_busy is not None:
+        raise AnypodError("not_supported", "turns are not served yet: intent and on_busy would have no effect")
+    if frame.traceparent is not None and not is_traceparent(frame.traceparent):
+        raise AnypodError("malformed", "traceparent is not of W3C Trace Context")
 
 
 def _not_allowed() -> AnypodError:

@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     )
     origins: Annotated[Words, AfterValidator(lambda texts: tuple(map(parse_origin, texts)))] = Field(
         default=(),
-        description="Origins whose pages may connect beside those of the same host: https://app.example.com, https://*.example.com, *.",
+        description="Origins whose pages are served beside those of the same host: https://app.example.com, https://*.example.com, *.",
     )
 
     proxies: Annotated[tuple[Proxy, ...], NoDecode, BeforeValidator(parse_proxies)] = Field(

@@ -5,16 +5,20 @@ Owns what is checked before anything else happens. Must not know sessions: wheth
 
 from collections.abc import Mapping, Sequence
 
-from anypod.auth import Principal, Ticket, Tickets, Verifier, credential_of, origin_allowed
+from anypod.auth import Principal, Ticket, Tickets, Verifier, credential_of
 from anypod.core.errors import AnypodError
+from anypod.transport.cors import Cors, foreign_page
 
 
 class Door:
-    """`known` and `principal` are for who attaches, `caller` for who asks for anything else. `tickets`: None takes none."""
+    """`known` and `principal` are for who attaches, `caller` for who asks for anything else. `tickets`: None takes none.
+
+    `cors`: the origins of pages, in the headers of answers.
+    """
 
     def __init__(self, verifier: Verifier, origins: Sequence[str], tickets: Tickets | None = None) -> None:
         self._verifier = verifier
-        self._origins = origins
+        self.cors = Cors(origins)
         self._tickets = tickets
 
     def known(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Principal | None:
@@ -42,6 +46,6 @@ class Door:
         return await self._tickets.redeem(shown.text)
 
     def _shown(self, headers: Mapping[str, str], subprotocols: Sequence[str]) -> str | Ticket:
-        if not origin_allowed(headers.get("origin"), headers.get("host"), self._origins):
-            raise AnypodError("not_allowed", "pages of this origin may not connect: it is not among ANYPOD_ORIGINS")
+        if not self.cors.allows(headers.get("origin"), headers.get("host")):
+            raise foreign_page()
         return credential_of(headers.get("authorization"), subprotocols)

@@ -21,9 +21,9 @@ from anypod.transport.wire import Wires
 
 UNHEARD_BYTES_MAX: Final = 65_536  # what a client may say to a stream: a few requests in a row, which it will repeat
 
-_HEAD: Final = (
+_HEAD: Final = (  # what follows it: the lines of `cors`, an empty one
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nCache-Control: no-store\r\nX-Accel-Buffering: no\r\n"
-    b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    b"Connection: close\r\nTransfer-Encoding: chunked\r\n"
 )
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 
@@ -38,11 +38,15 @@ def chunks_of(batch: Sequence[bytes]) -> bytes:
 
 
 class EventWire(asyncio.Protocol):
-    """The port of its subscriber (hub.subscriber.Port). Before `begin` nothing but an error has been sent."""
+    """The port of its subscriber (hub.subscriber.Port). Before `begin` nothing but an error has been sent.
+
+    `cors_lines`: of the head, for the page that asks.
+    """
 
     __slots__ = (
         "_answers",
         "_connections",
+        "_cors_lines",
         "_goaway",
         "_has_begun",
         "_is_closing",
@@ -53,10 +57,11 @@ class EventWire(asyncio.Protocol):
         "subscriber",
     )
 
-    def __init__(self, shared: Wires, transport: asyncio.Transport, connections: set[Any], principal: Principal) -> None:
+    def __init__(self, shared: Wires, transport: asyncio.Transport, connections: set[Any], principal: Principal, cors_lines: bytes) -> None:
         self._shared = shared
         self._transport = transport
         self._connections = connections
+        self._cors_lines = cors_lines
         self._answers: list[bytes] = []
         self._goaway: bytes | None = None
         self._has_begun = False
@@ -121,7 +126,7 @@ class EventWire(asyncio.Protocol):
             answers, self._answers = self._answers, []
             if not self._has_begun:
                 self._has_begun = True
-                answers.insert(0, _HEAD + chunk(sse.retry(self._shared.rng)))
+                answers.insert(0, b"%b%b\r\n%b" % (_HEAD, self._cors_lines, chunk(sse.retry(self._shared.rng))))
             if len(data) > COUNTED_BYTES:
                 self._write(b"".join(answers))  # by itself: the data may be shared with many, and is not to be copied
             else:
@@ -148,7 +153,7 @@ class EventWire(asyncio.Protocol):
             self.close(error.row.close or 0, error.message)
         elif not self._is_closing:
             self._is_closing = True
-            self._transport.write(refusal(error, self._shared.rng))
+            self._transport.write(refusal(error, self._shared.rng, self._cors_lines))
             self._transport.close()
 
     def abort(self) -> None:
@@ -158,12 +163,13 @@ class EventWire(asyncio.Protocol):
         self.close(1012, "the replica is leaving")
 
 
-def refusal(error: AnypodError, rng: Random) -> bytes:
+def refusal(error: AnypodError, rng: Random, cors_lines: bytes) -> bytes:
     """A whole response to who asked for a stream: one that ends at once, if the client is to come again."""
     if not error.row.is_retryable:
-        return _problem(error)
+        return _problem(error, cors_lines)
     after_ms = error.retry_after_ms
-    return _HEAD + chunk(sse.retry(rng, after_ms)) + _farewell(error.row.close or 0, error.message, rng, after_ms)
+    ending = _farewell(error.row.close or 0, error.message, rng, after_ms)
+    return b"%b%b\r\n%b%b" % (_HEAD, cors_lines, chunk(sse.retry(rng, after_ms)), ending)
 
 
 def _farewell(code: int, reason: str, rng: Random, after_ms: int | None = None) -> bytes:
@@ -171,11 +177,11 @@ def _farewell(code: int, reason: str, rng: Random, after_ms: int | None = None) 
     return (chunk(ending) if ending else b"") + _LAST_CHUNK  # an empty chunk would be the last one
 
 
-def _problem(error: AnypodError) -> bytes:
+def _problem(error: AnypodError, cors_lines: bytes) -> bytes:
     body = problem_body(error)
     headers = problem_headers(error) | {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close"}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {error.row.status} {error.code}\r\n{lines}\r\n".encode() + body
+    return f"HTTP/1.1 {error.row.status} {error.code}\r\n{lines}".encode() + cors_lines + b"\r\n" + body
 
 
 def _nothing_more() -> None:

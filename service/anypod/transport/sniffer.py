@@ -163,7 +163,10 @@ class Sniffer(asyncio.Protocol):
             wire.greet(response)
             wire.refuse(error)
         else:
-            self._end(refusal(error, self._wires.rng))
+            self._end(refusal(error, self._wires.rng, self._cors_lines(head)))
+
+    def _cors_lines(self, head: Head) -> bytes:
+        return self._door.cors.lines(head.headers.get("origin"), head.headers.get("host"))
 
     def _admit(self, head: Head, response: bytes, rest: bytes, principal: Principal) -> None:
         try:
@@ -175,7 +178,7 @@ class Sniffer(asyncio.Protocol):
             self._refuse(head, response, error)
             return
         if ask is not None and is_stream:
-            stream = EventWire(self._wires, self._transport, self._state.connections, principal)
+            stream = EventWire(self._wires, self._transport, self._state.connections, principal, self._cors_lines(head))
             self._transport.set_protocol(stream)
             stream.begin(ask)
             return
