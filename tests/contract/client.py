@@ -134,7 +134,7 @@ class ClientAttachment(Attachment):
                         self.take(_frame_of(item))
                     case Reset():
                         fields = {name: getattr(item, name) for name in ("reason", "oldest", "folded", "state", "live")}
-                        common = {"common": item.common} if item.common is not None else {}
+                        common = {"common": item.common, "common_seq": item.common_seq} if item.common is not None else {}
                         self.take({"type": "session.reset", **fields, **common})
         except AnypodError as error:
             self.end(error.code)

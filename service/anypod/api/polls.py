@@ -79,6 +79,7 @@ def _reset_frame(snapshot: Snapshot, facts: Facts, verdict: Reset, common: str |
         frames.Reset(
             reason=verdict.reason,
             common=common,
+            common_seq=verdict.common if common is not None else None,
             cursor=str(facts.head),
             folded=facts.folded,
             oldest=facts.oldest,

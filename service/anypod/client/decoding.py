@@ -127,17 +127,17 @@ def _one_by_one(body: bytes, error: AnypodError) -> tuple[list[Event], bytes]:
         raise error
     events: list[Event] = []
     depth = start = 0
-    for token in _BRACES.finditer(body, len(_EVENTS_START)):
-        match token[0]:
+    for mark in _BRACES.finditer(body, len(_EVENTS_START)):
+        match mark[0]:
             case b"{":
-                start = token.start() if depth == 0 else start
+                start = mark.start() if depth == 0 else start
                 depth += 1
             case b"}":
                 depth -= 1
                 if depth == 0:
-                    events.append(_event(body[start : token.end()], error))
+                    events.append(_event(body[start : mark.end()], error))
             case b"]" if depth == 0:
-                return events, _EVENTS_START + body[token.start() :]
+                return events, _EVENTS_START + body[mark.start() :]
             case _:
                 pass  # a string, or the end of an array within an event
     raise error

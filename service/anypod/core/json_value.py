@@ -29,7 +29,7 @@ def _of_levels(levels: int) -> Any:
     if levels == 0:
         return scalar
     inner = _of_levels(levels - 1)
-    return Union[scalar, list[inner], dict[str, inner]]  # type: ignore[valid-type]  # noqa: UP007
+    return Union[scalar, list[inner], dict[str, inner]]  # type: ignore[valid-type]  # noqa: UP007 - the same
 
 
 # One pass in C: syntax, escapes, finite doubles, bounded integers, and a depth that nearly everything has.
