@@ -15,6 +15,7 @@ from tests.wire.served import Served, served
 from anypod.auth import Principal
 from anypod.core.errors import unavailable
 from anypod.transport.access import Door
+from anypod.transport.cors import Cors
 from anypod.transport.event_wire import UNHEARD_BYTES_MAX
 
 ACCEPT = "Accept: text/event-stream"
@@ -131,6 +132,7 @@ class ClosedDoor(Door):
 
     def __init__(self) -> None:
         """It needs no keys."""
+        self.cors = Cors(())
 
     def known(self, *_: Any) -> None:
         return None
