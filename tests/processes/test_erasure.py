@@ -41,10 +41,18 @@ def until_done(replica: Replica, erasure: str, shown: str = ADMIN) -> Any:
 
 def fill(replica: Replica, tenant: str, subject: str, count: int) -> list[str]:
     shown = credential(tenant, subject)
-    made = [ask(replica, "POST", "/v1/sessions", shown, {"state": {"of": subject}})[1]["session_id"] for _ in range(count)]
+    made = [insist(replica, "/v1/sessions", shown, {"state": {"of": subject}})["session_id"] for _ in range(count)]
     for session in made:
-        assert ask(replica, "POST", f"/v1/sessions/{session}/events", shown, {"kind": "message", "data": subject})[0] == 201
+        insist(replica, f"/v1/sessions/{session}/events", shown, {"kind": "message", "data": subject})
     return made
+
+
+def insist(replica: Replica, path: str, shown: str, body: object) -> Any:
+    """As often as the limits of a subject ask for."""
+    while (answer := ask(replica, "POST", path, shown, body))[0] == 429:
+        time.sleep(0.1)
+    assert answer[0] == 201, answer
+    return answer[1]
 
 
 @pytest.fixture
