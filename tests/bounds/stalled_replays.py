@@ -83,7 +83,8 @@ async def _stalled(
         before = most = resident_bytes(replica)
         for number in range(readers):
             log, place = number % LOGS, number // LOGS
-            stack.callback((await _asked(replica.port, f"long-{log}", places[log][place], kind)).close)
+            reader = credential("acme", f"reader-{number}", sessions=["long-*"])  # each has permits and bytes of its own
+            stack.callback((await _asked(replica.port, reader, f"long-{log}", places[log][place], kind)).close)
             most = max(most, resident_bytes(replica))
         since = CLOCK.now()
         heard = await _replayed(replica.port)
@@ -109,7 +110,7 @@ async def _seeded(port: int, session: str) -> list[str]:
         return cursors
 
 
-async def _asked(port: int, session: str, cursor: str, kind: Kind) -> socket.socket:
+async def _asked(port: int, reader: str, session: str, cursor: str, kind: Kind) -> socket.socket:
     """A client that has asked for everything since, and heard the beginning of the answer. Its socket is not read from again."""
     loop = asyncio.get_running_loop()
     made = socket.socket()
@@ -117,10 +118,10 @@ async def _asked(port: int, session: str, cursor: str, kind: Kind) -> socket.soc
     made.setblocking(False)
     await loop.sock_connect(made, (LOOPBACK, port))
     if kind == "websocket":
-        await loop.sock_sendall(made, upgrade(GUEST, f"/v1/sessions/{session}/ws?after={cursor}&resume=true"))
+        await loop.sock_sendall(made, upgrade(reader, f"/v1/sessions/{session}/ws?after={cursor}&resume=true"))
     else:
         lines = (f"GET /v1/sessions/{session}/events?after={cursor} HTTP/1.1", "Host: a", "Accept: text/event-stream")
-        await loop.sock_sendall(made, "\r\n".join((*lines, f"Authorization: Bearer {GUEST}", "", "")).encode())
+        await loop.sock_sendall(made, "\r\n".join((*lines, f"Authorization: Bearer {reader}", "", "")).encode())
     assert b" 200 " in (said_first := await loop.sock_recv(made, 1_024)) or b" 101 " in said_first
     return made
 

@@ -48,7 +48,7 @@ def test_readers_that_ask_for_a_log_of_large_events_and_never_read_it_fit_in_a_p
 ) -> None:
     seen = uvloop.run(stall_replays(redis_server, tmp_path, REPLAYS, path=path, kind=kind))
     print(seen)
-    assert broken(seen.bounds(2 * SHARED_FLOOR_S)) == []  # who measures also reads five MiB
+    assert broken(seen.bounds(4 * SHARED_FLOOR_S)) == []  # they also come within a second or two, by the same process
 
 
 def test_what_a_pod_may_hold_for_readers_follows_from_its_memory() -> None:
