@@ -105,11 +105,20 @@ async def _send(http: aiohttp.ClientSession, base: str, sent: Sequence[bytes]) -
             ("/signals", "POST", "/signals", b'{"name":"%b","data":%b}'),
             ("state", "PATCH", "?silent=true", b'{"state":{"%b":{"is":%b}}}'),
         ):
-            async with http.request(method, base + path, data=body % (name.encode(), text)) as answer:
-                assert answer.status in (200, 201, 202, 400, 413), await answer.text()
-                if answer.status < 300:
-                    accepted[place][name] = json.loads(text) if place != "state" else _merged(json.loads(text))
+            status = await _status(http, method, base + path, body % (name.encode(), text))
+            if status < 300:
+                accepted[place][name] = json.loads(text) if place != "state" else _merged(json.loads(text))
     return accepted
+
+
+async def _status(http: aiohttp.ClientSession, method: str, url: str, body: bytes) -> int:
+    """Of a request that waits for its permit when there is none."""
+    while True:
+        async with http.request(method, url, data=body) as answer:
+            assert answer.status in (200, 201, 202, 400, 413, 429), await answer.text()
+            if answer.status != 429:
+                return answer.status
+            await asyncio.sleep((await answer.json(content_type=None))["retry_after_ms"] / 1000)
 
 
 def _merged(value: Any) -> Any:
