@@ -22,12 +22,13 @@ dev: .venv/.synced ## Run a cluster here and stream a demonstration (PORT=8080 R
 demo: .venv/.synced ## Kill replicas under a client, ten times, and count what was lost.
 	@$(BIN)/anypod demo
 
-# The cluster and the benchmark come last, each alone: tests beside them would starve the one, and be measured by the other.
+# What compares times runs by itself, then the cluster, then the benchmark: tests beside them would starve the one, and be measured by the other.
 test: lint ## Run every check and test; all that CI runs (TESTS=tests/unit for some).
 	@.ci/setup redis
 	@$(if $(filter tests,$(TESTS)),.ci/setup chart)
 	@rm -f $(ANYPOD_NOT_RUN)
-	$(BIN)/pytest -n 2 --dist worksteal $(TESTS)
+	$(BIN)/pytest -n 2 --dist worksteal -m "not alone" $(TESTS)
+	$(if $(filter tests,$(TESTS)),$(BIN)/pytest -m alone $(TESTS))
 	$(if $(filter tests,$(TESTS)),$(BIN)/python -m tests.deploy --short)
 	$(if $(filter tests,$(TESTS)),$(BIN)/python -m loadtests.bench --short)
 	@$(if $(filter tests,$(TESTS)),$(BIN)/python -m tests.not_run)

@@ -21,10 +21,11 @@ CLOCK: Final = SystemClock()
 
 
 class Neighbour:
-    """`waits_s`: from the publish of an event until the reader has it."""
+    """`every_s`: between two events. `waits_s`: from the publish of an event until the reader has it."""
 
-    def __init__(self) -> None:
+    def __init__(self, every_s: float) -> None:
         self.waits_s: list[float] = []
+        self._every_s = every_s
 
     def p99_s(self) -> float:
         """Since the last look."""
@@ -36,7 +37,7 @@ class Neighbour:
         while True:
             number += 1
             client.send(said(type="publish", id=f"n-{number}", kind="message", data=CLOCK.now()))
-            await asyncio.sleep(EVERY_S)
+            await asyncio.sleep(self._every_s)
 
     async def _read(self, client: RawClient) -> None:
         while (frame := await client.frame()) is not None:
@@ -47,13 +48,13 @@ class Neighbour:
 
 
 @contextlib.asynccontextmanager
-async def neighbour(port: int) -> AsyncIterator[Neighbour]:
+async def neighbour(port: int, every_s: float = EVERY_S) -> AsyncIterator[Neighbour]:
     """Publishes and reads for as long as the block runs."""
     async with await RawClient.connect(port) as client:
         client.send(upgrade(credential("acme", "neighbour"), "/v1/sessions/calm/ws"))
         await client.head()
         client.send(INIT)
-        made = Neighbour()
+        made = Neighbour(every_s)
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(made._publish(client)), tasks.create_task(made._read(client))]
             try:

@@ -25,6 +25,7 @@ REPLAYS = 110
 KILLED_UNDER = 90
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_all_of_a_storm_are_back_when_the_limits_promise_and_publishers_hardly_notice() -> None:
     raise_file_limit()
@@ -33,6 +34,7 @@ def test_all_of_a_storm_are_back_when_the_limits_promise_and_publishers_hardly_n
     assert is_good(found, ratio_max=SHARED_RATIO_MAX)
 
 
+@pytest.mark.alone
 def test_readers_that_never_read_cost_little_and_are_gone_soon_and_their_neighbours_notice_nothing(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
@@ -41,6 +43,7 @@ def test_readers_that_never_read_cost_little_and_are_gone_soon_and_their_neighbo
     assert broken(seen.bounds(SHARED_FLOOR_S)) == []
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["websocket", "sse"])
 @pytest.mark.parametrize("path", ["lean", "portable"])
 def test_readers_that_ask_for_a_log_of_large_events_and_never_read_it_fit_in_a_pod(
@@ -56,12 +59,14 @@ def test_what_a_pod_may_hold_for_readers_follows_from_its_memory() -> None:
     assert values["resources"]["limits"]["memory"] == f"{8 * OUTBOX_TOTAL_BYTES_MAX >> 20}Mi"
 
 
+@pytest.mark.alone
 def test_a_silent_link_is_known_to_both_ends_in_time(redis_server: RedisServer, tmp_path: Path) -> None:
     seen = uvloop.run(silence(redis_server, tmp_path))
     print(seen)
     assert broken(seen.bounds()) == []
 
 
+@pytest.mark.alone
 def test_the_clients_of_a_killed_replica_are_back_soon_and_the_others_hardly_notice(tmp_path: Path) -> None:
     seen = uvloop.run(kill(tmp_path, KILLED_UNDER))
     print(seen)

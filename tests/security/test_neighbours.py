@@ -19,7 +19,7 @@ from anypod.cli.demo.tally import percentile
 TURNS: Final = 3  # of quiet and of flood each
 TURN_S: Final = 2.0
 SETTLING_S: Final = 1.2  # a flood begins with a full bucket, and ends with what is under way
-ATTEMPTS: Final = 3  # a machine that others use pauses by itself: a bound that holds, holds in one of so many
+EVERY_S: Final = 0.005  # between two events of the neighbour: 1,200 waits a side, so that a pause of the machine is not a percentile
 MORE: Final = {"events_per_session_max": "1000000"}
 
 
@@ -39,7 +39,7 @@ async def measure(replica: Replica, name: str) -> tuple[float, float, int, int]:
     quiet, flooded = list[float](), list[float]()
     try:
         assert await flooder.stdout.readline() == b"ready\n"
-        async with neighbour(replica.port) as seen:
+        async with neighbour(replica.port, EVERY_S) as seen:
             await asyncio.sleep(SETTLING_S)
             for _ in range(TURNS):
                 quiet += await window(seen)
@@ -57,25 +57,21 @@ async def measure(replica: Replica, name: str) -> tuple[float, float, int, int]:
     return percentile(quiet, 99), percentile(flooded, 99), answered, refused
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.alone
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_neighbours_p99_is_at_most_twice_what_it_is_in_quiet(name: str, redis_server: RedisServer, tmp_path: Path) -> None:
-    told = []
-    for attempt in range(ATTEMPTS):
-        settings = {"redis_url": f"{redis_server.url}/0", "key_prefix": f"n{FLOODS.index(name)}-{attempt}", "log_level": "WARNING", **MORE}
-        replica = Replica("flooded", settings, tmp_path)
-        replica.start()
-        try:
-            quiet_s, flooded_s, answered, refused = uvloop.run(measure(replica, name))
-        finally:
-            replica.kill()
-        bound = unchanged(name, quiet_s, flooded_s, FLOOR_S)
-        told.append(
-            f"{name}: p99 {quiet_s * 1e3:.2f} ms quiet, {flooded_s * 1e3:.2f} ms flooded ({RATIO_MAX:g} × allowed), "
-            f"{answered} answered, {refused} refused"
-        )
-        print(told[-1])
-        assert answered + refused > 10, "that was no flood"
-        if bound.is_kept:
-            return
-    raise AssertionError("\n".join(told))
+    settings = {"redis_url": f"{redis_server.url}/0", "key_prefix": f"n{FLOODS.index(name)}", "log_level": "WARNING", **MORE}
+    replica = Replica("flooded", settings, tmp_path)
+    replica.start()
+    try:
+        quiet_s, flooded_s, answered, refused = uvloop.run(measure(replica, name))
+    finally:
+        replica.kill()
+    told = (
+        f"{name}: p99 {quiet_s * 1e3:.2f} ms quiet, {flooded_s * 1e3:.2f} ms flooded ({RATIO_MAX:g} × allowed), "
+        f"{answered} answered, {refused} refused"
+    )
+    print(told)
+    assert answered + refused > 10, "that was no flood"
+    assert unchanged(name, quiet_s, flooded_s, FLOOR_S).is_kept, told
