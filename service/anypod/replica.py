@@ -69,7 +69,7 @@ class Replica:
         rebalance = Rebalance(self.hub, self.attachments, self._fleet, farewell, rng=rng, share_max=settings.share_max)
         erasures = Erasures(self.hub, rng)
         chores = (rebalance.every_second, erasures.every_second)
-        self._wheel = Wheel(self.hub, self.attachments, presence, publisher, farewell=farewell, chores=chores)
+        self._wheel = Wheel(self.hub, self.attachments, presence, farewell=farewell, chores=chores)
         self._drain = Drain(self.attachments, farewell, clock, rng)
         self._turning: asyncio.Task[None] | None = None
         self._rng = rng

@@ -33,10 +33,11 @@ class SessionClass:
     deltas_max: int = 50_000  # deltas kept at once (those not folded yet); a further one is `quota_exceeded`
     bytes_max: int | None = None  # of the memory that events and deltas take in the store; a further one is `quota_exceeded`
     retain_events: int | None = None  # durable events beyond this many are trimmed, the oldest first
-    retain_ms: int | None = None  # events older than this are trimmed
-    fold_after_ms: int = 60_000  # a completed part's deltas are kept this long for clients that resume within its answer
+    retain_ms: int | None = None  # events that the log has had for longer are trimmed, by the store's clock
+    fold_after_ms: int = 60_000  # an ended part's deltas are kept this long for clients that resume within its answer
     dedup_ms: int = 600_000  # an id is remembered at least this long, and at least for the last 64 events
     event_bytes: int = 73_728  # the largest that an event may be: how far the bytes may go before they are looked at again
+    part_open_ms: int = 900_000  # a part without a delta for this long has ended: the next delta of its name begins another
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Creation:
 class Snapshot:
     """A session at one moment. `version` grows with every change of state, live or metadata.
 
-    `live_until_ms`, `expires_at_ms`: milliseconds since 1970.
+    `live_until_ms`, `expires_at_ms`: milliseconds since 1970. `expires_in_ms`: from that moment, by one clock.
     """
 
     facts: Facts
@@ -70,6 +71,7 @@ class Snapshot:
     version: int
     is_closed: bool
     expires_at_ms: int
+    expires_in_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +109,8 @@ class Append(Struct, eq=False):
 
     `owner`: the session must be theirs, else `no_such_session`. `expect`: the head's cursor, else `stale`.
     Every draft may be refused, and all with it: `conflict` (same id, another body), `closed`, `fenced` (its turn's fence is not
-    the live one), `quota_exceeded`. A draft whose id the log remembers is answered with the first receipt, as a duplicate; when
-    all are, `expect` is not looked at.
+    the live one), `not_allowed` (it ends a part that is another author's), `quota_exceeded`. A draft whose id the log remembers is
+    answered with the first receipt, as a duplicate; when all are, `expect` is not looked at.
     Not `is_atomic`: each draft is judged by itself, and in place of its receipt there may be its error; their ids differ, and
     there is neither `expect` nor `patch`.
 
@@ -195,6 +197,13 @@ class Erased(NamedTuple):
     cursor: str
     sessions: int
     records: int
+
+
+class Due(NamedTuple):
+    """A session that is to be tidied. `turn` names this occasion."""
+
+    key: SessionKey
+    turn: str
 
 
 Results = Sequence[Receipt | AnypodError]
@@ -286,11 +295,24 @@ class Store(Protocol):
     async def usage(self, tenant: TenantId, owner: Subject) -> Usage:
         """What a subject and its tenant hold, as far as `touch` and `delete` have told; what is no longer there is not counted."""
 
-    async def raise_fence(self, key: SessionKey, turn: str) -> int:
-        """Take a turn over: from now on only appends with the returned fence are accepted for it. The first is 1."""
+    async def keep(self, key: SessionKey) -> int:
+        """Move the expiry as an append does; in how many milliseconds the session expires now."""
 
-    async def tidy(self, key: SessionKey) -> None:
-        """Fold, trim and forget ids whose time has come."""
+    async def raise_fence(self, key: SessionKey, turn: str) -> int:
+        """Take a turn over: from now on only appends with the returned fence are accepted for it. The first is 1. Its open parts end."""
+
+    # Housekeeping: whichever replica comes first does what is due.
+    async def tidy(self, key: SessionKey, turn: str = "") -> int | None:
+        """End parts, fold, trim and forget ids whose time has come, and put the session on the calendar for what is to come.
+
+        In how many milliseconds that is, 0: there is more to do now, None: not before the next append. `turn`: what `due` said of it.
+        """
+
+    def schedule(self, key: SessionKey, in_ms: int) -> None:
+        """Put the session on the calendar, unless it stands there for an earlier time. Best effort."""
+
+    async def due(self, number: int, *, limit: int) -> Sequence[Due]:
+        """Of one partition's sessions those whose time has come, the longest due first. What is not tidied comes up again."""
 
     # Devices: which attachment of one is the newest.
     async def claim(self, key: SessionKey, place: str) -> int:

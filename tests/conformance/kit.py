@@ -31,11 +31,13 @@ def fresh_owner() -> Subject:
     return Subject(f"subject {time.time_ns()}/{next(_numbers)}")
 
 
-def event(event_id: str, text: str = "hello", *, kind: str = "message", ts_ms: int | None = None, **details: Any) -> Draft:
+def event(
+    event_id: str, text: str = "hello", *, kind: str = "message", ts_ms: int | None = None, author: str = OWNER, **details: Any
+) -> Draft:
     """An event's draft; `details` are the fields of `Details`."""
     now_ms = time.time_ns() // 1_000_000 if ts_ms is None else ts_ms
     data = json.dumps(text).encode()
-    return draft(event_id, kind, data, author=author_json(OWNER), ts_ms=now_ms, details=Details(**details) if details else NO_DETAILS)
+    return draft(event_id, kind, data, author=author_json(author), ts_ms=now_ms, details=Details(**details) if details else NO_DETAILS)
 
 
 def delta(event_id: str, part: str, **details: Any) -> Draft:

@@ -179,7 +179,8 @@ async def test_a_delta_of_an_open_part_needs_the_live_fence_too(store: Store) ->
     assert await refused(store, key, delta("d1", "q", turn="t1", fence=later)) == "conflict"
     assert await refused(store, key, delta("d4", "p", turn="t1", fence=later), owner=STRANGER) == "no_such_session"
     await append(store, key, event("end", turn="t1", fence=later, replaces="p"))
-    assert fields((await log_of(store, key))[-1])["replaces"] == {"part": "p", "first_seq": 1, "last_seq": 4}
+    spanned = fields((await log_of(store, key))[-1])["replaces"]
+    assert spanned == {"part": "p", "first_seq": 4, "last_seq": 4}, "the raised fence had ended the part of the attempt before"
 
 
 async def test_what_the_log_has_of_a_lost_attempt_is_still_answered(store: Store) -> None:

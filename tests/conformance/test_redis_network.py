@@ -85,3 +85,20 @@ async def test_a_quiet_feed_is_left_alone(own_server: RedisServer) -> None:
         await append(store, key, event("e1"))
         await ear.until(lambda: bool(ear.frames(key)), "an event")
         assert ear.barriers == []
+
+
+async def test_a_silent_patch_whose_reply_was_lost_does_not_undo_one_that_came_after_it(own_server: RedisServer) -> None:
+    async with between(own_server.port) as proxy, opened(proxy.url, **BRISK) as one, opened(own_server.url) as two:
+        key = await create(one)
+        proxy.holds_replies = True
+        outcome = send(one, key, patch=patch(1, state=b'{"of":"one"}'))
+
+        async def is_made() -> bool:
+            return (await snapshot(two, key)).version == 2
+
+        await eventually(is_made, "it is made, and its reply lost")
+        for version in range(2, 20):
+            await append(two, key, patch=patch(version, state=b'{"of":"two"}'))
+        proxy.release()
+        assert await outcome == []
+        assert ((await snapshot(two, key)).version, (await snapshot(two, key)).state) == (20, b'{"of":"two"}')

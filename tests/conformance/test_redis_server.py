@@ -24,6 +24,7 @@ from tests.servers import RedisServer, running
 
 from anypod.core.cursor import Reset, Resume
 from anypod.core.errors import AnypodError
+from anypod.core.identity import partition
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.library import Library
 
@@ -49,7 +50,8 @@ async def test_two_versions_of_the_library_live_side_by_side(own_server: RedisSe
         own_server.command("FUNCTION", "LOAD", source.replace(digest, b"0ther0ne"))
         assert (await append(store, key, event("e1")))[0].seq == 1
         names = Keyspace("anypod").session(key)
-        assert own_server.command("FCALL", "tidy_0ther0ne", 3, names.meta, names.log, names.deltas) == b"+"
+        keys = (names.meta, names.log, names.deltas, Keyspace("anypod").calendar(partition(key)))
+        assert own_server.command("FCALL", "tidy_0ther0ne", 4, *keys, "name", "") == b"+-1"
 
 
 async def test_a_flushed_library_is_loaded_again_and_nobody_notices(own_server: RedisServer) -> None:

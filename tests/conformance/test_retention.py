@@ -1,7 +1,9 @@
 """What a session forgets with time: events beyond its limits, ids, and itself."""
 
+import asyncio
 import time
 
+import pytest
 from msgspec import structs
 from tests.conformance.kit import (
     OWNER,
@@ -10,6 +12,7 @@ from tests.conformance.kit import (
     delta,
     event,
     eventually,
+    fields,
     ids_of,
     is_missing,
     log_of,
@@ -36,20 +39,48 @@ async def test_durable_events_beyond_the_number_retained_are_trimmed_with_the_de
     assert (await snapshot(store, key)).facts.oldest == 4
 
 
-async def test_events_older_than_is_retained_are_trimmed(store: Store) -> None:
-    key = await create(store, limited(retain_ms=HOUR_MS))
-    now_ms = time.time_ns() // 1_000_000
-    await append(
-        store, key, event("old1", ts_ms=now_ms - 2 * HOUR_MS), event("old2", ts_ms=now_ms - HOUR_MS - 60_000), event("e1", ts_ms=now_ms)
-    )
+async def test_events_that_the_log_has_had_for_longer_than_is_retained_are_trimmed(store: Store) -> None:
+    key = await create(store, limited(retain_ms=400))
+    await append(store, key, event("old1"), delta("d1", "a"), event("old2"))
+    await store.tidy(key)
+    assert await ids_of(store, key) == ["old1", "d1", "old2"]
+    await asyncio.sleep(0.45)
+    await append(store, key, event("e1"))
     await store.tidy(key)
     assert await ids_of(store, key) == ["e1"]
-    assert (await snapshot(store, key)).facts.oldest == 3
+    assert (await snapshot(store, key)).facts.oldest == 4
+
+
+@pytest.mark.parametrize("wrong_ms", [-HOUR_MS, HOUR_MS])
+async def test_a_replica_whose_clock_is_an_hour_wrong_changes_nothing_about_what_is_retained(store: Store, wrong_ms: int) -> None:
+    key = await create(store, limited(retain_ms=400))
+    now_ms = time.time_ns() // 1_000_000
+    await append(store, key, event("e1", ts_ms=now_ms + wrong_ms))
+    await store.tidy(key)
+    assert await ids_of(store, key) == ["e1"], "it came just now"
+    await asyncio.sleep(0.45)
+    await append(store, key, event("e2", ts_ms=now_ms + wrong_ms))
+    await store.tidy(key)
+    assert await ids_of(store, key) == ["e2"], "it came too long ago"
+
+
+async def test_an_event_is_retained_for_its_time_however_often_others_come(store: Store) -> None:
+    key = await create(store, limited(retain_ms=600))
+    until, number = time.monotonic() + 1.5, 0
+    while time.monotonic() < until:
+        number += 1
+        await append(store, key, event(f"e{number}"))
+        await store.tidy(key)
+        await asyncio.sleep(0.02)
+    ages = [time.time_ns() // 1_000_000 - fields(frame)["ts"] for frame in await log_of(store, key)]
+    assert 500 < max(ages) < 900, "no sooner, and only a little later"
 
 
 async def test_a_log_can_be_trimmed_to_nothing_and_goes_on(store: Store) -> None:
-    key = await create(store, limited(retain_ms=HOUR_MS))
-    await append(store, key, *(event(f"old{n}", ts_ms=1_000) for n in range(300)))
+    key = await create(store, limited(retain_ms=50))
+    await append(store, key, *(event(f"old{n}") for n in range(300)))
+    await store.tidy(key)
+    await asyncio.sleep(0.1)
     await store.tidy(key)
     assert await log_of(store, key) == []
     assert (await snapshot(store, key)).facts.oldest == 301

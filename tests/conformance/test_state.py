@@ -1,6 +1,9 @@
 """Patches: state, live and metadata beside the log."""
 
-from tests.conformance.kit import CHAT, Ear, append, create, event, eventually, ids_of, log_of, patch, refused, snapshot
+import asyncio
+
+from tests.conformance.backends import MemoryBackend
+from tests.conformance.kit import CHAT, Ear, append, create, event, eventually, ids_of, log_of, patch, refused, send, snapshot
 
 from anypod.store import SessionClass, Store
 
@@ -78,3 +81,17 @@ async def test_the_head_tells_the_version(store: Store) -> None:
     head = (await store.heads([key]))[key]
     assert head is not None
     assert head.version == 2
+
+
+async def test_a_silent_patch_whose_reply_was_lost_in_memory_does_not_undo_one_that_came_after_it() -> None:
+    backend = MemoryBackend()
+    two, one = await backend.open(), await backend.open()  # what waits at the first goes first when the server is back
+    key = await create(one)
+    outcome = send(one, key, patch=patch(1, state=b'{"of":"one"}'))
+    await asyncio.sleep(0)  # the server has it, and the answer is on its way
+    await backend.stop()
+    later = send(two, key, patch=patch(2, state=b'{"of":"two"}'))
+    await backend.restart()
+    assert [await outcome, await later] == [[], []]
+    assert ((await snapshot(two, key)).version, (await snapshot(two, key)).state) == (3, b'{"of":"two"}')
+    await backend.close()

@@ -135,11 +135,14 @@ class NoFence(WitnessedServer):
 class FoldsOpenParts(WitnessedServer):
     """Housekeeping does not ask whether a part has ended."""
 
-    def tidy(self, key: SessionKey) -> None:
-        if log := self._find(key):
-            opened, log.streams.open = log.streams.open, {}
-            super().tidy(key)
-            log.streams.open = opened
+    def tidy(self, key: SessionKey, turn: str = "") -> int | None:
+        log = self._find(key)
+        if log is None:
+            return super().tidy(key, turn)
+        opened, log.streams.open = log.streams.open, {}
+        in_ms = super().tidy(key, turn)
+        log.streams.open = opened
+        return in_ms
 
 
 class HidesTrims(WitnessedServer):

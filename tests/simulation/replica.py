@@ -108,7 +108,7 @@ class Replica:
         await hub.start()
         farewell = Farewell(self.metrics, self.rng)
         self._wheel = asyncio.get_running_loop().create_task(
-            JerkyWheel(hub, attachments, presence, publisher, farewell=farewell).run(), name=f"wheel of {self.name}"
+            JerkyWheel(hub, attachments, presence, farewell=farewell).run(), name=f"wheel of {self.name}"
         )
         self.is_up = True
 

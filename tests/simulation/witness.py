@@ -92,10 +92,11 @@ class WitnessedServer(MemoryServer):
         self._history.note(Fenced(self._history.now(), key.session, turn, fence))
         return fence
 
-    def tidy(self, key: SessionKey) -> None:
-        super().tidy(key)
+    def tidy(self, key: SessionKey, turn: str = "") -> int | None:
+        in_ms = super().tidy(key, turn)
         if key in self._marks:
             self._note_marks(key)
+        return in_ms
 
     def _find(self, key: SessionKey) -> Log | None:
         log = super()._find(key)

@@ -21,6 +21,7 @@ from anypod.core.json_value import compact
 
 DELTA_KINDS: Final = frozenset({"token", "reasoning"})
 WORKER_KINDS: Final = frozenset({"token", "reasoning", "tool_request", "turn_queued", "turn_started", "turn_suspended", "turn_resumed"})
+TURN_FINISHED: Final = "turn_finished"
 _LF: Final = 10  # as numbers: to look for bytes within bytes raises and drops an exception each time
 _CR: Final = 13
 FRAME_START: Final = b'{"type":"event","seq":'
@@ -35,6 +36,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     `digest` (8 bytes, XXH3) stands for everything that a repeated id must have in common: two bodies under one id are told apart, not
     kept from an attacker, whose own id it would be. `part` and `replaces` are names of parts, scoped by `turn`.
     `is_plain`: nothing but id, kind, author and JSON data, so that there is nothing to check but its id.
+    `is_own`: it may end no part that another `author` (JSON) has opened. `ends_turn`: with it end all parts of its turn.
     """
 
     id: str
@@ -47,6 +49,9 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     fence: int | None = None
     part: str | None = None
     replaces: str | None = None
+    author: bytes = b""
+    is_own: bool = False
+    ends_turn: bool = False
 
     @property
     def size(self) -> int:
@@ -56,13 +61,14 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """The fields of an event beside id, kind, author and data."""
+    """The fields of an event beside id, kind, author and data. `is_own`: as of a draft."""
 
     turn: str | None = None
     fence: int | None = None
     attempt: int | None = None
     part: str | None = None
     replaces: str | None = None
+    is_own: bool = False
 
 
 NO_DETAILS: Final = Details()
@@ -88,12 +94,14 @@ class Form:
     Raises AnypodError `malformed`, as `draft` does.
     """
 
-    __slots__ = ("_digested", "_is_delta", "_kind", "_middle", "_plain")
+    __slots__ = ("_author", "_digested", "_ends_turn", "_is_delta", "_kind", "_middle", "_plain")
 
     def __init__(self, kind: str, author: bytes) -> None:
         if not is_name(kind):
             raise AnypodError("malformed", "kind must be 1 to 64 of A-Z a-z 0-9 _ . : -")
         self._kind = kind
+        self._author = author
+        self._ends_turn = kind == TURN_FINISHED
         self._is_delta = kind in DELTA_KINDS
         self._middle = b'","kind":"%b","author":%b,"ts":' % (kind.encode(), author)
         self._digested = b"%b\n%b\n" % (kind.encode(), author)
@@ -113,7 +121,7 @@ class Form:
         optional = _optional(details)
         body = b'"id":"%b%b%d%b,"data":%b}' % (event_id.encode(), self._middle, ts_ms, optional, text)
         digest = self._digest(details, optional, data)
-        return Draft(event_id, digest, body, self._is_delta, False, None, details.turn, details.fence, details.part, details.replaces)
+        return self._draft(event_id, digest, body, None, details)
 
     def binary(self, event_id: str, payload: bytes, ts_ms: int, details: Details = NO_DETAILS) -> Draft:
         """The same for an event whose data is bytes."""
@@ -121,7 +129,12 @@ class Form:
         optional = _optional(details)
         body = b'"id":"%b%b%d%b}' % (event_id.encode(), self._middle, ts_ms, optional)
         digest = self._digest(details, optional, payload)
-        return Draft(event_id, digest, body, False, False, payload, details.turn, details.fence, details.part, details.replaces)
+        return self._draft(event_id, digest, body, payload, details)
+
+    def _draft(self, event_id: str, digest: bytes, body: bytes, payload: bytes | None, details: Details) -> Draft:
+        is_delta, ends_turn = self._is_delta and payload is None, self._ends_turn and details.turn is not None
+        scope = (details.turn, details.fence, details.part, details.replaces)
+        return Draft(event_id, digest, body, is_delta, False, payload, *scope, self._author, details.is_own, ends_turn)
 
     def _digest(self, details: Details, optional: bytes, data: bytes) -> bytes:
         replaces = details.replaces.encode() if details.replaces else b""

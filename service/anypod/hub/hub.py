@@ -30,6 +30,7 @@ from anypod.core.notices import (
 from anypod.hub.accounts import Accounts
 from anypod.hub.catch_up import CatchUp
 from anypod.hub.devices import Devices
+from anypod.hub.keep_alive import KeepAlive
 from anypod.hub.options import HubOptions
 from anypod.hub.outbox_budget import OutboxBudget
 from anypod.hub.resync import Resync
@@ -61,6 +62,7 @@ class Hub:
         self.on_interrupted: Callable[[LocalSession], None] = lambda session: None
         self.devices = Devices(store, clock, metrics, self.tasks, dismiss=self.dismiss, ghost_ms=options.silence_ms)
         self._resyncs = Resync(self)
+        self.keep_alive = KeepAlive(self)
         self.sessions: dict[SessionKey, LocalSession] = {}
         self.is_leaving = False  # the replica sends everybody away
         self.has_surplus = False  # it sends some of them away
@@ -188,6 +190,7 @@ class Hub:
         early = session.settle(page, after)
         self.tails.note(session.tail)
         session.idle_since = self.clock.now()
+        self.keep_alive.note(session, page.snapshot.expires_in_ms)
         refused = [frame for frame in early if not session.offer(frame)]
         self.flush(session)
         if refused or session.resync_again:

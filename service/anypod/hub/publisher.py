@@ -1,6 +1,6 @@
 """The way of an event into the log, whichever transport it came by.
 
-Owns the counting of appends, the calendar of what is to be tidied after them, and the quota of stored bytes of a session's owner.
+Owns the counting of appends, what the store is told of a session that is active, and the quota of stored bytes of its owner.
 Must not know who publishes: rights are checked before, sequence and duplicates by the log. The publisher hears its own event from
 the feed like everyone else.
 
@@ -22,14 +22,12 @@ from anypod.hub.tasks import Tasks
 from anypod.store import Append, Results, Store, reraise
 from anypod.telemetry import Metrics
 
-CALENDAR_MAX = 50_000  # sessions waiting to be tidied; beyond that the next append to them tidies
-TIDY_MAX = 100  # sessions tidied at once, so that a quiet moment does not become a storm of its own
 TOUCH_S = 60.0  # activity is recorded to the minute; the store keeps to it too
 TOUCH_BYTES = 4 << 20  # appended to a session since it was last measured: that much its owner may be beyond its quota unseen
 MARKS_MAX = 20_000  # sessions that were touched lately, about 4 MiB; beyond it the oldest is touched at its next append
 TOUCHES_MAX = 32  # under way at once: thousands of sessions may be due in one second
 FULL_S = 5.0  # between two questions whether an owner that has no room has some again
-TIDY_AFTER_S = 65.0  # when an answer's deltas may be folded: just beyond the classes' default
+TIDY_AFTER_MS = 65_000  # when an answer's deltas may be folded: just beyond the classes' default
 
 Answer = Callable[["Publication", Results | AnypodError], None]
 
@@ -60,7 +58,6 @@ class Publisher:
         self._metrics = metrics
         self._tasks = tasks
         self._accounts = accounts
-        self._due: dict[SessionKey, float] = {}
         self._marks: OrderedDict[SessionKey, Mark] = OrderedDict()
         self._to_touch: dict[SessionKey, None] = {}
         self._touches = 0
@@ -103,9 +100,6 @@ class Publisher:
             now = self._clock.now()
             self._metrics.events_appended += len(result)
             self._metrics.append_seconds.observe(now - publication.since)
-            for item in publication.drafts:
-                if item.replaces is not None and len(self._due) < CALENDAR_MAX:
-                    self._due.setdefault(publication.key, now + TIDY_AFTER_S)
             self._note(publication, now)
         publication.answer(publication, result)
 
@@ -122,6 +116,7 @@ class Publisher:
             if len(self._marks) > MARKS_MAX:
                 self._marks.popitem(last=False)
         mark.size, mark.due_at = publication.size, now + TOUCH_S
+        self._store.schedule(publication.key, TIDY_AFTER_MS)
         self._to_touch[publication.key] = None
         if self._touches < TOUCHES_MAX:
             self._touches += 1
@@ -143,17 +138,3 @@ class Publisher:
             return  # the next append after a minute does it
         if usage is not None and (mark := self._marks.get(key)) is not None:
             mark.owner, mark.account = usage.owner, self._accounts.learn(key.tenant, usage)
-
-    def tidy_due(self) -> None:
-        """Tidy the sessions whose time has come. To be called about once a second."""
-        now = self._clock.now()
-        due = [key for key, at in self._due.items() if at <= now][:TIDY_MAX]
-        for key in due:
-            del self._due[key]
-            self._tasks.start(self._tidy(key), "tidy")
-
-    async def _tidy(self, key: SessionKey) -> None:
-        try:
-            await self._store.tidy(key)
-        except AnypodError:
-            return  # the next append does it

@@ -72,7 +72,8 @@ class Pen:
             value_of(data)
         details = NO_DETAILS
         if has_turn or frame.part is not None or frame.replaces is not None:
-            details = Details(frame.turn, frame.fence, frame.attempt, frame.part, frame.replaces)
+            is_own = frame.replaces is not None and not self._principal.may("turn")
+            details = Details(frame.turn, frame.fence, frame.attempt, frame.part, frame.replaces, is_own)
         return form.draft(frame.id, data, ts_ms, details) if payload is None else form.binary(frame.id, data, ts_ms, details)
 
     def _form(self, kind: str, has_turn: bool) -> Form:

@@ -65,6 +65,7 @@ class LocalSession:
         "idle_since",
         "is_ready",
         "is_resyncing",
+        "keep_at",
         "key",
         "live",
         "loading",
@@ -89,6 +90,7 @@ class LocalSession:
         self.resync_again = False
         self.pins = 0  # attachments under way: they keep the session loaded
         self.idle_since: float | None = None
+        self.keep_at = float("inf")  # when its expiry is to be moved
         self._merge = Merge(0)
         self._flushed = 0  # the seq up to which everybody live was served
         self._cursor: str | None = ""  # None: that of the newest frame
@@ -326,4 +328,5 @@ def _with_state(known: Snapshot, notice: StateNotice, wall_ms: int) -> Snapshot:
         version=notice.version,
         is_closed=known.is_closed,
         expires_at_ms=known.expires_at_ms,
+        expires_in_ms=known.expires_in_ms,
     )

@@ -1,7 +1,8 @@
 """One timer for everything that comes round on a replica.
 
 Owns the turning: heartbeats to every subscriber, silence and stalled readers found, quiet sessions compared with the log,
-credentials that run out, sessions that nobody needs any more. An idle connection has no timer, task or queue of its own.
+credentials that run out, sessions that nobody needs any more, and those that their listeners keep. An idle connection has no
+timer, task or queue of its own.
 """
 
 import logging
@@ -13,8 +14,8 @@ from anypod.core.errors import CLOSE_LEAVING, AnypodError
 from anypod.hub.attachments import Attachments
 from anypod.hub.farewell import Farewell
 from anypod.hub.hub import Hub
+from anypod.hub.maintenance import Maintenance
 from anypod.hub.presence import Presence
-from anypod.hub.publisher import Publisher
 from anypod.hub.roster import TURNS_PER_S
 from anypod.hub.session import LocalSession
 from anypod.hub.subscriber import Phase, Subscriber
@@ -34,7 +35,6 @@ class Wheel:
         hub: Hub,
         attachments: Attachments,
         presence: Presence,
-        publisher: Publisher,
         *,
         farewell: Farewell,
         chores: Sequence[Callable[[float], None]] = (),
@@ -44,7 +44,7 @@ class Wheel:
         self._chores = chores
         self._attachments = attachments
         self._presence = presence
-        self._publisher = publisher
+        self._maintenance = Maintenance(hub.store, hub.tasks)
         self._sessions: list[LocalSession] = []
         self._slice = 0
         self._slices = attachments.everybody.slots
@@ -132,6 +132,7 @@ class Wheel:
             elif session.is_ready and not session.is_resyncing and self._hub.sessions.get(session.key) is session:
                 quiet.append(session)
         if quiet and self._hub.store.is_available:
+            self._hub.keep_alive.look(quiet, now)
             self._hub.tasks.start(self._check_heads(quiet), "heads")
 
     async def _check_heads(self, sessions: list[LocalSession]) -> None:
@@ -151,7 +152,7 @@ class Wheel:
         for subscriber in [one for one, at in self._aborts.items() if at <= now]:
             del self._aborts[subscriber]
             subscriber.port.abort()
-        self._publisher.tidy_due()
+        self._maintenance.every_second()
         self._hub.devices.retry()
         self._presence.every_second(now)
         for chore in self._chores:

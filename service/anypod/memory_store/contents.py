@@ -1,21 +1,23 @@
 """All that the memory server holds, and that a failover may take back.
 
-Owns the sessions by key, the tombstones of deleted ones, the index of each subject's, and notes. Must not know the clock: it is told
-the time, and forgets what has expired by then.
+Owns the sessions by key, the tombstones of deleted ones, the index of each subject's, the calendar of housekeeping, and notes.
+Must not know the clock: it is told the time, and forgets what has expired by then.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from anypod.core.errors import AnypodError
-from anypod.core.identity import SessionKey, Subject, TenantId
+from anypod.core.identity import SessionKey, Subject, TenantId, partition
 from anypod.memory_store.log import Log
 from anypod.memory_store.members import LifeTable
-from anypod.store import SUBJECT_DELETIONS_MAX, TENANT_DELETIONS_MAX
+from anypod.store import SUBJECT_DELETIONS_MAX, TENANT_DELETIONS_MAX, Due
 
 TOMBSTONE_MS: Final = 86_400_000  # a day: how long the last owner is told that a session was deleted
 SWEEP_MIN: Final = 1_000  # sessions and tombstones; swept when their number has doubled since the last sweep
+TURN_MS: Final = 120_000  # what was taken off the calendar and not tidied comes up again after this
 NOTES_MAX: Final = 100_000  # at some 400 bytes; a further one is `storage_full`
 
 Owner = tuple[TenantId, Subject]
@@ -43,6 +45,7 @@ class Contents:
     tombstones: dict[SessionKey, Tombstone] = field(default_factory=dict)
     index: dict[Owner, dict[SessionKey, int]] = field(default_factory=dict)
     notes: dict[str, Note] = field(default_factory=dict)
+    calendar: dict[SessionKey, int] = field(default_factory=dict)
     swept_to: int = SWEEP_MIN
     deletions: Counter[TenantId | Owner] = field(default_factory=Counter)
     day: int = 0
@@ -57,6 +60,7 @@ class Contents:
             dict(self.tombstones),
             index,
             dict(self.notes),
+            dict(self.calendar),
             self.swept_to,
             Counter(self.deletions),
             self.day,
@@ -116,6 +120,20 @@ class Contents:
     def bytes_of(self, owner: Owner, now_ms: int) -> int:
         return sum(self.logs[key].streams.size for key in self.active(owner, now_ms))
 
+    def put_on_calendar(self, key: SessionKey, due_ms: int | None, turn: str = "") -> None:
+        """After a `turn`: next at `due_ms`, unless it was put on the calendar in the meantime. Without: unless it comes up earlier."""
+        if turn:
+            if str(self.calendar.get(key)) != turn:
+                return
+            del self.calendar[key]
+        if due_ms is not None:
+            self.calendar[key] = min(due_ms, self.calendar.get(key, due_ms))
+
+    def take_due(self, number: int, now_ms: int, limit: int) -> Sequence[Due]:
+        found = sorted((at_ms, key) for key, at_ms in self.calendar.items() if at_ms <= now_ms and partition(key) == number)[:limit]
+        self.calendar.update({key: now_ms + TURN_MS for _, key in found})
+        return [Due(key, str(now_ms + TURN_MS)) for _, key in found]
+
     def swap_note(self, name: str, text: bytes | None, *, ttl_ms: int, now_ms: int) -> bytes | None:
         """Raises AnypodError `storage_full`."""
         if text is not None:
@@ -140,4 +158,5 @@ class Contents:
         self.tombstones = {key: item for key, item in self.tombstones.items() if item.until_ms > now_ms}
         kept = {owner: self.active(owner, now_ms) for owner in self.index}
         self.index = {owner: active for owner, active in kept.items() if active}
+        self.calendar = {key: at_ms for key, at_ms in self.calendar.items() if key in self.logs}
         self.swept_to = max(SWEEP_MIN, 2 * (len(self.logs) + len(self.tombstones)))

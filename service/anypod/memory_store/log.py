@@ -17,13 +17,15 @@ from anypod.core.identity import Subject
 from anypod.core.notices import StateNotice, encode_notice
 from anypod.memory_store.claims import Claims
 from anypod.memory_store.members import Members
-from anypod.memory_store.streams import Entry, Streams
+from anypod.memory_store.streams import Entry, PartName, Streams
 from anypod.store import Append, Creation, Patch, Results, SessionClass
 
 TERMS_MAX: Final = 32  # failovers that a cursor can look back on: the first and the latest 31
 IDS_MIN: Final = 64  # ids remembered however old: the contract's dedup window
 TIDY_EVENTS: Final = 32  # events between two rounds of housekeeping, so that an append seldom pays for one
 PARTS_MAX: Final = 256  # parts open at once in a session; a further one is `quota_exceeded`
+PARTS_FULL_OPEN_MS: Final = 60_000  # for when there are so many: a part without a delta for this long makes room
+PATCHES_MAX: Final = 32  # whose ids are remembered: so many may come between a patch and its repetition
 FENCES_MAX: Final = 10_000  # turns of a session; events_max ends a log before
 REFRESH_SHARE: Final = 16  # the expiry moves when this share of the ttl has passed: most appends need not touch it
 NO_STATE: Final = b"{}"
@@ -69,6 +71,7 @@ class Log:
     fences: dict[str, int] = field(default_factory=dict)
     members: Members = field(default_factory=Members)
     claims: Claims = field(default_factory=Claims)
+    patches: tuple[int, ...] = ()
 
     @classmethod
     def begin(cls, creation: Creation, now_ms: int, incarnation: str) -> "Log":
@@ -115,22 +118,41 @@ class Log:
             self.tidy(moment.now_ms)
         return appended
 
-    def raise_fence(self, turn: str) -> int:
+    def keep(self, now_ms: int) -> int:
+        """Move the expiry as an append does; in how many milliseconds it is."""
+        if self.expires_at_ms - now_ms <= self.session_class.ttl_ms:
+            self.expires_at_ms = now_ms + _life_ms(self.session_class.ttl_ms)
+        return self.expires_at_ms - now_ms
+
+    def raise_fence(self, turn: str, now_ms: int) -> int:
+        """The parts that earlier attempts have open end with it: nobody can end them any more."""
         if self.is_closed:
             raise AnypodError("closed")
         if turn not in self.fences and len(self.fences) >= FENCES_MAX:
             raise AnypodError("quota_exceeded", "the session has too many turns")
         self.fences[turn] = self.fences.get(turn, 0) + 1
+        self._end_turn(turn, now_ms)
         return self.fences[turn]
 
-    def tidy(self, now_ms: int) -> None:
-        limits = self.session_class
-        self.streams.fold(now_ms - limits.fold_after_ms, self.head.seq)
-        self.streams.trim(limits.retain_events, None if limits.retain_ms is None else now_ms - limits.retain_ms)
+    def tidy(self, now_ms: int, part_open_ms: int | None = None) -> int | None:
+        """When it is to come again, None: not before the next append. `part_open_ms`: shorter than the class's, when there are too many."""
+        limits, streams = self.session_class, self.streams
+        open_ms = limits.part_open_ms if part_open_ms is None else min(part_open_ms, limits.part_open_ms)
+        streams.end_parts(lambda _, part: part.last_ms <= now_ms - open_ms, now_ms)
+        streams.fold(now_ms - limits.fold_after_ms, self.head.seq)
+        streams.trim(limits.retain_events, None if limits.retain_ms is None else now_ms - limits.retain_ms)
         for event_id, item in list(self.ids.items()):  # in order of seq
             if item.seq > self.head.seq - IDS_MIN or item.at_ms > now_ms - limits.dedup_ms:
                 break
             del self.ids[event_id]
+        times = [part.last_ms + limits.part_open_ms for part in streams.open.values()]
+        times += [part.ended_ms + limits.fold_after_ms for part in streams.completed]
+        times += [now_ms + limits.dedup_ms] if len(self.ids) > IDS_MIN else []
+        times += [streams.durable[0].at_ms + limits.retain_ms] if streams.durable and limits.retain_ms is not None else []
+        return max(min(times), now_ms + 1_000) if times else None
+
+    def _end_turn(self, turn: str, now_ms: int) -> None:
+        self.streams.end_parts(lambda name, _: name[0] == turn, now_ms)
 
     def _append_each(self, request: Append, moment: Moment) -> Appended:
         results, feed = list[Receipt | AnypodError](), list[bytes]()
@@ -146,6 +168,8 @@ class Log:
 
     def _append_all(self, request: Append, moment: Moment) -> Appended:
         """All checks, in the order of the contract, and then all writes."""
+        if request.patch is not None and not request.drafts and request.nonce in self.patches:
+            return Appended([], ())  # the first reply was lost
         known = [self.ids.get(item.id) for item in request.drafts]
         is_conflict = _is_conflict(request.drafts, known)
         if request.drafts and all(known) and not is_conflict:
@@ -161,16 +185,31 @@ class Log:
             raise AnypodError("stale")
         fresh = _first_ones(item for item, first in zip(request.drafts, known, strict=True) if first is None)
         self._check_fences(fresh)
+        self._check_ends(fresh)
         self._check_quotas(fresh, moment.now_ms)
         receipts, feed = self._write_all(request.drafts, known, moment)
         if request.patch is not None:
             feed.append(self._set(request.patch, moment.now_ms))
+            self.patches = (*self.patches, request.nonce)[-PATCHES_MAX:]
         return Appended(receipts, feed)
 
     def _check_fences(self, fresh: Sequence[Draft]) -> None:
         for item in fresh:
             if item.turn is not None and (item.fence is None or self.fences.get(item.turn) != item.fence):
                 raise AnypodError("fenced")
+
+    def _check_ends(self, fresh: Sequence[Draft]) -> None:
+        """Draft by draft: parts begin and end within a call too."""
+        if not any(item.is_own for item in fresh):
+            return
+        authors = {name: part.author for name, part in self.streams.open.items()}
+        for item in fresh:
+            if item.is_delta:
+                authors.setdefault(_part_name(item), item.author)
+            elif item.replaces is not None:
+                if item.is_own and authors.get(_part_name(item), item.author) != item.author:
+                    raise AnypodError("not_allowed", "the part belongs to another author")
+                authors.pop(_part_name(item), None)
 
     def _check_quotas(self, fresh: Sequence[Draft], now_ms: int) -> None:
         deltas = sum(item.is_delta for item in fresh)
@@ -181,9 +220,14 @@ class Log:
             raise AnypodError("quota_exceeded", "the session holds as many events as it may")
         if self._is_too_large(size):
             raise AnypodError("quota_exceeded", "the session holds as many bytes as it may")
-        opened = {(item.turn or "", item.part or "") for item in fresh if item.is_delta} - self.streams.open.keys()
-        if opened and len(self.streams.open) + len(opened) > PARTS_MAX:
+        if self._is_beyond_parts(fresh):
+            self.tidy(now_ms, PARTS_FULL_OPEN_MS)
+        if self._is_beyond_parts(fresh):
             raise AnypodError("quota_exceeded", "the session has too many open parts")
+
+    def _is_beyond_parts(self, fresh: Sequence[Draft]) -> bool:
+        opened = {_part_name(item) for item in fresh if item.is_delta} - self.streams.open.keys()
+        return len(opened) > 0 and len(self.streams.open) + len(opened) > PARTS_MAX
 
     def _is_beyond(self, events: int, deltas: int) -> bool:
         limits = self.session_class
@@ -210,13 +254,15 @@ class Log:
         self.terms = self.terms_at(moment.incarnation)
         self.head = Cursor(self.head.epoch, self.terms[-1].name, self.head.seq + 1, next(moment.tags))
         seq, cursor = self.head.seq, str(self.head)
-        replaced = self.streams.end_part(item.turn, item.replaces, seq, moment.now_ms) if item.replaces else None
-        frame = complete(item, seq, cursor, replaced and (replaced.first, replaced.last))
-        entry = Entry(seq, self.head.tag, frame)
+        replaced = self.streams.end_part(_part_name(item), seq, moment.now_ms) if item.replaces else None
+        frame = complete(item, seq, cursor, replaced)
+        entry = Entry(seq, self.head.tag, frame, moment.now_ms)
         if item.is_delta:
-            self.streams.add_delta(entry, item.turn, item.part)
+            self.streams.add_delta(entry, _part_name(item), item.author)
         else:
             self.streams.add_durable(entry)
+        if item.ends_turn and item.turn is not None:
+            self._end_turn(item.turn, moment.now_ms)
         self.ids[item.id] = Remembered(item.digest, seq, cursor, moment.now_ms)
         return frame
 
@@ -234,6 +280,11 @@ class Log:
 def _life_ms(ttl_ms: int) -> int:
     """Never shorter than the ttl after the last append, and at most a sixteenth longer."""
     return ttl_ms + ttl_ms // REFRESH_SHARE
+
+
+def _part_name(item: Draft) -> PartName:
+    """The part that it extends or ends, within its turn."""
+    return item.turn or "", item.part if item.is_delta and item.part else item.replaces or ""
 
 
 def _duplicate(item: Draft, first: Remembered) -> Receipt:

@@ -6,6 +6,7 @@ one indivisible step, as a script is in Redis. Must not know asyncio: doors (`Me
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from typing import Final, Protocol
 
 from msgspec import Raw
@@ -24,6 +25,7 @@ from anypod.store import (
     PAGE_BYTES_MAX,
     Append,
     Creation,
+    Due,
     Erased,
     Head,
     HistoryPage,
@@ -63,6 +65,7 @@ class MemoryServer:
         self._doors: list[Door] = []
         self._incarnation = self._next_incarnation()
         self.is_running = True
+        self.nonces: Final = count(1)  # of patches, whichever door they come by
 
     # Replicas.
     def attach(self, door: Door) -> None:
@@ -218,12 +221,24 @@ class MemoryServer:
             records[name] = after
         return True
 
-    def raise_fence(self, key: SessionKey, turn: str) -> int:
-        return self._log(key, None).raise_fence(turn)
+    def keep(self, key: SessionKey) -> int:
+        return self._log(key, None).keep(self.clock.wall_ms())
 
-    def tidy(self, key: SessionKey) -> None:
-        if (log := self._find(key)) is not None:
-            log.tidy(self.clock.wall_ms())
+    def raise_fence(self, key: SessionKey, turn: str) -> int:
+        return self._log(key, None).raise_fence(turn, self.clock.wall_ms())
+
+    # Housekeeping.
+    def tidy(self, key: SessionKey, turn: str = "") -> int | None:
+        now_ms, log = self.clock.wall_ms(), self._find(key)
+        due_ms = None if log is None else log.tidy(now_ms)
+        self._contents.put_on_calendar(key, due_ms, turn)
+        return None if due_ms is None else due_ms - now_ms
+
+    def schedule(self, key: SessionKey, in_ms: int) -> None:
+        self._contents.put_on_calendar(key, self.clock.wall_ms() + in_ms)
+
+    def due(self, number: int, limit: int) -> Sequence[Due]:
+        return self._contents.take_due(number, self.clock.wall_ms(), limit)
 
     # Devices.
     def claim(self, key: SessionKey, place: str) -> int:
@@ -312,6 +327,7 @@ class MemoryServer:
             version=log.version,
             is_closed=log.is_closed,
             expires_at_ms=log.expires_at_ms,
+            expires_in_ms=log.expires_at_ms - now_ms,
         )
         shown = entries[: within((entry.frame for entry in entries[:limit]), bytes_max)]
         cut_at = shown[-1].seq if shown else position

@@ -19,6 +19,7 @@ from anypod.store import (
     Append,
     Creation,
     Done,
+    Due,
     Erased,
     Head,
     HistoryPage,
@@ -95,6 +96,8 @@ class MemoryStore:
     # The log.
     def append(self, request: Append, done: Done) -> None:
         request.begin(done, self._server.clock.now())
+        if request.patch is not None:
+            request.nonce = next(self._server.nonces)
         self._waiting_bytes += request.size
         if len(request.drafts) > DRAFTS_MAX:
             self._reply(request, AnypodError("too_large", f"more than {DRAFTS_MAX} events at once"))
@@ -142,8 +145,19 @@ class MemoryStore:
     async def raise_fence(self, key: SessionKey, turn: str) -> int:
         return await self._call(lambda: self._server.raise_fence(key, turn))
 
-    async def tidy(self, key: SessionKey) -> None:
-        await self._call(lambda: self._server.tidy(key))
+    async def keep(self, key: SessionKey) -> int:
+        return await self._call(lambda: self._server.keep(key))
+
+    # Housekeeping.
+    async def tidy(self, key: SessionKey, turn: str = "") -> int | None:
+        return await self._call(lambda: self._server.tidy(key, turn))
+
+    def schedule(self, key: SessionKey, in_ms: int) -> None:
+        if self.is_available:
+            self._server.schedule(key, in_ms)
+
+    async def due(self, number: int, *, limit: int) -> Sequence[Due]:
+        return await self._call(lambda: self._server.due(number, limit))
 
     # Devices.
     async def claim(self, key: SessionKey, place: str) -> int:

@@ -1,43 +1,41 @@
 """The two streams of a session: durable events and deltas.
 
-Owns which entries are kept, the parts that are open or lately completed, and the marks `folded` and `oldest`.
+Owns which entries are kept, the parts that are open or have ended lately, and the marks `folded` and `oldest`.
 Must not know ids, fences, cursors or who may write.
 """
 
-import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 from itertools import islice
 from typing import Final, NamedTuple
 
-COMPLETED_MAX: Final = 512  # completed parts not folded yet; beyond it the two oldest count as one, folded with the younger
+COMPLETED_MAX: Final = 512  # ended parts not folded yet; beyond it the two oldest count as one, folded with the younger
 
-_PUBLISHED = re.compile(rb',"ts":(\d+)')
+PartName = tuple[str, str]  # the turn or "", and the part
 
 
 class Entry(NamedTuple):
+    """`at_ms`: when the log took it, by the server's clock."""
+
     seq: int
     tag: int
     frame: bytes
-
-    @property
-    def published_ms(self) -> int:
-        match = _PUBLISHED.search(self.frame)  # nothing before it can look like it: a quote within a string is escaped
-        assert match is not None
-        return int(match[1])
+    at_ms: int
 
 
 class Part(NamedTuple):
-    """Which seqs the deltas of an open part span."""
+    """Which seqs the deltas of an open part span, when the last one came, and who opened it."""
 
     first: int
     last: int
+    last_ms: int
+    author: bytes
 
 
 class Completed(NamedTuple):
-    """A part that has ended but whose deltas are still kept."""
+    """A part that has ended but whose deltas are still kept. Those that ended at once without an event of their own count as one."""
 
     first: int
     ended_ms: int
@@ -47,7 +45,7 @@ class Completed(NamedTuple):
 class Streams:
     durable: list[Entry] = field(default_factory=list)
     deltas: list[Entry] = field(default_factory=list)
-    open: dict[tuple[str, str], Part] = field(default_factory=dict)
+    open: dict[PartName, Part] = field(default_factory=dict)
     completed: list[Completed] = field(default_factory=list)
     folded: int = 0
     oldest: int = 1
@@ -60,24 +58,31 @@ class Streams:
         self.durable.append(entry)
         self.size += len(entry.frame)
 
-    def add_delta(self, entry: Entry, turn: str | None, part: str | None) -> None:
-        assert part is not None
-        key = (turn or "", part)
-        span = self.open.get(key, Part(entry.seq, entry.seq))
-        self.open[key] = Part(span.first, entry.seq)
+    def add_delta(self, entry: Entry, name: PartName, author: bytes) -> None:
+        held = self.open.get(name)
+        self.open[name] = Part(held.first if held else entry.seq, entry.seq, entry.at_ms, held.author if held else author)
         self.deltas.append(entry)
         self.size += len(entry.frame)
 
-    def end_part(self, turn: str | None, part: str, seq: int, now_ms: int) -> Part:
+    def end_part(self, name: PartName, seq: int, now_ms: int) -> tuple[int, int]:
         """The span of the part's deltas; of a part that had none, the seq of the event that ends it."""
-        span = self.open.pop((turn or "", part), None)
-        if span is None:
-            return Part(seq, seq)
-        self.completed.append(Completed(span.first, now_ms))
+        held = self.open.pop(name, None)
+        if held is None:
+            return seq, seq
+        self._complete(Completed(held.first, now_ms))
+        return held.first, held.last
+
+    def end_parts(self, is_over: Callable[[PartName, Part], bool], now_ms: int) -> None:
+        """Parts that no event ends."""
+        gone = [name for name, part in self.open.items() if is_over(name, part)]
+        if gone:
+            self._complete(Completed(min(self.open.pop(name).first for name in gone), now_ms))
+
+    def _complete(self, item: Completed) -> None:
+        self.completed.append(item)
         if len(self.completed) > COMPLETED_MAX:
             one, two = self.completed[:2]
             self.completed[:2] = [Completed(min(one.first, two.first), max(one.ended_ms, two.ended_ms))]
-        return span
 
     def fold(self, ended_before_ms: int, head: int) -> None:
         """Forget the deltas below the oldest part that is open or ended lately."""
@@ -88,11 +93,11 @@ class Streams:
             self.folded = max(self.folded, self.deltas[cut - 1].seq)
             self._forget(self.deltas, cut)
 
-    def trim(self, keep: int | None, published_from_ms: int | None) -> None:
-        """Forget durable events beyond `keep` and those published earlier, and the deltas among them."""
+    def trim(self, keep: int | None, until_ms: int | None) -> None:
+        """Forget durable events beyond `keep` and those that were there by then, and the deltas among them."""
         cut = 0 if keep is None else max(0, len(self.durable) - keep)
-        if published_from_ms is not None:
-            while cut < len(self.durable) and self.durable[cut].published_ms < published_from_ms:
+        if until_ms is not None:
+            while cut < len(self.durable) and self.durable[cut].at_ms <= until_ms:
                 cut += 1
         if cut > 0:
             self.oldest = self.durable[cut - 1].seq + 1

@@ -135,6 +135,10 @@ class Keyspace:
         """A channel that only whoever knows the name hears, of a partition that its server has."""
         return f"{self._starts[number]}/probe/{name}".encode()
 
+    def calendar(self, number: int) -> bytes:
+        """The sessions of a partition by when something is to be done for them."""
+        return f"{self._starts[number]}/calendar".encode()
+
     def replicas(self) -> bytes:
         """The one hash of who serves. No session's name has an empty tenant."""
         return f"{self._starts[0]}/replicas".encode()

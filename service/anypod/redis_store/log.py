@@ -133,12 +133,12 @@ def _shape(item: Draft) -> tuple[bytes, list[bytes]]:
     shape = b""
     extras: list[bytes] = []
     if item.turn is not None:
-        shape, extras = b"t", [item.turn.encode(), _fence(item)]
+        shape, extras = b"te" if item.ends_turn else b"t", [item.turn.encode(), _fence(item)]
     if item.is_delta and item.part is not None:
         shape += b"d"
         extras.append(item.part.encode())
     elif item.replaces is not None:
-        shape += b"r"
+        shape += b"ro" if item.is_own else b"r"
         extras.append(item.replaces.encode())
     if item.payload is not None:
         shape += b"b"

@@ -32,6 +32,7 @@ def class_numbers(item: SessionClass) -> bytes:
         item.dedup_ms,
         item.bytes_max,
         item.event_bytes,
+        item.part_open_ms,
     )
     return " ".join("-" if number is None else str(number) for number in numbers).encode()
 
@@ -113,6 +114,7 @@ def _snapshot(fields: Reply, tag_at: int | None) -> Snapshot:
         version=_number(version),
         is_closed=closed is not None,
         expires_at_ms=_number(expires),
+        expires_in_ms=_number(expires) - _number(now),
     )
 
 

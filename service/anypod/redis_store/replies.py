@@ -94,4 +94,4 @@ def found(reply: Reply) -> Reply:
 def refusal(reply: bytes) -> AnypodError:
     word, _, message = reply[1:].decode().partition(" ")
     code: Code = next(code for code in CODES if code == word)
-    return AnypodError(code, message)
+    return unavailable(message) if code == "unavailable" else AnypodError(code, message)

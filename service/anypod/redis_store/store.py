@@ -29,6 +29,7 @@ from anypod.store import (
     Append,
     Creation,
     Done,
+    Due,
     Erased,
     Head,
     HistoryPage,
@@ -231,9 +232,26 @@ class RedisStore:
         reply = await self._writes.call("raise_fence", (self._keyspace.session(key).meta,), turn.encode(), is_repeatable=True)
         return int(_text(reply)[1:])
 
-    async def tidy(self, key: SessionKey) -> None:
+    async def keep(self, key: SessionKey) -> int:
         names = self._keyspace.session(key)
-        await self._writes.call("tidy", (names.meta, names.log, names.deltas), is_repeatable=True)
+        reply = await self._writes.call("keep", (names.meta, names.log, names.deltas), is_repeatable=True)
+        return int(_text(reply)[1:])
+
+    # Housekeeping.
+    async def tidy(self, key: SessionKey, turn: str = "") -> int | None:
+        names, calendar = self._keyspace.session(key), self._keyspace.calendar(partition(key))
+        keys = (names.meta, names.log, names.deltas, calendar)
+        reply = await self._writes.call("tidy", keys, _calendar_name(key), turn.encode(), is_repeatable=True)
+        in_ms = int(_text(reply)[1:])
+        return None if in_ms < 0 else in_ms
+
+    def schedule(self, key: SessionKey, in_ms: int) -> None:
+        calendar = self._keyspace.calendar(partition(key))
+        self._writes.tell(calendar, pack("FCALL", self._library.name("schedule"), 1, calendar, _calendar_name(key), in_ms))
+
+    async def due(self, number: int, *, limit: int) -> Sequence[Due]:
+        _, *flat = _list(await self._writes.call("due", (self._keyspace.calendar(number),), limit, is_repeatable=True))
+        return [Due(_key_of(_text(name)), _text(turn)) for name, turn in zip(flat[::2], flat[1::2], strict=True)]
 
     # Devices.
     async def claim(self, key: SessionKey, place: str) -> int:
@@ -313,6 +331,15 @@ class RedisStore:
         # A repeated one may miss what the first attempt took, and so nobody gets it: never two.
         held = await self._writes.ask(key, command, is_repeatable=True)
         return held if isinstance(held, bytes) else None
+
+
+def _calendar_name(key: SessionKey) -> bytes:
+    return f"{key.tenant}/{key.session}".encode()
+
+
+def _key_of(name: str) -> SessionKey:
+    tenant, session = name.split("/")
+    return SessionKey(TenantId(tenant), SessionId(session))
 
 
 def _ask_head(meta: bytes) -> bytes:

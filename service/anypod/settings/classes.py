@@ -34,6 +34,7 @@ class ClassSettings(BaseModel):
     retain_ms: Count | None = None
     fold_after_ms: Annotated[int, Field(ge=0)] = 60_000
     dedup_ms: Annotated[int, Field(ge=600_000)] = 600_000  # protocol.md, guarantee 3: at least ten minutes
+    part_open_ms: Count = 900_000
 
 
 def with_standard(classes: Mapping[str, Any], limits: Mapping[str, int | None]) -> dict[str, Any]:

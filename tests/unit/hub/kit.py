@@ -148,7 +148,7 @@ class TestReplica:
         self.publisher = Publisher(self.store, clock, self.metrics, self.hub.tasks, self.hub.accounts)
         self.desk = Desk(self.hub, self.attachments, self.presence, self.publisher, self._verify)
         self.farewell = Farewell(self.metrics, random.Random(name))
-        self.wheel = Wheel(self.hub, self.attachments, self.presence, self.publisher, farewell=self.farewell)
+        self.wheel = Wheel(self.hub, self.attachments, self.presence, farewell=self.farewell)
 
     async def _verify(self, credential: str) -> Principal:
         return who(credential)

@@ -3,7 +3,8 @@
 -- The drafts of a call are one request, all or none, or come from several requests, each judged by itself (no id comes twice
 -- then). The reply has one item a draft, "+cursor" or "=cursor" or "!code message"; or is one "!code message" for all.
 
-local FIXED = { 'p', 's', 'q', 'x', 'o', 'c', 'w', 'D' }
+local FIXED = { 'p', 's', 'q', 'x', 'o', 'c', 'w', 'D', 'format' }
+local PATCHES_MAX = 32 -- whose ids are remembered: so many may come between a patch and its repetition
 
 local function ask(fields, field)
   if not fields[field] then
@@ -14,18 +15,24 @@ local function ask(fields, field)
 end
 
 -- The arguments that a shape announces, in this order: t turn and fence, d part of a delta, r part that it replaces, b payload.
+-- Without an argument: o it may replace its own author's part alone, e it ends its turn.
 local function parse_shape(args, at, shape, draft, fields)
   local scope = '@'
   if string.find(shape, 't', 1, true) then
     draft.turn, draft.fence, scope = ask(fields, '!' .. args[at]), args[at + 1], '@' .. args[at]
     at = at + 2
   end
+  draft.ends_turn = string.find(shape, 'e', 1, true) and scope .. '/' or nil
   if string.find(shape, 'd', 1, true) then
     draft.part = ask(fields, scope .. '/' .. args[at])
     return at + 1
   end
   if string.find(shape, 'r', 1, true) then
     draft.replaces, draft.ends = args[at], ask(fields, scope .. '/' .. args[at])
+    if string.find(shape, 'o', 1, true) then
+      ask(fields, record_field(draft.ends))
+      draft.is_own, fields.has_own_ends = true, true
+    end
     at = at + 1
   end
   if string.find(shape, 'b', 1, true) then
@@ -48,7 +55,7 @@ local function parse(args, at)
 end
 
 local function load(meta, fields)
-  local m = { spans = {} }
+  local m = { spans = {}, fields = fields }
   local values = fields_of(meta, unpack(fields))
   for i = 1, #fields do
     if values[i] then -- the ids of new events are not there, and nothing is set for them
@@ -67,6 +74,11 @@ local function close(drafts, verdicts)
     end
   end
   return verdicts, '!closed'
+end
+
+-- Both are judged, because each draft may need its own verdict; one refusal stands for all.
+local function first_of(refusal, another)
+  return refusal or another
 end
 
 -- The verdicts so far, and the refusal of the call if there is one.
@@ -89,10 +101,13 @@ local function judge(keys, request, drafts, m, now)
     return verdicts, refusal
   end
   refusal = judge_fences(drafts, verdicts, m)
-  if m.seq + #drafts > tonumber(m.q) and not (refusal and request.is_one) then
-    refusal = judge_rooms(keys, drafts, verdicts, now) or refusal
+  if m.fields.has_own_ends then
+    refusal = first_of(refusal, judge_ends(drafts, verdicts, m))
   end
-  return verdicts, judge_parts(drafts, verdicts, m) or refusal
+  if m.seq + #drafts > tonumber(m.q) and not (refusal and request.is_one) then
+    refusal = first_of(refusal, judge_rooms(keys, drafts, verdicts, m, now))
+  end
+  return verdicts, first_of(refusal, judge_parts(keys, drafts, verdicts, m, now))
 end
 
 -- What was there before may not have reached the replicas or the disk yet, and a WAIT behind this call waits for what this
@@ -101,13 +116,28 @@ local function touch_head(meta, m)
   redis.call('HSET', meta, 's', m.s)
 end
 
+-- The ids of patches that are remembered, each behind a space. An older library keeps the last one alone.
+local function patches_of(meta)
+  local m = redis.call('HMGET', meta, 'n', 'N')
+  local ids = m[2] or ''
+  local is_listed = not m[1] or string.find(ids .. ' ', ' ' .. m[1] .. ' ', 1, true)
+  return is_listed and ids or ids .. ' ' .. m[1]
+end
+
+local function is_repeated(meta, request)
+  return string.find(patches_of(meta) .. ' ', ' ' .. request.patch_id .. ' ', 1, true) ~= nil
+end
+
 -- Set the new values and tell everybody.
 local function patch(keys, request, now)
   local meta, live = keys[1], keys[4]
-  local version = request.version + 1
-  local set = { 'v', version, 'n', request.patch_id }
+  local version, ids = request.version + 1, patches_of(meta) .. ' ' .. request.patch_id
+  while select(2, string.gsub(ids, ' ', ' ')) > PATCHES_MAX do
+    ids = string.match(ids, '^ %S+(.*)$')
+  end
+  local set = { 'v', version, 'n', request.patch_id, 'N', ids }
   if request.state ~= '' then
-    set[5], set[6] = 'S', request.state
+    set[#set + 1], set[#set + 2] = 'S', request.state
   end
   if request.metadata ~= '' then
     set[#set + 1], set[#set + 2] = 'M', request.metadata
@@ -134,7 +164,10 @@ local function append(keys, args)
   if not m.p or (owner ~= '-' and owner ~= m.o) then
     return '!no_such_session'
   end
-  if is_patch and #drafts == 0 and redis.call('HGET', keys[1], 'n') == request.patch_id then
+  if not may_write(m.format) then
+    return NEWER
+  end
+  if is_patch and #drafts == 0 and is_repeated(keys[1], request) then
     touch_head(keys[1], m)
     return {} -- the first reply was lost
   end

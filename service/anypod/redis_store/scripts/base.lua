@@ -9,18 +9,26 @@
 --   o  owner                                                       k, K  the class, its name and its numbers
 --   c  set when closed                                             z  set when deleted: the last owner
 --   a  the newest claim of a device
---   v  version   S  state   M  metadata   n  the last patch's id   f  folded   l  oldest
+--   v  version   S  state   M  metadata   f  folded   l  oldest    n, N  the last patch's id, and those of the last 32
 --   w  parts, open " @turn/part=first" and ended " first:ended_ms" D  set when `d` exists
 --   i  the first seq whose id may be forgotten next                F  how many fences there are
+--   T  when the log stood where, " seq:ms", for a class with retain_ms
 --   .id     digest and entry id of an event          #seq         when ids came, and those of one call, from this seq on
 --   !turn   the turn's live fence                    @turn/part   first and last seq of an open part's deltas
+--   &turn/part   of an open part: the last seq that housekeeping has seen, when it saw it first, and who opened the part
 --   g  "q x p o", all that a fast path needs of them; not there before the first event nor in a closed log
+--   format  "write" or "write read": which format a library must know to write here, and to read
 --   _  a value long enough that the hash is a table
 
 local REPLID_MS = 50 -- an incarnation is asked for once in this time: INFO costs more than the rest of an append
 local TERMS_MAX = 32 -- failovers that a cursor can look back on: the first and the latest 31
 local REFRESH_SHARE = 16 -- the expiry moves when this share of the ttl has passed, so that most appends need not touch it
 local NO_STATE = '{}'
+local PART_OPEN_MS = 900000 -- of sessions whose class was written down before it said so itself
+-- The format of `m`: sessions without a number have the first. Whatever older libraries may overlook needs no new number, and keeps
+-- their syntax. A library that raises it deletes `g` as well: that is what the fast paths go by, which do not ask for the format.
+local FORMAT = 1
+local NEWER = '!unavailable the session was written by a newer version of anypod than this one'
 
 local STEP_MS, CYCLE = 16000, 16777216 -- six hex digits of the time at which a process began: they come again after 8 years
 
@@ -53,6 +61,14 @@ end
 local function fields_of(meta, ...)
   local m = redis.pcall('HMGET', meta, ...)
   return is_foreign(m) and {} or m
+end
+
+local function may_write(format)
+  return not format or tonumber(string.match(format, '^%d+')) <= FORMAT
+end
+
+local function may_read(format)
+  return not format or tonumber(string.match(format, '%d+$')) <= FORMAT
 end
 
 -- The live state, if there is one.
@@ -132,6 +148,7 @@ local function class_of(text)
     dedup_ms = numbers[8],
     bytes_max = numbers[9], -- false in a session that is older than this bound
     event_bytes = numbers[10], -- the largest that an event may be
+    part_open_ms = numbers[11] or PART_OPEN_MS,
   }
 end
 

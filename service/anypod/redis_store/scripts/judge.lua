@@ -3,6 +3,8 @@
 -- A verdict is "=cursor" there before, "!code message" refused, or the place of the draft in the same call that it repeats.
 
 local PARTS_MAX = 256 -- parts open at once in a session
+local PARTS_FULL_OPEN_MS = 60000 -- for when there are so many: a part without a delta for this long makes room
+local NOT_OWN = '!not_allowed the part belongs to another author'
 local FULL = '!quota_exceeded the session holds as many events as it may'
 local FULL_BYTES = '!quota_exceeded the session holds as many bytes as it may'
 local FULL_PARTS = '!quota_exceeded the session has too many open parts'
@@ -41,8 +43,39 @@ local function judge_fences(drafts, verdicts, m)
   return refusal
 end
 
+-- Whose are the parts that drafts end which may end only their own author's. Draft by draft: parts begin and end within a call too.
+local function judge_ends(drafts, verdicts, m)
+  local authors, refusal = {}, nil -- false: it is not open
+  for i = 1, #drafts do
+    local draft = drafts[i]
+    local part = draft.part or draft.ends
+    if part and not verdicts[i] then
+      if authors[part] == nil then
+        authors[part] = m[part] and (opener_of(m[record_field(part)]) or author_of(draft.body))
+      end
+      if draft.part then
+        authors[part] = authors[part] or author_of(draft.body)
+      elseif draft.is_own and authors[part] and authors[part] ~= author_of(draft.body) then
+        verdicts[i], refusal = NOT_OWN, NOT_OWN
+      else
+        authors[part] = false
+      end
+    end
+  end
+  return refusal
+end
+
+-- Housekeeping may end parts, and the drafts are to be judged by what is left.
+local function tidy_first(keys, m, now, part_open_ms)
+  tidy(keys[1], keys[2], keys[3], now, IDS_A_CALL, part_open_ms)
+  local values = redis.call('HMGET', keys[1], unpack(m.fields))
+  for i = 1, #m.fields do
+    m[m.fields[i]] = values[i] or nil
+  end
+end
+
 -- Asked only near a limit. Draft by draft, so that of several requests the first ones still fit.
-local function judge_rooms(keys, drafts, verdicts, now)
+local function judge_rooms(keys, drafts, verdicts, m, now)
   local class = class_of(redis.call('HGET', keys[1], 'K'))
   local room, taken, is_tidied, refusal = { rooms(keys[2], keys[3], class) }, { 0, 0, 0 }, false, nil
   for i = 1, #drafts do
@@ -51,7 +84,7 @@ local function judge_rooms(keys, drafts, verdicts, now)
       local kind = draft.part and 2 or 1
       local bytes = #draft.body + #(draft.payload or '')
       if (taken[kind] >= room[kind] or taken[3] + bytes > room[3]) and not is_tidied then
-        tidy(keys[1], keys[2], keys[3], now, IDS_A_CALL)
+        tidy_first(keys, m, now)
         room, is_tidied = { rooms(keys[2], keys[3], class) }, true
       end
       if taken[kind] >= room[kind] then
@@ -66,18 +99,31 @@ local function judge_rooms(keys, drafts, verdicts, now)
   return refusal
 end
 
-local function judge_parts(drafts, verdicts, m)
-  local opened, count, refusal = {}, nil, nil
+-- The places of drafts that open one part too many.
+local function beyond_parts(drafts, verdicts, m)
+  local opened, count, beyond = {}, nil, {}
   for i = 1, #drafts do
-    local draft = drafts[i]
-    local part = draft.part
+    local part = drafts[i].part
     if part and not verdicts[i] and not m[part] and not opened[part] then
-      count = (count or select(2, string.gsub(m.w, '@', '@'))) + 1
-      opened[part] = true
-      if count > PARTS_MAX then
-        verdicts[i], refusal = FULL_PARTS, FULL_PARTS
+      count = count or count_open(m.w)
+      if count < PARTS_MAX then
+        opened[part], count = true, count + 1
+      else
+        beyond[#beyond + 1] = i
       end
     end
   end
-  return refusal
+  return beyond
+end
+
+local function judge_parts(keys, drafts, verdicts, m, now)
+  local beyond = beyond_parts(drafts, verdicts, m)
+  if #beyond > 0 then
+    tidy_first(keys, m, now, PARTS_FULL_OPEN_MS)
+    beyond = beyond_parts(drafts, verdicts, m)
+  end
+  for _, i in ipairs(beyond) do
+    verdicts[i] = FULL_PARTS
+  end
+  return #beyond > 0 and FULL_PARTS or nil
 end

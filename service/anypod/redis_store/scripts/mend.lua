@@ -32,13 +32,13 @@ local function mend(meta, log, deltas, entry, had_deltas)
     return false
   end
   local head = tonumber(string.match(entry, '^%d+'))
-  redis.call('DEL', deltas)
+  redis.call('UNLINK', deltas)
   redis.call('HDEL', meta, 'D')
   if has_log then
     redis.call('HSET', meta, 'f', head)
     return true
   end
-  redis.call('DEL', log)
+  redis.call('UNLINK', log)
   make_log(log)
   redis.call('PEXPIREAT', log, redis.call('HGET', meta, 'X'))
   redis.call('HSET', meta, 'l', head + 1)

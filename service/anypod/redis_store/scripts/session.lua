@@ -5,14 +5,17 @@ local FENCES_MAX = 10000 -- turns of a session; events_max ends a log before
 local STEP_FIRST = 16 -- entries asked for at once, as long as nobody knows how large they are
 local STEP_MAX = 64 -- and once it is known: what the server copies while it does nothing else
 
-local SNAPSHOT = { 'p', 's', 'o', 'k', 'c', 't', 'v', 'S', 'M', 'f', 'l', 'X', 'D' }
+local SNAPSHOT = { 'p', 's', 'o', 'k', 'c', 't', 'v', 'S', 'M', 'f', 'l', 'X', 'D', 'format' }
 
 -- What `pages.py` reads in this order: SNAPSHOT with the terms as the next event will find them and the marks that hold, in place
--- of `D` live, then how long it holds, now. And whether there are deltas. Nil when there is no session.
+-- of `D` live, then how long it holds, now. And whether there are deltas. Nil when there is no session, or with it the refusal.
 local function snapshot(keys, now)
   local live, m, has_deltas = keys[4], fields_of(keys[1], unpack(SNAPSHOT)), nil
   if not m[1] then
     return nil
+  end
+  if not may_read(m[14]) then
+    return nil, NEWER
   end
   local head = tonumber(string.match(m[2], '^%d+'))
   m[6] = terms_at(m[6], head, incarnation(now))
@@ -30,12 +33,13 @@ register('create', function(keys, args)
   local now = now_ms()
   local m = fields_of(meta, 'p', 'o')
   if m[1] then
-    return m[2] == owner and { '=', (snapshot(keys, now)) } or '!no_such_session'
+    local found, refusal = snapshot(keys, now)
+    return m[2] ~= owner and '!no_such_session' or found and { '=', found } or refusal
   end
-  redis.call('DEL', meta, keys[2], keys[3], live, keys[5])
+  redis.call('UNLINK', meta, keys[2], keys[3], live, keys[5])
   local term = '1' .. incarnation(now)
   redis.call('HSET', meta, 'p', epoch .. '-' .. term, 's', '0-0', 'q', 0, 't', term .. ':1', 'o', owner, 'k', class, 'K', numbers,
-    'v', 1, 'S', args[7], 'M', args[9], 'f', 0, 'l', 1, 'w', '', 'i', 1)
+    'v', 1, 'S', args[7], 'M', args[9], 'f', 0, 'l', 1, 'w', '', 'i', 1, 'format', FORMAT)
   make_log(keys[2])
   set_expiry(meta, keys[2], keys[3], ttl_ms, now)
   if args[8] ~= NO_STATE then
@@ -95,7 +99,7 @@ register('read', function(keys, args)
   local after, limit, bytes_max, is_folded = args[1], tonumber(args[2]), tonumber(args[3]), args[4] == 'fold'
   local m, has_deltas = snapshot(keys, now_ms())
   if not m then
-    return missing(meta)
+    return has_deltas or missing(meta)
   end
   local head = tonumber(string.match(m[2], '^%d+'))
   after = after == '' and head or tonumber(after)
@@ -121,8 +125,12 @@ end, { 'no-writes' })
 -- KEYS: m, l. ARGV: before ("+": the end), limit, bytes_max. The newest durable frames first, and whether there are older ones.
 register('history', function(keys, args)
   local limit = tonumber(args[2])
-  if redis.call('HEXISTS', keys[1], 'p') == 0 then
+  local m = fields_of(keys[1], 'p', 'format')
+  if not m[1] then
     return '!no_such_session'
+  end
+  if not may_read(m[2]) then
+    return NEWER
   end
   local frames, ending = range('XREVRANGE', keys[2], args[1], '-', limit + 1, tonumber(args[3]))
   local has_more = #frames > limit or ending and #redis.call('XREVRANGE', keys[2], ending - 1, '-', 'COUNT', 1) > 0
@@ -135,9 +143,12 @@ end, { 'no-writes' })
 -- KEYS: m. ARGV: channel, owner.
 register('end', function(keys, args)
   local meta, channel, owner = keys[1], args[1], args[2]
-  local m = fields_of(meta, 'p', 's', 'o', 'c')
+  local m = fields_of(meta, 'p', 's', 'o', 'c', 'format')
   if not m[1] or (owner ~= '-' and owner ~= m[3]) then
     return '!no_such_session'
+  end
+  if not may_write(m[5]) then
+    return NEWER
   end
   local cursor = m[1] .. '-' .. m[2]
   if not m[4] then
@@ -161,7 +172,7 @@ end, { 'no-writes' })
 register('forget_deleted', function(keys)
   local m = fields_of(keys[1], 'p', 'z')
   if not m[1] and m[2] then
-    redis.call('DEL', keys[1])
+    redis.call('UNLINK', keys[1])
   end
   return '+'
 end, { 'allow-oom' })
@@ -169,26 +180,49 @@ end, { 'allow-oom' })
 -- KEYS: m, l, d, v, p. ARGV: channel, owner. "+owner", or "=owner" of a session that was deleted already.
 register('delete', function(keys, args)
   local meta, channel, owner = keys[1], args[1], args[2]
-  local m = fields_of(meta, 'p', 'o', 'z')
-  if not m[1] and m[3] and (owner == '-' or owner == m[3]) then
-    return '=' .. m[3]
+  local m = fields_of(meta, 'p', 'o', 'format', 'z')
+  if not m[1] and m[4] and (owner == '-' or owner == m[4]) then
+    return '=' .. m[4]
   end
   if not m[1] or (owner ~= '-' and owner ~= m[2]) then
     return '!no_such_session'
   end
-  redis.call('DEL', meta, keys[2], keys[3], keys[4], keys[5])
+  if not may_write(m[3]) then
+    return NEWER -- it may have keys that this library does not know
+  end
+  redis.call('UNLINK', meta, keys[2], keys[3], keys[4], keys[5])
   redis.call('HSET', meta, 'z', m[2], 'e', string.match(m[1], '^%w+'))
   redis.call('PEXPIRE', meta, TOMBSTONE_MS)
   redis.call('SPUBLISH', channel, '{"type":"n.deleted"}')
   return '+' .. m[2]
 end, { 'allow-oom' })
 
--- KEYS: m. ARGV: turn.
-register('raise_fence', function(keys, args)
-  local meta, field = keys[1], '!' .. args[1]
-  local m = fields_of(meta, 'p', 'c', 'F', field)
+-- KEYS: m, l, d. In how many milliseconds it expires, once that has been moved as an append moves it.
+register('keep', function(keys)
+  local meta, now = keys[1], now_ms()
+  local m = fields_of(meta, 'p', 'x', 'K', 'format')
   if not m[1] then
     return '!no_such_session'
+  end
+  if not may_write(m[4]) then
+    return NEWER
+  end
+  if now >= tonumber(m[2]) then
+    set_expiry(meta, keys[2], keys[3], class_of(m[3]).ttl_ms, now)
+    set_guard(meta)
+  end
+  return '+' .. (redis.call('HGET', meta, 'X') - now)
+end)
+
+-- KEYS: m. ARGV: turn. The parts that earlier attempts have open end with it: nobody can end them any more.
+register('raise_fence', function(keys, args)
+  local meta, field = keys[1], '!' .. args[1]
+  local m = fields_of(meta, 'p', 'c', 'F', field, 'w', 'format')
+  if not m[1] then
+    return '!no_such_session'
+  end
+  if not may_write(m[6]) then
+    return NEWER
   end
   if m[2] then
     return '!closed'
@@ -198,6 +232,12 @@ register('raise_fence', function(keys, args)
   end
   if not m[4] then
     redis.call('HINCRBY', meta, 'F', 1)
+  end
+  local scope = '@' .. args[1] .. '/'
+  local parts, gone = end_those(m[5], function(name) return is_within(name, scope) end, now_ms())
+  if #gone > 0 then
+    redis.call('HSET', meta, 'w', parts)
+    redis.call('HDEL', meta, unpack(fields_of_parts(gone)))
   end
   return '+' .. redis.call('HINCRBY', meta, field, 1)
 end)

@@ -1,4 +1,5 @@
--- Housekeeping of one session: forget ids, fold, trim, and say how far appends may go before the next round.
+-- Housekeeping of one session: forget ids, end parts, fold, trim, and say how far appends may go before the next round, and when
+-- there will be something to do again.
 
 local TIDY_EVENTS = 32 -- events between two rounds within appends
 local IDS_MIN = 64 -- ids remembered however old: the contract's dedup window
@@ -6,6 +7,7 @@ local IDS_A_ROUND = 96 -- ids looked at in a round within appends: three for eac
 local IDS_A_CALL = 1024 -- and in a round that was asked for
 local SAMPLES = 5 -- nodes of a stream that are looked at to tell its size: a fixed cost, whatever it holds
 local TRIM_A_STEP = 256 -- entries read at once to find where to trim
+local MARK_SHARE = 32 -- marks of where the log stood are this share of retain_ms apart: an event may be kept so much longer
 local TABLE_SIZES = { 65, 513, 4097 } -- bytes of the value that makes a hash a table, whatever the server's setting up to 4 KiB
 
 -- The fields of the first `count` ids, added to `gone`; the ids behind them.
@@ -58,9 +60,9 @@ local function forget_ids(meta, class, next_seq, head, now, most)
   return next_seq
 end
 
--- The parts without those whose time has come, the first seq that must stay, and whether any came.
+-- The parts without those whose time has come, the first seq that must stay, whether any came, and when the next one ended.
 local function kept_parts(parts, class, head, now)
-  local kept, bound, is_due = {}, head + 1, false
+  local kept, bound, is_due, next_ended = {}, head + 1, false, nil
   for item in string.gmatch(parts, '%S+') do
     local first, ended = string.match(item, '^(%d+):(%d+)$')
     if ended and now - ended >= class.fold_after_ms then
@@ -68,9 +70,10 @@ local function kept_parts(parts, class, head, now)
     else
       kept[#kept + 1] = ' ' .. item
       bound = math.min(bound, tonumber(first or string.match(item, '=(%d+)$')))
+      next_ended = ended and math.min(next_ended or math.huge, ended) or next_ended
     end
   end
-  return table.concat(kept), bound, is_due
+  return table.concat(kept), bound, is_due, next_ended
 end
 
 -- Drop the deltas below `bound`; the seq of the last one that went, if any.
@@ -82,36 +85,54 @@ local function fold(deltas, bound)
   end
 end
 
-local function is_old(frame, from_ms)
-  -- Nothing before it can look like it: a quote within a string is escaped.
-  return tonumber(string.match(frame, ',"ts":(%d+)')) < from_ms
+-- Where the log stood when, " seq:ms": the marks from `retain_ms` ago on, and the seq of the last one before. The time is Redis' own: that
+-- of events is their replica's.
+local function marks_at(marks, class, head, now)
+  local list, gone = {}, nil
+  for seq, ms in string.gmatch(marks, '(%d+):(%d+)') do
+    list[#list + 1] = { seq = tonumber(seq), ms = tonumber(ms) }
+  end
+  if head > 0 and (#list == 0 or list[#list].seq < head) then
+    local before = list[#list - 1]
+    local is_close = before and now - before.ms < class.retain_ms / MARK_SHARE
+    list[is_close and #list or #list + 1] = { seq = head, ms = now }
+  end
+  local kept, first_ms = {}, nil
+  for _, mark in ipairs(list) do
+    if now - mark.ms >= class.retain_ms then
+      gone = mark.seq
+    else
+      kept[#kept + 1], first_ms = ' ' .. mark.seq .. ':' .. mark.ms, first_ms or mark.ms
+    end
+  end
+  return table.concat(kept), gone, first_ms
 end
 
--- The seq of the last durable event that is beyond what the class retains, if any.
-local function last_beyond(log, class, now)
+-- The seq of the last durable event that is beyond the number that the class retains, if any.
+local function last_beyond(log, class)
   local surplus = class.retain_events and redis.call('XLEN', log) - class.retain_events or 0
-  local from_ms = class.retain_ms and now - class.retain_ms or 0
   local last, start = nil, '-'
-  while surplus > 0 or class.retain_ms do
-    local entries = redis.call('XRANGE', log, start, '+', 'COUNT', TRIM_A_STEP)
-    for _, entry in ipairs(entries) do
-      if surplus <= 0 and not is_old(entry[2][2], from_ms) then
-        return last
-      end
-      surplus = surplus - 1
-      last = string.match(entry[1], '^%d+')
-    end
-    if #entries < TRIM_A_STEP then
+  while surplus > 0 do
+    local entries = redis.call('XRANGE', log, start, '+', 'COUNT', math.min(surplus, TRIM_A_STEP))
+    if #entries == 0 then
       return last
     end
+    surplus, last = surplus - #entries, tonumber(string.match(entries[#entries][1], '^%d+'))
     start = '(' .. entries[#entries][1]
   end
   return last
 end
 
-local function trim(log, deltas, class, now)
-  local last = last_beyond(log, class, now)
-  if last then
+-- The seq of the last durable event up to `seq`, if any.
+local function last_until(log, seq)
+  local found = redis.call('XREVRANGE', log, seq, '-', 'COUNT', 1)[1]
+  return found and tonumber(string.match(found[1], '^%d+'))
+end
+
+-- Trim what is beyond the number retained or was there at `old_seq`; the oldest seq that is left, if any went.
+local function trim(log, deltas, class, old_seq)
+  local last = math.max(last_beyond(log, class) or 0, old_seq and last_until(log, old_seq) or 0)
+  if last > 0 then
     redis.call('XTRIM', log, 'MINID', '=', last + 1)
     redis.call('XTRIM', deltas, 'MINID', '=', last + 1)
     return last + 1
@@ -154,33 +175,54 @@ local function next_check(log, deltas, class, head)
   return head + math.max(0, math.min(events, held, math.floor(bytes / (class.event_bytes or 1))))
 end
 
-local function tidy(meta, log, deltas, now, ids_most)
-  local m = redis.call('HMGET', meta, 'K', 's', 'w', 'i', 'c', '_', 'D')
+-- When there will be something to do, of the times that come up; never before a second has passed.
+local function earliest(now, ...)
+  local found = math.huge
+  for _, ms in ipairs({ ... }) do
+    found = ms and math.min(found, math.max(ms, now + 1000)) or found
+  end
+  return found < math.huge and found or nil
+end
+
+-- `part_open_ms`: shorter than the class's, when there are too many parts. When it is to come again, nil: not before the next append.
+local function tidy(meta, log, deltas, now, ids_most, part_open_ms)
+  local m = redis.call('HMGET', meta, 'K', 's', 'w', 'i', 'c', '_', 'D', 'T')
   mend(meta, log, deltas, m[2], m[7])
-  local class, head = class_of(m[1]), tonumber(string.match(m[2], '^%d+'))
-  local set = { 'i', forget_ids(meta, class, tonumber(m[4]), head, now, ids_most) }
-  local parts, bound, is_due = kept_parts(m[3], class, head, now)
-  if is_due then
+  local class, head, first_id = class_of(m[1]), tonumber(string.match(m[2], '^%d+')), tonumber(m[4])
+  local next_id = forget_ids(meta, class, first_id, head, now, ids_most)
+  local set = { 'i', next_id }
+  local open, next_old = end_old_parts(meta, m[3], math.min(part_open_ms or math.huge, class.part_open_ms), now)
+  local parts, bound, is_due, next_ended = kept_parts(open, class, head, now)
+  if parts ~= m[3] then
     set[3], set[4] = 'w', parts
-    local folded = fold(deltas, bound)
-    if folded then
-      set[5], set[6] = 'f', folded
-    end
   end
+  local folded = is_due and fold(deltas, bound)
+  if folded then
+    set[#set + 1], set[#set + 2] = 'f', folded
+  end
+  local first_mark = nil
   if class.retain_events or class.retain_ms then
-    local oldest = trim(log, deltas, class, now)
+    local old_seq, marks
+    if class.retain_ms then
+      marks, old_seq, first_mark = marks_at(m[8] or '', class, head, now)
+      set[#set + 1], set[#set + 2] = 'T', marks
+    end
+    local oldest = trim(log, deltas, class, old_seq)
     if oldest then
-      set[#set + 1] = 'l'
-      set[#set + 1] = oldest
+      set[#set + 1], set[#set + 2] = 'l', oldest
     end
   end
-  set[#set + 1] = 'q'
-  set[#set + 1] = m[5] and 0 or next_check(log, deltas, class, head)
+  set[#set + 1], set[#set + 2] = 'q', m[5] and 0 or next_check(log, deltas, class, head)
   redis.call('HSET', meta, unpack(set))
   set_guard(meta)
   if not m[6] and head >= TIDY_EVENTS then
     make_table(meta)
   end
+  if next_id - first_id >= ids_most then
+    return now -- more ids may be due than one round looks at
+  end
+  return earliest(now, next_id <= head - IDS_MIN and now + class.dedup_ms, next_old or false,
+    next_ended and next_ended + class.fold_after_ms or false, first_mark and first_mark + class.retain_ms or false)
 end
 
 -- Whether there was a round, because one is due between the two heads.
@@ -192,10 +234,15 @@ local function tidy_between(keys, before, head, now)
   return true
 end
 
--- KEYS: m, l, d.
-register('tidy', function(keys)
-  if fields_of(keys[1], 'p')[1] then
-    tidy(keys[1], keys[2], keys[3], now_ms(), IDS_A_CALL)
+-- KEYS: m, l, d, h. ARGV: the session's name on the calendar, when its turn was, as `due` said ("": it was not asked). "+" and in how many
+-- milliseconds it is to come again, "+-1": not before the next append.
+register('tidy', function(keys, args)
+  local name, turn, now = args[1], args[2], now_ms()
+  local m = fields_of(keys[1], 'p', 'format')
+  if not may_write(m[2]) then
+    return NEWER
   end
-  return '+'
+  local due = m[1] and tidy(keys[1], keys[2], keys[3], now, IDS_A_CALL)
+  put_on_calendar(keys[4], name, turn, due)
+  return '+' .. (due and due - now or -1)
 end, { 'allow-oom' })

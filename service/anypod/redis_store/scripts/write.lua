@@ -1,6 +1,5 @@
 -- Make events of drafts and put them into the streams.
 
-local ENDED_MAX = 512 -- ended parts not folded yet; beyond it the two oldest count as one, folded with the younger
 local FRAME = '{"type":"event","seq":'
 
 -- First and last seq of the deltas of an open part.
@@ -14,25 +13,15 @@ local function span_of(m, part)
   return span
 end
 
-local function extend_part(m, part, seq)
+local function extend_part(m, draft, seq, now)
+  local part = draft.part
   local span = span_of(m, part)
   if span then
     span[2] = seq
   else
-    m.spans[part] = { seq, seq }
+    m.spans[part] = { seq, seq, seq .. ' ' .. now .. ' ' .. author_of(draft.body) }
     m.w, m.has_new_parts = m.w .. ' ' .. part .. '=' .. seq, true
   end
-end
-
-local function join_oldest(parts)
-  local count = select(2, string.gsub(parts, ' %d+:%d+', ''))
-  if count <= ENDED_MAX then
-    return parts
-  end
-  local joined = string.gsub(parts, ' (%d+):(%d+)(.-) (%d+):(%d+)', function(one, one_ms, between, two, two_ms)
-    return between .. ' ' .. math.min(one, two) .. ':' .. math.max(one_ms, two_ms)
-  end, 1)
-  return joined
 end
 
 -- First and last seq of the deltas of the part that ends here; of a part that had none, the seq of what ends it.
@@ -45,6 +34,15 @@ local function end_part(m, part, seq, now)
   m.w = join_oldest(string.sub(m.w, 1, from - 1) .. string.sub(m.w, to) .. ' ' .. span[1] .. ':' .. now)
   m.spans[part], m.has_new_parts = false, true
   return span[1], span[2]
+end
+
+-- The turn is over, and with it whatever parts it has open.
+local function end_turn(m, scope, now)
+  local names
+  m.w, names = end_those(m.w, function(name) return is_within(name, scope) end, now)
+  for _, name in ipairs(names) do
+    m.spans[name], m.has_new_parts = false, true
+  end
 end
 
 -- The frame that everybody gets (`complete` of core/event.py).
@@ -63,6 +61,9 @@ local function touched_parts(m, list)
   for part, span in pairs(m.spans) do
     if span then
       list[#list + 1], list[#list + 2] = part, span[1] .. ' ' .. span[2]
+      if span[3] then
+        list[#list + 1], list[#list + 2] = record_field(part), span[3]
+      end
     else
       gone[#gone + 1] = part
     end
@@ -100,7 +101,7 @@ local function write(keys, drafts, verdicts, m, now)
       entry = number .. '-' .. draft.tag
       local cursor, first, last = prefix .. '-' .. entry, nil, nil
       if draft.part then
-        extend_part(m, draft.part, number)
+        extend_part(m, draft, number, now)
         is_new = is_new or not m.D
       elseif draft.ends then
         first, last = end_part(m, draft.ends, number, now)
@@ -109,6 +110,9 @@ local function write(keys, drafts, verdicts, m, now)
       redis.call('XADD', draft.part and keys[3] or keys[2], entry, 'f', frame)
       list[#list + 1], list[#list + 2] = draft.field, entry .. ' ' .. draft.digest
       frames[#frames + 1], ids[#ids + 1], verdicts[i] = frame, draft.id, '+' .. cursor
+      if draft.ends_turn then
+        end_turn(m, draft.ends_turn, now)
+      end
     elseif type(verdicts[i]) == 'number' then
       verdicts[i] = '=' .. string.sub(verdicts[verdicts[i]], 2)
     end
@@ -117,7 +121,7 @@ local function write(keys, drafts, verdicts, m, now)
   local gone = touched_parts(m, list)
   redis.call('HSET', keys[1], 's', entry, is_new and 'D' or 's', is_new and 1 or entry, unpack(list))
   if #gone > 0 then
-    redis.call('HDEL', keys[1], unpack(gone))
+    redis.call('HDEL', keys[1], unpack(fields_of_parts(gone)))
   end
   return frames, seq, is_new
 end
