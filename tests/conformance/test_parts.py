@@ -1,6 +1,7 @@
 """Parts that no event ends: by age, by a raised fence, by the end of their turn; and who may end whose."""
 
 import asyncio
+from typing import Any
 
 from tests.conformance.kit import OWNER, STRANGER, append, create, delta, event, fields, ids_of, log_of, page, refused, send, snapshot
 
@@ -84,7 +85,7 @@ async def test_the_end_of_a_turn_ends_its_parts(store: Store) -> None:
 async def test_a_turn_that_ends_in_the_call_that_begins_a_part_ends_that_too(store: Store) -> None:
     key = await create(store, short(600_000))
     fence = await store.raise_fence(key, "t1")
-    scope = {"turn": "t1", "fence": fence}
+    scope: dict[str, Any] = {"turn": "t1", "fence": fence}
     await append(store, key, delta("d1", "a", **scope), event("end", kind="turn_finished", **scope), delta("d2", "a", **scope))
     await append(store, key, event("whole", replaces="a", **scope))
     assert fields((await log_of(store, key))[-1])["replaces"] == {"part": "a", "first_seq": 3, "last_seq": 3}
