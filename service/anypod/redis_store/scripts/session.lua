@@ -132,6 +132,9 @@ register('history', function(keys, args)
   if not may_read(m[2]) then
     return NEWER
   end
+  if not is_stream(keys[2]) then
+    return { '+', {}, 0 }
+  end
   local frames, ending = range('XREVRANGE', keys[2], args[1], '-', limit + 1, tonumber(args[3]))
   local has_more = #frames > limit or ending and #redis.call('XREVRANGE', keys[2], ending - 1, '-', 'COUNT', 1) > 0
   if #frames > limit then
