@@ -1,6 +1,7 @@
 """Nothing grows without end: what waits, what is kept, what is read at once."""
 
 import asyncio
+import re
 
 from tests.conformance.kit import (
     CHAT,
@@ -23,6 +24,7 @@ from tests.conformance.redis_kit import holds, number_of, opened
 from tests.servers import RedisServer
 
 from anypod.core.errors import AnypodError
+from anypod.core.identity import partition
 from anypod.redis_store.keys import Keyspace
 from anypod.store import SUBJECT_DELETIONS_MAX, Member, SessionClass
 
@@ -120,3 +122,46 @@ async def test_the_hash_of_a_session_does_not_grow_with_its_log(own_server: Redi
         assert number_of(own_server.command("HLEN", names.meta)) < 2 * (64 + 96) + 40
         assert number_of(own_server.command("XLEN", names.log)) < 10 + 40
         assert number_of(own_server.command("XLEN", names.deltas)) < 40
+
+
+async def test_the_memory_of_remembered_ids_ends_with_their_window(own_server: RedisServer) -> None:
+    """An answer of 1,000 words, folded, in a session to which nothing is appended any more: housekeeping finds it by the calendar."""
+    answer = SessionClass("answer", ttl_ms=600_000, live_ms=1_000, fold_after_ms=0, dedup_ms=1_500)
+    async with opened(own_server.url) as store:
+        key = await create(store, answer)
+        await append(store, key, event("question"))
+        for number in range(1_000):
+            await append(store, key, delta(f"01890a5d-ac96-774b-bcce-{number:012d}", "answer"))
+        await append(store, key, event("whole", "word " * 1_000, replaces="answer"))
+        names = Keyspace("anypod").session(key)
+        keys = (names.meta, names.log, names.deltas)
+        within = sum(number_of(own_server.command("MEMORY", "USAGE", name, "SAMPLES", 0) or 0) for name in keys)
+        store.schedule(key, 1)
+
+        async def is_over() -> bool:
+            for item in await store.due(partition(key), limit=10):
+                while await store.tidy(item.key, item.turn) == 0:
+                    pass
+            return number_of(own_server.command("HLEN", names.meta)) < 2 * 64 + 32
+
+        await eventually(is_over, "the ids are forgotten")
+        held = {name[-1:].decode(): own_server.command("MEMORY", "USAGE", name, "SAMPLES", 0) for name in keys}
+        total = sum(number_of(held_bytes or 0) for held_bytes in held.values())
+        print(f"within the window {within} bytes, after it {held}")
+        assert within > 100_000
+        assert total <= 20_000, held
+
+
+async def test_a_large_session_is_deleted_without_holding_the_server_up(own_server: RedisServer) -> None:
+    async with opened(own_server.url) as store:
+        key = await create(store, SessionClass("large", ttl_ms=600_000, live_ms=1_000, events_max=100_000))
+        for start in range(0, 50_000, 500):
+            await append(store, key, *(event(f"e{number}", "x" * 200) for number in range(start, start + 500)))
+        own_server.command("CONFIG", "RESETSTAT")
+        await store.delete(key, None)
+        stats = own_server.command("INFO", "commandstats")
+        assert isinstance(stats, bytes)
+        found = re.search(rb"cmdstat_fcall:calls=\d+,usec=(\d+)", stats)
+        assert found is not None
+        print(f"deleted in {int(found[1]) / 1000} ms of the server's time")
+        assert int(found[1]) < 5_000
