@@ -21,10 +21,10 @@ from anypod.store import Member
 # The rules of the user, as `service/docs/operations.md` gives them.
 REQUESTS = "+select +role +info +client|setname +config|get +fcall +ssubscribe +sunsubscribe +spublish"
 FUNCTIONS = "+function|load +function|list +function|delete"
-HASHES = "+hget +hset +hmget +hdel +hexists +hincrby +hgetall +hlen +hscan"
+HASHES = "+hget +hset +hmget +hdel +hincrby +hgetall +hlen +hscan"
 STREAMS = "+xadd +xlen +xtrim +xrange +xrevrange +xgroup|create +xgroup|destroy"
 SETS = "+zadd +zrem +zcard +zscore +zrange +zrangebyscore +zrevrangebyscore"
-KEYS = "+get +getdel +set +del +pttl +pexpire +pexpireat +object|encoding +memory|usage +time +type +scan +unlink"
+KEYS = "+get +getdel +set +pttl +pexpire +pexpireat +object|encoding +memory|usage +time +type +scan +unlink"
 COMMANDS = " ".join((REQUESTS, FUNCTIONS, HASHES, STREAMS, SETS, KEYS)).split()
 IN_A_CLUSTER = ("+cluster|slots", "+cluster|nodes")
 NAMES = ("resetkeys", "~anypod:*", "resetchannels", "&anypod:*")

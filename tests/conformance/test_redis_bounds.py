@@ -149,7 +149,14 @@ async def test_the_memory_of_remembered_ids_ends_with_their_window(own_server: R
         total = sum(number_of(held_bytes or 0) for held_bytes in held.values())
         print(f"within the window {within} bytes, after it {held}")
         assert within > 100_000
-        assert total <= 20_000, held
+        assert total <= 20 << 10, held
+        whole = event("whole", "word " * 1_000, replaces="answer")
+        assert (await append(store, key, whole))[0].is_duplicate, "64 ids stay, however old"
+        assert number_of(own_server.command("PTTL", names.meta)) > 500_000
+        for number in range(100):
+            await append(store, key, event(f"e{number}"))
+        assert (await append(store, key, event("e36")))[0].is_duplicate
+        assert own_server.command("OBJECT", "ENCODING", names.meta) == b"hashtable"
 
 
 async def test_a_large_session_is_deleted_without_holding_the_server_up(own_server: RedisServer) -> None:

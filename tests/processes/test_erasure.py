@@ -12,7 +12,7 @@ import pytest
 from tests.replicas import Replica, credential
 from tests.servers import LOOPBACK, RedisServer, running
 
-ADMIN = credential("acme", "root", can=["read", "publish", "admin"])
+ADMIN = credential("acme", "root", can=["read", "publish", "admin"], sessions=["*"])
 DONE_S_MAX = 60.0
 
 
@@ -122,8 +122,9 @@ def test_a_tenant_is_erased_and_its_neighbour_keeps_everything(pair: list[Replic
     ("shown", "status"),
     [
         (credential("acme", "ann"), 403),  # without the right
-        (credential("other", "root", can=["read", "publish", "admin"]), 202),  # of another tenant: their own `bob`, whom there is not
+        (credential("other", "root", can=["read", "publish", "admin"], sessions=["*"]), 202),  # of another tenant: their own `bob`, whom there is not
         (credential("acme", "root", can=["read", "publish", "admin"], sessions=["mine-*"]), 403),  # narrowed
+        (credential("acme", "root", can=["read", "publish", "admin"]), 403),  # reaches what it created alone
         (credential("acme", "root", can=["admin"], ttl_s=-10), 401),
     ],
 )

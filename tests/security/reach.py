@@ -75,6 +75,9 @@ _STREAM: Final = "text/event-stream"
 ROUTES: Final[Mapping[str, Sequence[Attempt]]] = {
     "GET /openapi.json": (Attempt(),),
     "GET /v1/cluster": (Attempt(),),
+    "DELETE /v1/admin/subjects/{sub:path}": (Attempt(),),
+    "DELETE /v1/admin/tenants/{tenant}": (Attempt(),),
+    "GET /v1/admin/erasures/{erasure}": (Attempt(),),
     "POST /v1/tickets": (Attempt(), Attempt({"session_id": SESSION})),
     "POST /v1/sessions": (Attempt({"session_id": SESSION, "state": {"x": "I was here"}}, creates=True), Attempt(creates=True)),
     "GET /v1/sessions": (Attempt(), Attempt(query={"limit": "200"})),
@@ -151,7 +154,9 @@ class Stranger:
 
     async def asks(self, route: str, attempt: Attempt, session: str = SESSION) -> Answer:
         method, path = route.split(" ")
-        url = self._at.url + path.replace("{session_id}", session)
+        for place, name in {"{session_id}": session, "{sub:path}": "ann", "{tenant}": "acme", "{erasure}": "none"}.items():
+            path = path.replace(place, name)
+        url = self._at.url + path
         headers = {"Authorization": self.proof, "Accept": attempt.accept}
         async with self._http.request(method, url, json=attempt.body, params=attempt.query, headers=headers) as response:
             if response.content_type != _STREAM:

@@ -17,7 +17,7 @@ from tests.versions.strange import FELLOWS, MEMBERS, PAYLOADS
 
 from anypod.auth.principal import Right
 from anypod.client import Event, Session
-from anypod.core.identity import SessionId, SessionKey, TenantId
+from anypod.core.identity import SessionId, SessionKey, TenantId, partition
 from anypod.redis_store.keys import Keyspace
 
 NAMES = Keyspace("anypod")
@@ -111,13 +111,15 @@ async def test_members_that_no_replica_can_read_are_left_out_of_the_clusters_pag
 
 async def test_entries_of_presence_that_no_client_can_read_are_told_to_nobody(replica: Replica, server: RedisServer) -> None:
     name = f"strange-{next(_numbers)}"
-    presence = NAMES.session(SessionKey(TenantId("acme"), SessionId(name))).presence
+    key = SessionKey(TenantId("acme"), SessionId(name))
+    presence = NAMES.session(key).presence
+    server.command("ZADD", NAMES.lives(partition(key)), b"9999999999999", "strange")
     headers = {"Authorization": f"Bearer {credential('acme', 'ann', can=RIGHTS, sessions=('*',))}"}
     async with aiohttp.ClientSession(headers=headers) as http:
         async with http.post(f"{replica.url}/v1/sessions", json={"session_id": name}) as answer:
             assert answer.status == 201
         for index, (entry, _) in enumerate(MEMBERS.values()):
-            server.command("HSET", presence, f"m{index}", b"9999999999999 " + entry)
+            server.command("HSET", presence, f"m{index}", b"strange a%d " % index + entry)
         server.command("HSET", presence, "never-over", b"no time at all")
         async with http.get(f"{replica.url}/v1/sessions/{name}") as answer:
             assert answer.status == 200

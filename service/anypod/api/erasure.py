@@ -63,9 +63,8 @@ class ErasureRoutes:
 
     async def _ask(self, caller: Caller, subject: Subject | None) -> Response:
         principal = caller.principal
-        is_narrowed = principal.sessions is not None and EVERY_SESSION not in principal.sessions
-        if is_narrowed or principal.only is not None:
-            raise AnypodError("not_allowed", "a credential that reaches some sessions alone erases nobody")
+        if EVERY_SESSION not in (principal.sessions or ()) or principal.only is not None:
+            raise AnypodError("not_allowed", 'only a credential that reaches every session of its tenant ("sessions": ["*"]) may erase')
         return _answer(await self._erasures.ask(Target(principal.tenant, subject), principal.subject), 202)
 
 

@@ -144,7 +144,7 @@ local function patch(keys, request, now)
   end
   redis.call('HSET', meta, unpack(set))
   if request.live == NO_STATE then
-    redis.call('DEL', live)
+    redis.call('UNLINK', live)
   elseif request.live ~= '' then
     redis.call('SET', live, request.live, 'PX', class_of(redis.call('HGET', meta, 'K')).live_ms)
   end

@@ -14,7 +14,7 @@ register('claim', function(keys, args)
   local time = redis.call('TIME')
   local number = string.format('%.0f', math.max(time[1] * 1000000 + time[2], tonumber(m[2] or 0) + 1))
   if is_foreign(redis.pcall('ZADD', claims, number, place)) then
-    redis.call('DEL', claims) -- something of another type: as good as nothing
+    redis.call('UNLINK', claims) -- something of another type: as good as nothing
     redis.call('ZADD', claims, number, place)
   end
   redis.call('HSET', meta, 'a', number)

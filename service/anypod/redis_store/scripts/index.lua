@@ -12,12 +12,12 @@ local function clear_foreign(bytes, ...)
   for _, key in ipairs({ ... }) do
     local kind = redis.call('TYPE', key).ok
     if kind ~= 'zset' and kind ~= 'none' then
-      redis.call('DEL', key)
+      redis.call('UNLINK', key)
     end
   end
   local kind = redis.call('TYPE', bytes).ok
   if kind ~= 'hash' and kind ~= 'none' then
-    redis.call('DEL', bytes)
+    redis.call('UNLINK', bytes)
   end
 end
 

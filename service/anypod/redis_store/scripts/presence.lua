@@ -21,7 +21,7 @@ end
 
 local function extend(lives, life, now)
   if is_foreign(redis.pcall('ZADD', lives, now + LIFE_MS, life)) then
-    redis.call('DEL', lives) -- something of another type: as good as nothing
+    redis.call('UNLINK', lives) -- something of another type: as good as nothing
     redis.call('ZADD', lives, now + LIFE_MS, life)
   end
   redis.call('PEXPIRE', lives, DEAD_MS)
@@ -80,7 +80,7 @@ register('join', function(keys, args)
     return '!no_such_session'
   end
   if is_foreign(redis.pcall('HLEN', presence)) then
-    redis.call('DEL', presence)
+    redis.call('UNLINK', presence)
   end
   local joined, updated, is_full = {}, {}, false
   for i = 3, #args, 3 do

@@ -9,7 +9,7 @@ register('announce', function(keys, args)
   local replicas, life, entry, ttl_ms = keys[1], args[1], args[2], args[3]
   local now, all = now_ms(), redis.pcall('HGETALL', replicas)
   if is_foreign(all) then
-    redis.call('DEL', replicas) -- something of another type: as good as nothing
+    redis.call('UNLINK', replicas) -- something of another type: as good as nothing
     all = {}
   end
   local held, gone = { '+' }, {}

@@ -6,6 +6,7 @@ local IDS_MIN = 64 -- ids remembered however old: the contract's dedup window
 local IDS_A_ROUND = 96 -- ids looked at in a round within appends: three for each new one, so that it catches up
 local IDS_A_CALL = 1024 -- and in a round that was asked for
 local SAMPLES = 5 -- nodes of a stream that are looked at to tell its size: a fixed cost, whatever it holds
+local COMPACT_FIELDS_MAX = 256 -- of a hash that is written anew: 64 ids, and what else a session has
 local TRIM_A_STEP = 256 -- entries read at once to find where to trim
 local MARK_SHARE = 32 -- marks of where the log stood are this share of retain_ms apart: an event may be kept so much longer
 local TABLE_SIZES = { 65, 513, 4097 } -- bytes of the value that makes a hash a table, whatever the server's setting up to 4 KiB
@@ -234,6 +235,38 @@ local function tidy_between(keys, before, head, now)
   return true
 end
 
+-- A session that rests: its hash is written anew, without the table's empty places and with the times of its ids in one field.
+-- Redis does not shrink a hash within a call, and the next round of an append makes it a table again.
+local function compact(meta)
+  local m = redis.call('HMGET', meta, '_', 'i', 's', 'X')
+  if not m[1] or redis.call('HLEN', meta) > COMPACT_FIELDS_MAX then
+    return
+  end
+  local first, head = tonumber(m[2]), tonumber(string.match(m[3], '^%d+'))
+  local all, kept, came = redis.call('HGETALL', meta), {}, {}
+  for i = 1, #all, 2 do
+    local seq = string.match(all[i], '^#(%d+)$')
+    if seq then
+      came[tonumber(seq)] = all[i + 1]
+    elseif all[i] ~= '_' then
+      kept[#kept + 1], kept[#kept + 2] = all[i], all[i + 1]
+    end
+  end
+  local latest_ms, ids = 0, {}
+  for seq = first, head do
+    if came[seq] then
+      local ms, some = string.match(came[seq], '^(%d+)(.+)$')
+      latest_ms, ids[#ids + 1] = math.max(latest_ms, ms), some
+    end
+  end
+  if #ids > 0 then
+    kept[#kept + 1], kept[#kept + 2] = '#' .. first, string.format('%d', latest_ms) .. table.concat(ids)
+  end
+  redis.call('UNLINK', meta)
+  redis.call('HSET', meta, unpack(kept))
+  redis.call('PEXPIREAT', meta, m[4])
+end
+
 -- KEYS: m, l, d, h. ARGV: the session's name on the calendar, when its turn was, as `due` said ("": it was not asked). "+" and in how many
 -- milliseconds it is to come again, "+-1": not before the next append.
 register('tidy', function(keys, args)
@@ -243,6 +276,9 @@ register('tidy', function(keys, args)
     return NEWER
   end
   local due = m[1] and tidy(keys[1], keys[2], keys[3], now, IDS_A_CALL)
+  if m[1] and not due then
+    compact(keys[1])
+  end
   put_on_calendar(keys[4], name, turn, due)
   return '+' .. (due and due - now or -1)
 end, { 'allow-oom' })
