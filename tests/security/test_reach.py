@@ -40,7 +40,7 @@ from anypod.auth import ACCESS_OF_FRAME, Access
 from anypod.core import frames
 
 UNLIMITED: dict[str, Any] = {
-    f"{what}_per_s": 1_000_000 for what in ("publish", "subject_attaches", "subject_permits", "refused", "unknown")
+    f"{what}_per_s": 1_000_000 for what in ("publish", "subject_attaches", "subject_permits", "tenant_permits", "refused", "unknown")
 }
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
