@@ -122,7 +122,7 @@ def test_a_tenant_is_erased_and_its_neighbour_keeps_everything(pair: list[Replic
     ("shown", "status"),
     [
         (credential("acme", "ann"), 403),  # without the right
-        (credential("other", "root", can=["read", "publish", "admin"], sessions=["*"]), 202),  # of another tenant: their own `bob`, whom there is not
+        (credential("other", "root", can=["read", "publish", "admin"], sessions=["*"]), 202),  # another tenant: its own `bob`
         (credential("acme", "root", can=["read", "publish", "admin"], sessions=["mine-*"]), 403),  # narrowed
         (credential("acme", "root", can=["read", "publish", "admin"]), 403),  # reaches what it created alone
         (credential("acme", "root", can=["admin"], ttl_s=-10), 401),
