@@ -41,9 +41,9 @@ def restore(server: RedisServer, key: SessionKey) -> None:
         at, space, rest = meta[name].partition(" ")
         meta[name] = f"{int(at) + ago_ms}{space}{rest}"
     server.command("HSET", names.meta, *(text.encode("latin-1") for item in meta.items() for text in item))
-    for name, stream in ((names.log, held["log"]), (names.deltas, held["deltas"])):
-        for entry, frame in stream:
-            server.command("XADD", name, entry, "f", frame.encode("latin-1"))
+    for stream, entries in ((names.log, held["log"]), (names.deltas, held["deltas"])):
+        for entry, frame in entries:
+            server.command("XADD", stream, entry, "f", frame.encode("latin-1"))
 
 
 async def test_a_session_that_was_written_before_there_were_formats_goes_on(own_server: RedisServer) -> None:
