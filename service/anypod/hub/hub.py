@@ -62,7 +62,7 @@ class Hub:
         self.on_interrupted: Callable[[LocalSession], None] = lambda session: None
         self.devices = Devices(store, clock, metrics, self.tasks, dismiss=self.dismiss, ghost_ms=options.silence_ms)
         self._resyncs = Resync(self)
-        self.keep_alive = KeepAlive(self)
+        self.keep_alive = KeepAlive(store, clock, self.tasks, options.heartbeat_ms)
         self.sessions: dict[SessionKey, LocalSession] = {}
         self.is_leaving = False  # the replica sends everybody away
         self.has_surplus = False  # it sends some of them away
