@@ -1,7 +1,7 @@
 # The newcomer's way: `make` lists what there is. Every target prepares .venv by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check lint format image chart test-cluster sbom audit release-artefacts docs worlds replicas faults fuzz bench storm bounds profile clean
+.PHONY: help dev demo test check lint format image chart test-cluster sbom audit release-artefacts docs worlds replicas faults fuzz bench storm bounds neighbours profile clean
 
 PORT ?= 8080
 REPLICAS ?= 3
@@ -72,6 +72,10 @@ bounds: .venv/.synced ## Bad days on a quiet machine: a storm, stalled readers, 
 	@.ci/setup redis
 	@$(BIN)/python -m loadtests.storm
 	@$(BIN)/python -m tests.bounds
+
+neighbours: .venv/.synced ## Flood a replica in fifteen ways beside a publisher of another tenant, whose 99th percentile may double, on a quiet machine.
+	@.ci/setup redis
+	@ANYPOD_NEIGHBOURS=1 $(BIN)/pytest -s tests/security/test_neighbours.py
 
 profile: .venv/.synced ## A flame graph of the server under a row (ROW=publish-1).
 	@.ci/setup redis

@@ -1,6 +1,7 @@
 """What one subject does to a replica, a publisher of another tenant hardly notices: a flood of each kind beside it, in turns with quiet."""
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import uvloop
 from tests.bounds.bound import FLOOR_S, RATIO_MAX, unchanged
 from tests.bounds.publishing import Neighbour, neighbour
+from tests.not_run import elsewhere
 from tests.replicas import Replica
 from tests.security.flooder import FLOODS
 from tests.servers import RedisServer
@@ -58,6 +60,7 @@ async def measure(replica: Replica, name: str) -> tuple[float, float, int, int]:
 
 
 @pytest.mark.alone
+@pytest.mark.skipif("ANYPOD_NEIGHBOURS" not in os.environ, reason=elsewhere("make neighbours", "fifteen floods, on a quiet machine"))
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_neighbours_p99_is_at_most_twice_what_it_is_in_quiet(name: str, redis_server: RedisServer, tmp_path: Path) -> None:
