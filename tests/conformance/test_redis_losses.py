@@ -1,9 +1,9 @@
 """One key of a session is gone, or holds something of another type: what is lost is told, and the session goes on.
 
-Keys are `m` (small things, ids among them), `l` (durable events), `d` (deltas), `v` (live state), `p` (presence).
+Keys are `m` (small things, ids among them), `l` (durable events), `d` (deltas), `v` (live state), `w` (presence), `k` (claims of devices).
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 
 import pytest
@@ -30,6 +30,7 @@ from tests.conformance.redis_kit import opened
 from tests.servers import RedisServer
 
 from anypod.core.cursor import Reset, Resume
+from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, partition
 from anypod.redis_store import RedisStore
 from anypod.redis_store.keys import Keyspace
@@ -226,3 +227,36 @@ async def test_whoever_is_attached_hears_on(server: RedisServer, spoil: Spoil) -
         await append(store, key, event("e2"))
         await ear.until(lambda: len(ear.frames(key)) == 2, "both events")
         assert not ear.barriers
+
+
+@pytest.mark.parametrize("letter", ["meta", "log", "deltas", "live", "presence", "claims"])
+async def test_something_of_another_type_is_never_refused_with_an_internal_error(store: RedisStore, spoil: Spoil, letter: str) -> None:
+    """Every call about the session, after which the log has the last word: there is no such session, or it goes on."""
+    key = await create(store)
+    await append(store, key, event("e1"), delta("d1", "part"))
+    number = await store.claim(key, "place")
+    await store.join(key, "life", (Member("member", "a1", b"{}"),))
+    spoil(getattr(Keyspace("anypod").session(key), letter))
+    calls: list[Callable[[], Awaitable[object]]] = [
+        lambda: store.keep(key),
+        lambda: store.tidy(key),
+        lambda: store.touch(key),
+        lambda: store.heads([key]),
+        lambda: store.claim(key, "other"),
+        lambda: store.claims([(key, "place")]),
+        lambda: store.present(key),
+        lambda: store.join(key, "life", (Member("other", "a2", b"{}"),)),
+        lambda: store.leave(key, "life", "member", "a1"),
+        lambda: store.history(key, None, limit=5),
+        lambda: store.read(key, None, limit=5),
+        lambda: append(store, key, event("e2")),
+        lambda: store.raise_fence(key, "turn"),
+        lambda: store.end(key, None),
+        lambda: store.delete(key, None),
+    ]
+    store.withdraw(key, "place", number)
+    for call in calls:
+        try:
+            await call()
+        except AnypodError as error:
+            assert error.code in ("no_such_session", "closed"), error  # noqa: PT017 - most calls raise nothing
