@@ -7,7 +7,7 @@ PORT ?= 8080
 REPLICAS ?= 3
 TESTS ?= tests
 BIN := .venv/bin
-test: export ANYPOD_NOT_RUN = .anypod/not-run.jsonl
+test: export NOT_RUN_RECORD = .anypod/not-run.jsonl
 PYTHON_FILES := service tests loadtests
 
 help: ## List the targets.
@@ -26,7 +26,7 @@ demo: .venv/.synced ## Kill replicas under a client, ten times, and count what w
 test: lint ## Run every check and test; all that CI runs (TESTS=tests/unit for some).
 	@.ci/setup redis
 	@$(if $(filter tests,$(TESTS)),.ci/setup chart)
-	@rm -f $(ANYPOD_NOT_RUN)
+	@rm -f $(NOT_RUN_RECORD)
 	$(BIN)/pytest -n 2 --dist worksteal -m "not alone" $(TESTS)
 	$(if $(filter tests,$(TESTS)),$(BIN)/pytest -m alone $(TESTS))
 	$(if $(filter tests,$(TESTS)),$(BIN)/python -m tests.deploy --short)
@@ -75,7 +75,7 @@ bounds: .venv/.synced ## Bad days on a quiet machine: a storm, stalled readers, 
 
 neighbours: .venv/.synced ## Flood a replica in fifteen ways beside a publisher of another tenant, whose 99th percentile may double, on a quiet machine.
 	@.ci/setup redis
-	@ANYPOD_NEIGHBOURS=1 $(BIN)/pytest -s tests/security/test_neighbours.py
+	@MEASURE_NEIGHBOURS=1 $(BIN)/pytest -s tests/security/test_neighbours.py
 
 profile: .venv/.synced ## A flame graph of the server under a row (ROW=publish-1).
 	@.ci/setup redis

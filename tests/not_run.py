@@ -23,7 +23,7 @@ from loadtests.bench.bench import NO_CENTRIFUGO
 from loadtests.bench.centrifugo import find_centrifugo
 
 ROOT: Final = Path(__file__).parents[1]
-RECORD: Final = "ANYPOD_NOT_RUN"  # names the file that a run of all tests writes to
+RECORD: Final = "NOT_RUN_RECORD"  # names the file that a run of all tests writes to
 BENCH: Final = ROOT / ".bench/short.json"
 SHOWN_MAX: Final = 3  # tests of one reason that are named
 

@@ -60,7 +60,7 @@ async def measure(replica: Replica, name: str) -> tuple[float, float, int, int]:
 
 
 @pytest.mark.alone
-@pytest.mark.skipif("ANYPOD_NEIGHBOURS" not in os.environ, reason=elsewhere("make neighbours", "fifteen floods, on a quiet machine"))
+@pytest.mark.skipif("MEASURE_NEIGHBOURS" not in os.environ, reason=elsewhere("make neighbours", "fifteen floods, on a quiet machine"))
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_neighbours_p99_is_at_most_twice_what_it_is_in_quiet(name: str, redis_server: RedisServer, tmp_path: Path) -> None:

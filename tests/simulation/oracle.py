@@ -124,7 +124,7 @@ class Oracle:
             case Gone():
                 truth.vanish(self._index, record.at)
             case Trimmed():
-                truth.oldest = record.oldest
+                truth.trim(record.oldest, record.at)
             case Folded():
                 truth.folded = record.through
                 if (delta := truth.unlawfully_folded(record.through)) is not None:

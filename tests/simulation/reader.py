@@ -5,6 +5,7 @@ Owns guarantees 1 and 4 for one client: order, no gap, no duplicate, no silent l
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from tests.simulation.history import (
     Announced,
@@ -126,7 +127,9 @@ class Reader:
             return
         if stand is not None and not self.truth.is_history(stand, said):
             self.tell(4, said.seq, f"sent upon {stand.seen.cursor}, which it was not written upon")
-        elif (hole := self.truth.missing(stand, needed, connection.announced, is_fresh=connection.is_fresh)) is not None:
+        elif (
+            hole := self.truth.missing(stand, needed, connection.announced, is_fresh=connection.is_fresh, opened_at=connection.opened_at)
+        ) is not None:
             self.tell(
                 1, hole.seq, f"a connection comes to {said.seq} without {hole.seq} ({hole.seen.kind}); folded is {connection.announced}"
             )
@@ -136,13 +139,14 @@ class Reader:
         if entry is None:
             return
         last, announced = self.last, self.connection.announced if self.connection else 0
+        opened_at = self.connection.opened_at if self.connection else inf
         if not self.is_anchored:
             self.is_anchored = True
         elif last is not None and entry.seq <= last.seq:
             self.tell(1, entry.seq, f"applied after {last.seq}: " + ("twice" if self._has(entry) else "out of order"))
         elif last is not None and not self.truth.is_history(last, entry):
             self.tell(4, entry.seq, f"applied upon {last.seen.cursor}, which it was not written upon")
-        elif (hole := self.truth.missing(last, entry.before, announced, is_fresh=self.is_fresh)) is not None:
+        elif (hole := self.truth.missing(last, entry.before, announced, is_fresh=self.is_fresh, opened_at=opened_at)) is not None:
             self.tell(1, hole.seq, f"{entry.seq} applied without {hole.seq} ({hole.seen.kind}); folded is {announced}")
         self._check_promptness(entry, record.at)
         self.last = entry

@@ -7,6 +7,7 @@ It reads frames with a parser of its own: what the product believes of its frame
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple
 
 import msgspec
@@ -113,6 +114,7 @@ class Entry:
 class Truth:
     head: Entry | None = None
     oldest: int = 1
+    lowered: tuple[float, int] = (-1.0, 1)  # when a failover brought trimmed events back, and which the oldest was until then
     folded: int = 0
     by_frame: dict[bytes, Entry] = field(default_factory=dict)
     by_cursor: dict[str, Entry] = field(default_factory=dict)
@@ -177,13 +179,22 @@ class Truth:
         """May a client be without it? Deltas of completed parts and those taken away, and only those, as far as the replica announced."""
         return entry.seq <= announced and entry.is_delta and (entry.is_completed or entry.is_taken)
 
-    def missing(self, last: Entry | None, upto: Entry | None, announced: int, *, is_fresh: bool = True) -> Entry | None:
+    def trim(self, oldest: int, at: float) -> None:
+        if oldest < self.oldest:
+            self.lowered = (at, self.oldest)
+        self.oldest = oldest
+
+    def missing(
+        self, last: Entry | None, upto: Entry | None, announced: int, *, is_fresh: bool = True, opened_at: float = inf
+    ) -> Entry | None:
         """The newest event between `last` and `upto` that a client at `last` may not lack, if it lacks all between them.
 
         Without a `last`, a fresh client begins at `oldest`; one that was there before the first event begins at that.
+        One that connected before a failover may have been served by the log as it was, which began later.
         """
+        oldest = max(self.oldest, self.lowered[1]) if opened_at <= self.lowered[0] else self.oldest
         for entry in upto.chain() if upto else ():
-            if entry is last or (last is None and is_fresh and entry.seq < self.oldest):
+            if entry is last or (last is None and is_fresh and entry.seq < oldest):
                 return None
             if not self.may_lack(entry, announced):
                 return entry
