@@ -38,6 +38,6 @@ def _planted(name: str) -> object:
     return pytest.param(name, marks=pytest.mark.xfail(strict=True, reason="the workload does not show it yet")) if name in HIDDEN else name
 
 
-@pytest.mark.parametrize("name", map(_planted, PLANTED))
+@pytest.mark.parametrize("name", [_planted(name) for name in PLANTED])
 def test_a_planted_bug_is_found(name: str) -> None:
     assert any(not outcome.is_good for outcome in run_many(range(400), script, PLANTED[name]))
