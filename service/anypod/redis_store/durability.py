@@ -16,7 +16,7 @@ import hiredis
 
 from anypod.redis_store.connection import LOST, Connection, OnReply, Reply, pack
 from anypod.redis_store.options import RedisOptions
-from anypod.redis_store.replies import UNCONFIRMED
+from anypod.redis_store.replies import UNCONFIRMED, number_or_0
 from anypod.redis_store.writer import Writer
 
 REPLICAS: Final = {"replicated": 1, "fsynced": 0}  # of Redis that must have an append, unless the deployment says how many
@@ -41,7 +41,7 @@ def wait_of(options: RedisOptions) -> Wait | None:
     replicas = REPLICAS[options.durability] if options.durability_replicas is None else options.durability_replicas
     if options.durability == "replicated":
         return Wait(("WAIT", replicas), lambda reply: isinstance(reply, int) and reply >= replicas)
-    return Wait(("WAITAOF", 1, replicas), lambda reply: isinstance(reply, list) and reply[0] == 1 and _number(reply[1]) >= replicas)
+    return Wait(("WAITAOF", 1, replicas), lambda reply: isinstance(reply, list) and reply[0] == 1 and number_or_0(reply[1]) >= replicas)
 
 
 class DurableWrites:
@@ -109,7 +109,3 @@ class DurableLine:
         elif self._is_late and not is_late:
             logger.warning("redis writes: appends are durable in time again")
         self._is_late = is_late
-
-
-def _number(reply: Reply) -> int:
-    return reply if isinstance(reply, int) else 0

@@ -1,6 +1,6 @@
-"""What an error reply of the server means.
+"""What a reply of the server means.
 
-Owns the translation of Redis' words into AnypodError. Must not know which call was answered.
+Owns the translation of Redis' errors into AnypodError, and the types that replies are taken for. Must not know which call was answered.
 """
 
 import logging
@@ -89,6 +89,21 @@ def found(reply: Reply) -> Reply:
     if isinstance(reply, hiredis.ReplyError) and str(reply).startswith("WRONGTYPE"):
         return None
     return checked(reply)
+
+
+def list_of(reply: Reply) -> list[Reply]:
+    assert isinstance(reply, list)
+    return reply
+
+
+def text_of(reply: Reply) -> str:
+    assert isinstance(reply, bytes)
+    return reply.decode()
+
+
+def number_or_0(reply: Reply) -> int:
+    """0 for an error, and for what is not there."""
+    return reply if isinstance(reply, int) else 0
 
 
 def refusal(reply: bytes) -> AnypodError:

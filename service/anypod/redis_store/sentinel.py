@@ -15,11 +15,12 @@ from typing import Final, NamedTuple
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError, unavailable
 from anypod.redis_store.address import Address, Deployment, Endpoint
-from anypod.redis_store.connection import Reply, pack
+from anypod.redis_store.connection import pack
 from anypod.redis_store.informant import Informant, answers
 from anypod.redis_store.options import RedisOptions
 from anypod.redis_store.place import OnLeft
 from anypod.redis_store.question import Question
+from anypod.redis_store.replies import text_of
 
 ASK_S: Final = 0.5  # between two questions: an old primary that still serves is left so soon after a failover
 GRACE_S: Final = 0.1  # for the last to answer: it may be the one that led the failover, and the first to know
@@ -119,9 +120,4 @@ class Sentinels:
         if not isinstance(place, list):
             raise AnypodError("unavailable", "this Sentinel does not know the primary")
         epoch = facts[facts.index(b"config-epoch") + 1]
-        return View(int(_text(epoch)), Endpoint(_text(place[0]), int(_text(place[1]))))
-
-
-def _text(reply: Reply) -> str:
-    assert isinstance(reply, bytes)
-    return reply.decode()
+        return View(int(text_of(epoch)), Endpoint(text_of(place[0]), int(text_of(place[1]))))

@@ -14,7 +14,7 @@ from anypod.redis_store.address import Deployment
 from anypod.redis_store.connection import Connection, Reply, pack
 from anypod.redis_store.dial import dial
 from anypod.redis_store.options import RedisOptions
-from anypod.redis_store.replies import checked
+from anypod.redis_store.replies import checked, number_or_0
 from anypod.redis_store.topology import topology_of
 
 SESSION_BYTES: Final = 520  # an empty session: its hash and its two keys, without state and metadata
@@ -137,8 +137,8 @@ async def _weigh(connection: Connection, stem: bytes) -> Weighed | None:
     frames = [len(_frame(entry)) for entry in entries] if isinstance(entries, list) else []
     mean = sum(frames) / len(frames) if frames else 0.0
     values = sum(len(value) for name in (b"S", b"M") if isinstance(value := fields.get(name), bytes))
-    predicted = predicted_bytes(fields=len(fields), values=values, events=_number(events), frame_bytes=mean, deltas=_number(deltas))
-    return Weighed(predicted, sum(map(_number, sizes)))
+    predicted = predicted_bytes(fields=len(fields), values=values, events=number_or_0(events), frame_bytes=mean, deltas=number_or_0(deltas))
+    return Weighed(predicted, sum(map(number_or_0, sizes)))
 
 
 async def _used(connection: Connection) -> int | None:
@@ -154,7 +154,3 @@ def _frame(entry: Reply) -> bytes:
     frame = entry[1][1]
     assert isinstance(frame, bytes)
     return frame
-
-
-def _number(reply: Reply) -> int:
-    return reply if isinstance(reply, int) else 0

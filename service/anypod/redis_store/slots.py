@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from anypod.redis_store.address import Endpoint
 from anypod.redis_store.connection import Reply
 from anypod.redis_store.keys import SLOTS, tags
+from anypod.redis_store.replies import list_of
 
 Owners = Sequence[Endpoint]  # the primary of each partition
 OnChange = Callable[[Owners], None]
@@ -59,8 +60,8 @@ def read_view(slots: Reply, nodes: Reply, asked: Endpoint) -> View:
     own = next(line[0] for line in lines if b"myself" in line[FLAGS_FIELD])
     epochs = {line[0]: int(line[EPOCH_FIELD]) for line in lines}
     ranges = list[_Range]()
-    for first, last, primary, *_ in map(_list, _list(slots)):
-        endpoint, name = _node(_list(primary), asked)
+    for first, last, primary, *_ in map(list_of, list_of(slots)):
+        endpoint, name = _node(list_of(primary), asked)
         assert isinstance(first, int)
         assert isinstance(last, int)
         ranges.append(_Range(first, last, Claim(name == own, epochs.get(name, 0), endpoint)))
@@ -78,8 +79,3 @@ def _node(primary: list[Reply], asked: Endpoint) -> tuple[Endpoint, bytes]:
     assert isinstance(port, int)
     assert isinstance(name, bytes)
     return Endpoint(host.decode() if isinstance(host, bytes) and host not in UNKNOWN_HOSTS else asked.host, port), name
-
-
-def _list(reply: Reply) -> list[Reply]:
-    assert isinstance(reply, list)
-    return reply

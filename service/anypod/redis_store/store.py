@@ -19,6 +19,7 @@ from anypod.redis_store.log import owner_field
 from anypod.redis_store.node import Tools
 from anypod.redis_store.options import RedisOptions
 from anypod.redis_store.pages import bare_page, class_numbers, history_page, missing, page
+from anypod.redis_store.replies import list_of, text_of
 from anypod.redis_store.router import Router
 from anypod.redis_store.switchboard import Switchboard
 from anypod.redis_store.tags import tags
@@ -91,7 +92,7 @@ class RedisStore:
         names = self._keyspace.session(key)
         keys = (names.meta, names.log, names.deltas, names.live)
         position = b"" if after is None else b"%d" % after
-        reply = _list(await self._reads.call("read", keys, position, limit, bytes_max, b"fold" if fold else b"", is_repeatable=True))
+        reply = list_of(await self._reads.call("read", keys, position, limit, bytes_max, b"fold" if fold else b"", is_repeatable=True))
         return missing(reply) if reply[0] == b"!" else page(reply, after, limit, bytes_max)
 
     async def confirm(self) -> None:
@@ -100,7 +101,7 @@ class RedisStore:
     async def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> HistoryPage:
         names = self._keyspace.session(key)
         end = b"+" if before is None else b"%d" % (before - 1)
-        return history_page(_list(await self._reads.call("history", (names.meta, names.log), end, limit, bytes_max, is_repeatable=True)))
+        return history_page(list_of(await self._reads.call("history", (names.meta, names.log), end, limit, bytes_max, is_repeatable=True)))
 
     async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
         metas = [self._keyspace.meta(key) for key in keys]
@@ -135,7 +136,7 @@ class RedisStore:
             if reserved == b"+" and error.code != "unavailable":  # then nobody knows whether it was made: `_release_ghosts` will
                 await self._release(key.tenant, creation.owner, key.session)
             raise
-        label, fields = _list(reply)
+        label, fields = list_of(reply)
         return bare_page(fields), label == b"+"
 
     async def _reserve(self, creation: Creation) -> Reply:
@@ -151,7 +152,7 @@ class RedisStore:
 
     async def _release_ghosts(self, tenant: TenantId, owner: Subject) -> None:
         index = self._keyspace.index(tenant, owner)
-        listed = [_text(name) for name in _list(await self._writes.call("settled", index, GHOSTS_MAX, is_repeatable=True))]
+        listed = [text_of(name) for name in list_of(await self._writes.call("settled", index, GHOSTS_MAX, is_repeatable=True))]
         metas = [self._keyspace.meta(SessionKey(tenant, SessionId(name))) for name in listed]
         owners = await self._reads.ask_those_up(metas, [pack("HGET", meta, "o") for meta in metas])
         theirs = owner_field(owner)
@@ -163,7 +164,7 @@ class RedisStore:
         index = self._keyspace.index(tenant, owner)
         names = [name.encode() for name in sessions]
         most = b"%d" % SUBJECT_DELETIONS_MAX if was_deleted else b""
-        held, last, is_kept = map(_number, _list(await self._writes.call("release", index, most, *names, is_repeatable=True)))
+        held, last, is_kept = map(_number, list_of(await self._writes.call("release", index, most, *names, is_repeatable=True)))
         _, is_kept_too = await self._tally(tenant, owner, held, last, was_deleted=was_deleted)
         return bool(is_kept) and is_kept_too
 
@@ -172,7 +173,7 @@ class RedisStore:
         subject = self._keyspace.digest(owner).encode()
         most = b"%d" % TENANT_DELETIONS_MAX if was_deleted else b""
         reply = await self._writes.call("tally", self._keyspace.tenant(tenant), subject, held, last_ms, most, is_repeatable=True)
-        total, is_kept = map(_number, _list(reply))
+        total, is_kept = map(_number, list_of(reply))
         return total, bool(is_kept)
 
     async def _existing(self, creation: Creation, error: AnypodError) -> Page:
@@ -184,12 +185,12 @@ class RedisStore:
 
     async def end(self, key: SessionKey, owner: Subject | None) -> str:
         names = self._keyspace.session(key)
-        return _text(await self._writes.call("end", (names.meta,), names.channel, owner_field(owner), is_repeatable=True))[1:]
+        return text_of(await self._writes.call("end", (names.meta,), names.channel, owner_field(owner), is_repeatable=True))[1:]
 
     async def delete(self, key: SessionKey, owner: Subject | None) -> None:
         names = self._keyspace.session(key)
         keys = (names.meta, names.log, names.deltas, names.live, names.presence)
-        reply = _text(await self._writes.call("delete", keys, names.channel, owner_field(owner)))
+        reply = text_of(await self._writes.call("delete", keys, names.channel, owner_field(owner)))
         was_there, last_owner = reply[0] == "+", Subject(reply[2:])
         # Again where it was deleted before: the reply of that may have been lost with the place in the index still taken.
         is_kept = await self._release(key.tenant, last_owner, key.session, was_deleted=was_there)
@@ -201,48 +202,48 @@ class RedisStore:
     async def sessions(self, tenant: TenantId, owner: Subject, *, before_ms: int | None, limit: int) -> Sequence[Listing]:
         before = b"" if before_ms is None else b"%d" % before_ms
         index = self._keyspace.index(tenant, owner)
-        flat = _list(await self._writes.call("list", index, before, limit, is_repeatable=True))
+        flat = list_of(await self._writes.call("list", index, before, limit, is_repeatable=True))
         pairs = zip(flat[::2], flat[1::2], strict=True)
-        return [Listing(SessionKey(tenant, SessionId(_text(session))), int(float(_text(at)))) for session, at in pairs]
+        return [Listing(SessionKey(tenant, SessionId(text_of(session))), int(float(text_of(at)))) for session, at in pairs]
 
     async def touch(self, key: SessionKey) -> Usage | None:
         names = self._keyspace.session(key)
         found = await self._reads.call("measure", (names.meta, names.log, names.deltas), is_repeatable=True)
         if found is None:
             return None
-        whose, expires_ms, size = _list(found)
-        owner = Subject(_text(whose)[1:])
+        whose, expires_ms, size = list_of(found)
+        owner = Subject(text_of(whose)[1:])
         index = self._keyspace.index(key.tenant, owner)
         session = key.session.encode()
         reply = await self._writes.call("touch", index, session, _number(expires_ms), _number(size), is_repeatable=True)
-        held, last_ms, _ = map(_number, _list(reply))
+        held, last_ms, _ = map(_number, list_of(reply))
         total, _ = await self._tally(key.tenant, owner, held, last_ms)
         return Usage(owner, held, total)
 
     async def usage(self, tenant: TenantId, owner: Subject) -> Usage:
         index = self._keyspace.index(tenant, owner)
-        held, last_ms, is_due = map(_number, _list(await self._writes.call("touch", index, b"", 0, 0, is_repeatable=True)))
+        held, last_ms, is_due = map(_number, list_of(await self._writes.call("touch", index, b"", 0, 0, is_repeatable=True)))
         if is_due:
             await self._release_ghosts(tenant, owner)
-            held, last_ms, _ = map(_number, _list(await self._writes.call("touch", index, b"", 0, 0, is_repeatable=True)))
+            held, last_ms, _ = map(_number, list_of(await self._writes.call("touch", index, b"", 0, 0, is_repeatable=True)))
         total, _ = await self._tally(tenant, owner, held, last_ms)
         return Usage(owner, held, total)
 
     async def raise_fence(self, key: SessionKey, turn: str) -> int:
         reply = await self._writes.call("raise_fence", (self._keyspace.session(key).meta,), turn.encode(), is_repeatable=True)
-        return int(_text(reply)[1:])
+        return int(text_of(reply)[1:])
 
     async def keep(self, key: SessionKey) -> int:
         names = self._keyspace.session(key)
         reply = await self._writes.call("keep", (names.meta, names.log, names.deltas), is_repeatable=True)
-        return int(_text(reply)[1:])
+        return int(text_of(reply)[1:])
 
     # Housekeeping.
     async def tidy(self, key: SessionKey, turn: str = "") -> int | None:
         names, calendar = self._keyspace.session(key), self._keyspace.calendar(partition(key))
         keys = (names.meta, names.log, names.deltas, calendar)
         reply = await self._writes.call("tidy", keys, _calendar_name(key), turn.encode(), is_repeatable=True)
-        in_ms = int(_text(reply)[1:])
+        in_ms = int(text_of(reply)[1:])
         return None if in_ms < 0 else in_ms
 
     def schedule(self, key: SessionKey, in_ms: int) -> None:
@@ -250,15 +251,15 @@ class RedisStore:
         self._writes.tell(calendar, pack("FCALL", self._library.name("schedule"), 1, calendar, _calendar_name(key), in_ms))
 
     async def due(self, number: int, *, limit: int) -> Sequence[Due]:
-        _, *flat = _list(await self._writes.call("due", (self._keyspace.calendar(number),), limit, is_repeatable=True))
-        return [Due(_key_of(_text(name)), _text(turn)) for name, turn in zip(flat[::2], flat[1::2], strict=True)]
+        _, *flat = list_of(await self._writes.call("due", (self._keyspace.calendar(number),), limit, is_repeatable=True))
+        return [Due(_key_of(text_of(name)), text_of(turn)) for name, turn in zip(flat[::2], flat[1::2], strict=True)]
 
     # Devices.
     async def claim(self, key: SessionKey, place: str) -> int:
         names = self._keyspace.session(key)
         # Repeated it is a newer claim of the same attachment, which knows only the second number.
         reply = await self._writes.call("claim", (names.meta, names.claims), place.encode(), is_repeatable=True)
-        return int(_text(reply)[1:])
+        return int(text_of(reply)[1:])
 
     async def claims(self, places: Sequence[tuple[SessionKey, str]]) -> Sequence[int]:
         names = [self._keyspace.session(key).claims for key, _ in places]
@@ -276,8 +277,8 @@ class RedisStore:
 
     async def erasures(self) -> Mapping[str, bytes]:
         records = self._keyspace.erasures()
-        flat = _list(await self._reads.ask(records, pack("HGETALL", records), is_repeatable=True))
-        return {_text(name): held for name, held in zip(flat[::2], flat[1::2], strict=True) if isinstance(held, bytes)}
+        flat = list_of(await self._reads.ask(records, pack("HGETALL", records), is_repeatable=True))
+        return {text_of(name): held for name, held in zip(flat[::2], flat[1::2], strict=True) if isinstance(held, bytes)}
 
     async def swap_erasure(self, name: str, before: bytes | None, after: bytes | None, *, ttl_ms: int) -> bool:
         reply = await self._writes.call("swap_erasure", (self._keyspace.erasures(),), name.encode(), before or b"", after or b"", ttl_ms)
@@ -296,7 +297,7 @@ class RedisStore:
         keys = (names.meta, names.presence, self._keyspace.lives(partition(key)))
         found, place = dict[bytes, bytes](), b"0"
         while True:
-            reply = _list(await self._reads.call("present", keys, place, PRESENT_STEP, is_repeatable=True))
+            reply = list_of(await self._reads.call("present", keys, place, PRESENT_STEP, is_repeatable=True))
             flat = [part for part in reply if isinstance(part, bytes)]
             found.update(zip(flat[1::2], flat[2::2], strict=True))
             place = flat[0]
@@ -321,7 +322,7 @@ class RedisStore:
 
     # Replicas.
     async def announce(self, life: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
-        reply = _list(await self._writes.call("announce", (self._keyspace.replicas(),), life.encode(), entry, ttl_ms, is_repeatable=True))
+        reply = list_of(await self._writes.call("announce", (self._keyspace.replicas(),), life.encode(), entry, ttl_ms, is_repeatable=True))
         return [held for held in reply[1:] if isinstance(held, bytes)]
 
     # Notes.
@@ -363,19 +364,9 @@ def _member(name: bytes, held: bytes) -> tuple[str, Member]:
 
 
 def _lives(reply: list[Reply]) -> Lives:
-    return Lives(reply[0] == b"+", frozenset(_text(life) for life in reply[1:]))
-
-
-def _list(reply: Reply) -> list[Reply]:
-    assert isinstance(reply, list)
-    return reply
+    return Lives(reply[0] == b"+", frozenset(text_of(life) for life in reply[1:]))
 
 
 def _number(reply: Reply) -> int:
     assert isinstance(reply, int)
     return reply
-
-
-def _text(reply: Reply) -> str:
-    assert isinstance(reply, bytes)
-    return reply.decode()
