@@ -1,20 +1,11 @@
 """The simulation is believed because it finds bugs that are planted in the product, each within a few hundred worlds."""
 
-import logging
-from collections.abc import Iterator
-
 import pytest
 from tests.simulation.planted import PLANTED
 from tests.simulation.script import script
 from tests.simulation.world import run_many
 
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """A replica with a bug may complain at length."""
-    logging.disable()
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.mark.parametrize("name", PLANTED)

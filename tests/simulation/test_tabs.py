@@ -1,8 +1,5 @@
 """Whatever befalls replicas, lines and the store: of a device one attachment is left, presence tells who is there, signals come once."""
 
-import logging
-from collections.abc import Iterator
-
 import pytest
 from tests.simulation.planted_tabs import PLANTED
 from tests.simulation.tab_deeds import script
@@ -12,11 +9,7 @@ WORLDS = 2_000
 CHUNK = 100
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable()
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, CHUNK))

@@ -1,8 +1,5 @@
 """Worlds by the thousand: whatever befalls them, guarantees 1 to 4 and 6 hold."""
 
-import logging
-from collections.abc import Iterator
-
 import pytest
 from tests.simulation.script import script
 from tests.simulation.telling import story
@@ -12,12 +9,7 @@ WORLDS = 20_000
 CHUNK = 250  # worlds a test: some three seconds, so that two workers share them evenly
 
 
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    """What a replica logs in its distress is not news here: an internal error is counted, and fails the world."""
-    logging.disable()
-    yield
-    logging.disable(logging.NOTSET)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS, CHUNK))

@@ -14,7 +14,7 @@ from loadtests.bench.store import Redis
 
 
 class Running(Redis):
-    """A Redis that somebody else has started."""
+    """A Redis that the benchmark has started, in another process."""
 
     def __init__(self, port: int, pid: int) -> None:
         self.port = port

@@ -41,7 +41,7 @@ class PublicApp(FastAPI):
 def create_app(
     desk: Desk, door: Door, rng: Random, *, streams: events.StreamOptions, issuer: Tickets, fleet: Fleet, erasures: Erasures, version: str
 ) -> FastAPI:
-    """What clients reach. Raises TypeError for a route that nobody guards."""
+    """What clients reach. Raises TypeError for a route without a guard."""
     described = {"title": "anypod", "version": version, "description": "Sessions that reconnect to any pod."}
     app = PublicApp(door, desk.hub.metrics, **described, docs_url=None, redoc_url=None)
     context = Context(desk, rng)

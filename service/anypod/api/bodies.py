@@ -13,14 +13,13 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from starlette.requests import ClientDisconnect
 
 from anypod.core import frames
-from anypod.core.byte_budget import ByteBudget
+from anypod.core.byte_budget import RETRY_MS, ByteBudget
 from anypod.core.errors import AnypodError
 from anypod.core.patch import parse_object
 
 LIST_MAX: Final = 100  # events of one atomic list
 METADATA_BYTES: Final = 65_536
 BODIES_BYTES_MAX: Final = 32 << 20  # of all requests under way: thirty of the largest, thousands of usual ones
-RETRY_MS: Final = 1_000  # for whoever gives way to others
 
 _T = TypeVar("_T")
 

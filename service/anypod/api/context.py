@@ -34,7 +34,7 @@ class Context:
         return page
 
     async def charge(self, account: Account, action: Action, count: int = 1) -> None:
-        """Raises AnypodError `rate_limited`, late: whoever asks again at once is no faster for it."""
+        """Raises AnypodError `rate_limited`, with a delay: a client gains nothing by asking again at once."""
         try:
             self.desk.hub.accounts.charge(account, action, count)
             self.desk.hub.accounts.check_reading(account)

@@ -127,7 +127,7 @@ def wants_stream(request: Request) -> bool:
 
 
 def needs_of(route: BaseRoute) -> Access | None:
-    """What the route has said that it needs. None: it is open to everybody. Raises TypeError where it has said nothing."""
+    """The access that a route needs. None: it takes no credential. Raises TypeError for a route that names no access."""
     path = getattr(route, "path", None)
     if isinstance(route, Route | WebSocketRoute):
         needs: Access | None = getattr(getattr(route.endpoint, "__self__", route.endpoint), "needs", None)

@@ -7,7 +7,8 @@ Must not know what is held.
 from collections import OrderedDict
 from typing import Final, Generic, TypeVar
 
-COUNTED_BYTES: Final = 8 << 10  # whoever holds less is not counted: nearly everybody, nearly always
+COUNTED_BYTES: Final = 8 << 10  # a holder of less is not counted: nearly all hold less, nearly always
+RETRY_MS: Final = 1_000  # for a client that gave way to others
 
 Holder = TypeVar("Holder")
 

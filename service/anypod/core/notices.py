@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from anypod.core.frames import Presence
+from anypod.core.json_value import compact
 
 
 class SignalNotice(Struct, tag_field="type", tag="n.signal", omit_defaults=True):
@@ -132,7 +133,7 @@ def read_notice(payload: bytes) -> Notice | Skipped:
 
 def on_one_line(text: bytes) -> bytes:
     """JSON without line breaks between its tokens, which would end a line of an SSE frame; replicas up to 0.1.0 send them."""
-    return msgspec.json.format(text, indent=-1) if b"\n" in text or b"\r" in text else text
+    return compact(text) if b"\n" in text or b"\r" in text else text
 
 
 def presence_of(notice: SignalNotice) -> tuple[dict[str, bytes], list[str]] | None:

@@ -11,6 +11,7 @@ from msgspec import UNSET
 
 from anypod.auth import ACCESS_OF_FRAME, Access, Principal, authorise
 from anypod.core import frames
+from anypod.core.byte_budget import RETRY_MS
 from anypod.core.cursor import Cursor, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft, Receipt
@@ -27,7 +28,6 @@ from anypod.store import Missing, Results
 
 EARLY_FRAMES_MAX: Final = 64  # sent before the attachment is open; more is `too_many_frames`
 EARLY_BYTES_MAX: Final = 128 << 10  # the same by their size: one of the largest by default, and many usual ones
-RETRY_MS: Final = 1_000  # for whoever gives way to others
 GROUP_MAX: Final = 64  # publishes that go to the log in one piece
 ATTACHED: Final[frozenset[Access]] = frozenset({"read"})  # what every attachment was granted when it opened
 ASKS_MAX: Final = 8  # answers that a client may be waiting for at once, beside publishes

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any, Final, Protocol
 
-from anypod.core.byte_budget import COUNTED_BYTES, ByteBudget
+from anypod.core.byte_budget import COUNTED_BYTES, RETRY_MS, ByteBudget
 from anypod.core.errors import AnypodError, close_reason
 from anypod.hub.batch import Batch
 from anypod.hub.desk import Desk
@@ -30,7 +30,6 @@ from anypod.transport.frame_reader import (
 from anypod.transport.patience import ARRIVAL_S_MAX, REQUEST_S_MAX, Patience
 
 UNFINISHED_BYTES_MAX: Final = 32 << 20  # of messages that have begun, of all connections: a message usually comes within one read
-RETRY_MS: Final = 1_000  # for whoever gives way to others
 GOODBYE_S_MAX: Final = 2.0  # for the client's answer to our close frame; then the connection is given up
 
 
