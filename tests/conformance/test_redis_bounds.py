@@ -12,6 +12,7 @@ from tests.conformance.kit import (
     event,
     eventually,
     fresh_owner,
+    ids_of,
     log_of,
     page,
     patch,
@@ -172,3 +173,26 @@ async def test_a_large_session_is_deleted_without_holding_the_server_up(own_serv
         assert found is not None
         print(f"deleted in {int(found[1]) / 1000} ms of the server's time")
         assert int(found[1]) < 5_000
+
+
+async def test_a_clock_that_is_set_forward_ends_no_open_part(own_server: RedisServer) -> None:
+    """The last look and what it saw lie an hour back, as if the clock had been set forward by one since: the age begins anew."""
+    async with opened(own_server.url) as store:
+        key = await create(store, SessionClass("slow", ttl_ms=600_000, live_ms=1_000, fold_after_ms=0, part_open_ms=300))
+        await append(store, key, event("e1"), delta("d1", "part"))
+        await store.tidy(key)
+        meta = Keyspace("anypod").session(key).meta
+        seen, seen_ms, author = hash_field(own_server, meta, b"&/part").split(b" ", 2)
+        hour_ago = b"%d" % (int(seen_ms) - 3_600_000)
+        own_server.command("HSET", meta, "L", hour_ago, "&/part", b" ".join((seen, hour_ago, author)))
+        await store.tidy(key)
+        assert await ids_of(store, key) == ["e1", "d1"]
+        await asyncio.sleep(0.35)
+        await store.tidy(key)
+        assert await ids_of(store, key) == ["e1"], "from then on it counts"
+
+
+def hash_field(server: RedisServer, key: bytes, field: bytes) -> bytes:
+    found = server.command("HGET", key, field)
+    assert isinstance(found, bytes)
+    return found

@@ -17,6 +17,7 @@
 --   !turn   the turn's live fence                    @turn/part   first and last seq of an open part's deltas
 --   &turn/part   of an open part: the last seq that housekeeping has seen, when it saw it first, and who opened the part
 --   g  "q x p o", all that a fast path needs of them; not there before the first event nor in a closed log
+--   L  when housekeeping last looked at open parts
 --   format  "write" or "write read": which format a library must know to write here, and to read
 --   _  a value long enough that the hash is a table
 

@@ -65,8 +65,9 @@ local function fields_of_parts(names)
 end
 
 -- The parts without those that have had no delta for `open_ms`, and when the next one will have had none. A part's age counts from
--- when housekeeping first saw its last delta: no delta pays for it, and a part ends late rather than early.
-local function end_old_parts(meta, parts, open_ms, now)
+-- when housekeeping first saw its last delta: no delta pays for it, and a part ends late rather than early. `is_steady`: the clock
+-- was not set since the last look, as far as anybody can tell; otherwise every age begins anew.
+local function end_old_parts(meta, parts, open_ms, now, is_steady)
   local names = {}
   for name in string.gmatch(parts, '(@%S+)=%d+') do
     names[#names + 1] = name
@@ -78,7 +79,7 @@ local function end_old_parts(meta, parts, open_ms, now)
   for i, name in ipairs(names) do
     local last, record = string.match(values[2 * i - 1] or '0', '%d+$'), values[2 * i] or '0 0 -'
     local seen, seen_ms, author = string.match(record, '^(%d+) (%d+) (.+)$')
-    if seen ~= last then
+    if seen ~= last or not is_steady then
       seen_ms = now
       set[#set + 1], set[#set + 2] = record_field(name), last .. ' ' .. now .. ' ' .. author
     end

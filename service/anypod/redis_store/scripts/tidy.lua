@@ -6,6 +6,7 @@ local IDS_MIN = 64 -- ids remembered however old: the contract's dedup window
 local IDS_A_ROUND = 96 -- ids looked at in a round within appends: three for each new one, so that it catches up
 local IDS_A_CALL = 1024 -- and in a round that was asked for
 local SAMPLES = 5 -- nodes of a stream that are looked at to tell its size: a fixed cost, whatever it holds
+local LOOK_LATE_MS = 60000 -- that a look at open parts may be late: the calendar asks for one within the age that ends a part
 local COMPACT_FIELDS_MAX = 256 -- of a hash that is written anew: 64 ids, and what else a session has
 local TRIM_A_STEP = 256 -- entries read at once to find where to trim
 local MARK_SHARE = 32 -- marks of where the log stood are this share of retain_ms apart: an event may be kept so much longer
@@ -187,15 +188,20 @@ end
 
 -- `part_open_ms`: shorter than the class's, when there are too many parts. When it is to come again, nil: not before the next append.
 local function tidy(meta, log, deltas, now, ids_most, part_open_ms)
-  local m = redis.call('HMGET', meta, 'K', 's', 'w', 'i', 'c', '_', 'D', 'T')
+  local m = redis.call('HMGET', meta, 'K', 's', 'w', 'i', 'c', '_', 'D', 'T', 'L')
   mend(meta, log, deltas, m[2], m[7])
   local class, head, first_id = class_of(m[1]), tonumber(string.match(m[2], '^%d+')), tonumber(m[4])
   local next_id = forget_ids(meta, class, first_id, head, now, ids_most)
   local set = { 'i', next_id }
-  local open, next_old = end_old_parts(meta, m[3], math.min(part_open_ms or math.huge, class.part_open_ms), now)
+  local since_look = now - (m[9] or 0)
+  local is_steady = since_look >= 0 and since_look <= 2 * class.part_open_ms + LOOK_LATE_MS
+  local open, next_old = end_old_parts(meta, m[3], math.min(part_open_ms or math.huge, class.part_open_ms), now, is_steady)
+  if next_old then
+    set[#set + 1], set[#set + 2] = 'L', now
+  end
   local parts, bound, is_due, next_ended = kept_parts(open, class, head, now)
   if parts ~= m[3] then
-    set[3], set[4] = 'w', parts
+    set[#set + 1], set[#set + 2] = 'w', parts
   end
   local folded = is_due and fold(deltas, bound)
   if folded then
