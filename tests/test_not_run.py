@@ -84,7 +84,7 @@ def test_rows_of_the_benchmark_without_a_reference_are_on_the_list(tmp_path: Pat
 
 def test_every_skip_in_the_tests_has_a_reason_that_a_program_can_check() -> None:
     calls = r"pytest\.skip\(\s*(?!missing\(|elsewhere\()"
-    marks = r"skipif\((?!.*reason=(?:missing\(|MISSING))|importorskip|mark\.skip\b"
+    marks = r"skipif\((?!.*reason=(?:missing\(|elsewhere\(|MISSING))|importorskip|mark\.skip\b"
     skips = re.compile(f"{calls}|{marks}")
     found = [
         f"{path.relative_to(ROOT)}:{number}"

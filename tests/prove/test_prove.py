@@ -15,6 +15,7 @@ from anypod.clock import SystemClock
 
 SHORT = ("--seconds", "4", "--sessions", "2")
 KILL_EVERY_S = 1.5
+POLL_S = 0.1  # lists take permits, which the proof shares
 
 
 def ports_of(replicas: list[Replica]) -> list[int]:
@@ -23,6 +24,7 @@ def ports_of(replicas: list[Replica]) -> list[int]:
 
 async def listed(url: str, shown: str) -> list[str]:
     answer = await Asker(url, shown, SystemClock()).ask("GET", "/v1/sessions")
+    assert answer.status == 200, answer
     return [line["session_id"] for line in answer.json["sessions"]]
 
 
@@ -101,10 +103,13 @@ async def test_a_report_that_was_changed_is_not_what_was_signed_off(replicas: li
 async def test_a_proof_that_somebody_ends_leaves_no_session(replicas: list[Replica]) -> None:
     async with standing(Front(lambda: ports_of(replicas))) as url:
         process = await start("--url", url, "--seconds", "60", "--sessions", "3", shown=prover())
-        while len(await listed(url, prover())) < 3:
-            assert process.returncode is None
-        process.send_signal(signal.SIGINT)
-        ended = await end(process)
+        try:
+            while len(await listed(url, prover())) < 3:
+                assert process.returncode is None
+                await asyncio.sleep(POLL_S)
+        finally:
+            process.send_signal(signal.SIGINT)
+            ended = await end(process)
         assert await listed(url, prover()) == []
     assert ended.code == 2
     assert "UNFINISHED" in ended.output
