@@ -79,7 +79,7 @@ def anypod(name: str, store: Redis, folder: Path, core: int, source: Source | No
         "publish_per_s": str(PUBLISH_PER_S),
         **dict.fromkeys(ARRIVALS, str(ARRIVALS_PER_S)),
         "events_per_session_max": str(EVENTS_MAX),
-        **({} if source is not None else dict.fromkeys(ALLOWANCES, str(ALLOWANCE))),
+        **dict.fromkeys(ALLOWANCES, str(ALLOWANCE)),
         "log_format": "text",
         **settings,
     }
