@@ -139,8 +139,12 @@ class Append(Struct, eq=False):
         """For the store, which takes it."""
         self.done = done
         self.since = now
-        drafts = self.drafts
-        self.size = drafts[0].size if len(drafts) == 1 else sum([item.size for item in drafts])
+        size = 0
+        for item in self.drafts:
+            size += len(item.body)
+            if item.payload is not None:
+                size += len(item.payload)
+        self.size = size
 
 
 class Head(NamedTuple):

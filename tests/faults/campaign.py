@@ -204,6 +204,7 @@ class Campaign:
         unexpected = [line for line in self.stage.failures() if not any(part in line for part in allowed)]
         if unexpected:
             self.complaints.append(f"replicas wrote {len(unexpected)} lines of errors that no row allows, first {unexpected[0]}")
+        self.complaints += self.crowd.ephemeral.complaints
         for client in self.crowd.clients:
             if isinstance(client, LibraryClient) and client.stops:
                 self.complaints.append(f"{client.pen.name} was stopped: {client.stops}")

@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from tests.faults.access import credential_for, headers_for
+import aiohttp
+from tests.faults.access import credential_for
 from tests.faults.asides import Aside
+from tests.faults.ephemeral import Ephemeral
 from tests.faults.ledger import Ledger
 from tests.faults.library import LibraryClient
 from tests.faults.light import Around, LightClient
@@ -24,6 +26,7 @@ from anypod.client.phase import Transport
 
 SETTLE_S_MAX: Final = 60.0  # after the last fault everybody has everything within this time
 POLL_S: Final = 0.1
+ROLL_CALL_S: Final = 2.0  # between two signals when all is calm
 START_S: Final = 3.0  # over which clients come: a crowd is no storm, unless a row makes it one
 
 Client = LightClient | LibraryClient
@@ -64,30 +67,45 @@ class Crowd:
         self._rng = rng
         self._groups = members
         self.clients: list[Client] = []
+        self.ephemeral = Ephemeral()
 
     @asynccontextmanager
     async def present(self) -> AsyncIterator[None]:
         """All are there inside, reading and publishing; at the end they have had the time to come to rest."""
         self._is_over = asyncio.Event()
         async with open_http() as http:
-            around = Around(http, self._url, credential_for, self._rng, self._is_over)
+            around = Around(http, self._url, credential_for, self._rng, self._is_over, self.ephemeral)
             self._tasks = tasks = list[asyncio.Future[None]]()
             publishing: list[asyncio.Future[None]] = []
+            asides = self._asides()
+            asking: list[asyncio.Future[None]] = []
             try:
                 for client, every_s in self._made(around):
                     tasks.append(asyncio.ensure_future(client.run()))
                     publishing.append(asyncio.ensure_future(self._publish(client, every_s)))
                     await asyncio.sleep(START_S / 60)
-                asides = [asyncio.ensure_future(aside.run(http)) for aside in self._asides()]
-                tasks += asides
+                asking += [asyncio.ensure_future(aside.run(http, self._is_over)) for aside in asides]
+                tasks += asking
                 yield
                 self._is_over.set()
-                await asyncio.wait(publishing, timeout=SETTLE_S_MAX)
+                # What is logged after the last look at the log would seem to be lost.
+                await asyncio.wait([*publishing, *asking], timeout=SETTLE_S_MAX)
                 await self.until(self._has_settled, SETTLE_S_MAX)
+                await self._settle_ephemeral(http, asides)
             finally:
                 for task in (*tasks, *publishing):
                     task.cancel()
                 await asyncio.gather(*tasks, *publishing, return_exceptions=True)
+
+    async def _settle_ephemeral(self, http: aiohttp.ClientSession, asides: list[Aside]) -> None:
+        """A signal to every session again and again, until every member has heard one and sees who is there."""
+        marks: dict[str, set[str]] = {aside.session: set() for aside in asides}
+        give_up_at = self._ledger.now() + SETTLE_S_MAX
+        while (self.ephemeral.who_lacks(marks) or self.ephemeral.who_is_wrong()) and self._ledger.now() < give_up_at:
+            for aside in asides:
+                marks[aside.session].add(await aside.signal(http))
+            await self.until(lambda: not (self.ephemeral.who_lacks(marks) or self.ephemeral.who_is_wrong()), ROLL_CALL_S)
+        self.ephemeral.conclude(self.ephemeral.who_lacks(marks))
 
     async def _publish(self, client: Client, every_s: float) -> None:
         """One event after the other, until it is over. What ends a part comes after all of it."""
@@ -107,7 +125,7 @@ class Crowd:
 
     def _asides(self) -> list[Aside]:
         sessions = sorted({group.session for group in self._groups})
-        return [Aside(name, f"{self._url(name)}/v1/sessions/{name}", headers_for(name), self._ledger, self._rng) for name in sessions]
+        return [Aside(name, self._url(name), ledger=self._ledger, ephemeral=self.ephemeral, rng=self._rng) for name in sessions]
 
     def _made(self, around: Around) -> list[tuple[Client, float]]:
         made = []

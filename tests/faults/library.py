@@ -12,7 +12,7 @@ from tests.faults.light import Around
 from tests.faults.pen import Pen, Place
 from tests.faults.speech import Draft
 
-from anypod.client import Event, Phase, Session
+from anypod.client import Attached, Event, Phase, Presence, Session, Signal
 from anypod.client.phase import Transport
 from anypod.core.errors import AnypodError
 from anypod.core.frames import encode
@@ -40,6 +40,8 @@ class LibraryClient:
         self._transport: Transport = transport
         self._session: Session | None = None
         self._entered = asyncio.Event()
+        if transport == "websocket":  # the others are not there for others
+            around.ephemeral.join(pen.session, pen.name)
 
     async def run(self) -> None:
         """Until it is cancelled."""
@@ -63,6 +65,9 @@ class LibraryClient:
             fold=False,
             device=pen.name,  # so that it meets its own former attachment, on whatever replica: `replaced` would stop it
             on_phase=self._note,
+            on_attached=self._attached,
+            on_signal=self._hear,
+            on_presence=self._see if self._transport == "websocket" else None,
             http=self.around.http,
         )
         async with session:
@@ -79,6 +84,15 @@ class LibraryClient:
             self.pen.live()
         else:
             self.pen.cut()
+
+    def _attached(self, _: Attached) -> None:
+        self.around.ephemeral.attached(self.pen.name)
+
+    def _hear(self, signal: Signal) -> None:
+        self.around.ephemeral.hear(self.pen.session, self.pen.name, signal.data)
+
+    def _see(self, change: Presence) -> None:
+        self.around.ephemeral.see(self.pen.name, change.joined, change.left, change.updated)
 
     async def publish(self, event_id: str, draft: Draft) -> None:
         """Returns when it was answered."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import aiohttp
 from msgspec import json
+from tests.faults.ephemeral import Ephemeral
 from tests.faults.pen import START, Pen, place_of
 from tests.faults.speech import Draft
 
@@ -48,6 +49,7 @@ class Around:
     credential: Callable[[str], str]
     rng: random.Random
     is_over: asyncio.Event
+    ephemeral: Ephemeral
 
 
 class LightClient:
@@ -131,6 +133,7 @@ class LightClient:
         pen = self.pen
         match frame["type"]:
             case "session.created" | "session.restored":
+                self.around.ephemeral.attached(pen.name)
                 at = frame.get("resumed_at")
                 pen.announced(connection, frame["folded"], frame["cursor"], None if at == START else at)
                 self.heartbeat_s = frame["heartbeat_ms"] / 1_000
@@ -149,8 +152,12 @@ class LightClient:
                 raise BrokenError
             case "published" | "error":
                 await self.answered(frame)
+            case "signal":
+                self.around.ephemeral.hear(pen.session, pen.name, frame["data"])
+            case "presence":
+                self.around.ephemeral.see(pen.name, *(frame.get(change, ()) for change in ("joined", "left", "updated")))
             case _:
-                pass  # signals, presence: nothing of the log
+                pass  # nothing that is judged
 
     def reset(self, frame: dict[str, Any]) -> None:
         self.pen.cut()

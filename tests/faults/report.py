@@ -120,6 +120,7 @@ def report_of(campaign: Campaign, *, again: str, skipped: Sequence[str]) -> Repo
             "folds of the log": ledger.counts["Folded"],
             "pages of history": ledger.counts["Leafed"],
             "changes of state": ledger.counts["Patched"],
+            **campaign.crowd.ephemeral.counts,
         },
         answers=dict(sum((Counter(pen.answers) for pen in pens), Counter())),
         by_row=list(_by_row(campaign)),

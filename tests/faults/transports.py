@@ -33,6 +33,7 @@ class WebsocketClient(LightClient):
         self._socket: Socket | None = None
         self._drafts: dict[str, Draft] = {}  # of what was not answered, by id
         self._room = asyncio.Semaphore(UNANSWERED_MAX)
+        around.ephemeral.join(pen.session, pen.name)
 
     async def attach(self) -> None:
         pen = self.pen
@@ -47,7 +48,7 @@ class WebsocketClient(LightClient):
         ) as socket:
             self.enter()
             place = {"resume": pen.cursor != START, "after": pen.cursor, "device": pen.name}
-            await self._say(socket, type="session.init", protocol=1, fold=False, **place)
+            await self._say(socket, type="session.init", protocol=1, fold=False, features=["presence"], **place)
             beating = asyncio.ensure_future(self._beat(socket))
             try:
                 async for message in socket:
@@ -63,6 +64,7 @@ class WebsocketClient(LightClient):
         while not socket.closed:
             await asyncio.sleep(self.heartbeat_s / 2)
             await self._say(socket, type="heartbeat")
+            await self._say(socket, type="presence", data={"seq": self.pen.seq})
 
     async def behind(self) -> None:
         if self._socket is not None and self.connection is not None:

@@ -37,6 +37,7 @@ class Principal:
     `only`: the one session that is left of these, for who came with a narrowed ticket; None: all of them.
     `kinds`: patterns of the kinds that it may publish; None: see `may_publish`.
     `expires_at`: seconds since 1970. `author`: the subject as it stands in events, encoded once.
+    `owner_required`: whose every session must be that this credential touches; None: `sessions` decides by name.
     """
 
     tenant: TenantId
@@ -47,21 +48,18 @@ class Principal:
     kinds: tuple[str, ...] | None = None
     only: SessionId | None = None
     author: bytes = field(init=False, repr=False, compare=False)
+    owner_required: Subject | None = field(init=False, repr=False, compare=False)
     _kinds: _Kinds = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         kinds = self.kinds if self.kinds is not None else _WORKER_KINDS if "turn" in self.can else _CLIENT_KINDS
         object.__setattr__(self, "author", author_json(self.subject))
+        object.__setattr__(self, "owner_required", self.subject if self.sessions is None else None)
         object.__setattr__(self, "_kinds", _taken_apart(kinds))
 
     @property
     def is_admin(self) -> bool:
         return "admin" in self.can
-
-    @property
-    def owner_required(self) -> Subject | None:
-        """Whose every session must be that this credential touches; None: `sessions` decides by name."""
-        return self.subject if self.sessions is None else None
 
     def may(self, right: Right) -> bool:
         return right in self.can

@@ -20,13 +20,14 @@ class Rate:
     A bucket is kept as one number, the moment at which it will be full; 0.0 is a full one. Who has thousands keeps them so.
     """
 
-    __slots__ = ("_burst", "_interval_s", "_per_s", "_room_s")
+    __slots__ = ("_burst", "_per_s", "_room_s", "burst_s", "interval_s")
 
     def __init__(self, rate_per_s: float, burst: float) -> None:
         assert rate_per_s > 0
         assert burst > 0
         self._per_s = rate_per_s
-        self._interval_s = 1 / rate_per_s
+        self.interval_s = 1 / rate_per_s  # in which a bucket gains one
+        self.burst_s = burst / rate_per_s  # in which an empty bucket is filled
         self._room_s = (burst - 1) / rate_per_s + _ROUNDING_S  # what may be missing when one is taken
         self._burst = burst
 
@@ -38,7 +39,7 @@ class Rate:
         missing_s = full_at - now if full_at > now else 0.0
         if n == 1:
             is_there = missing_s <= self._room_s
-            return (0.0, now + missing_s + self._interval_s) if is_there else (missing_s - self._room_s + _ROUNDING_S, full_at)
+            return (0.0, now + missing_s + self.interval_s) if is_there else (missing_s - self._room_s + _ROUNDING_S, full_at)
         wait_s = missing_s + ((min(self._burst, n)) - self._burst) / self._per_s
         if wait_s > _ROUNDING_S:
             return wait_s, full_at
@@ -46,11 +47,11 @@ class Rate:
 
     def owe(self, full_at: float, now: float, n: float) -> float:
         """When the bucket will be full once `n` are gone from it, whether they were there or not."""
-        return max(full_at, now) + n * self._interval_s
+        return max(full_at, now) + n * self.interval_s
 
     def owed_s(self, full_at: float, now: float) -> float:
         """Seconds until a bucket that owes is empty; 0: it holds something."""
-        return max(0.0, full_at - now - self._burst * self._interval_s)
+        return max(0.0, full_at - now - self.burst_s)
 
 
 class Bucket:

@@ -110,13 +110,13 @@ class Form:
     def draft(self, event_id: str, data: bytes, ts_ms: int, details: Details = NO_DETAILS) -> Draft:
         """Check and encode an event whose `data` is JSON text: a value within the bounds of `json_value`, which is not checked again."""
         text = compact(data)
-        if _LF in data or _CR in data:
+        if text is not data and (_LF in data or _CR in data):
             data = text  # what the digest is made of is as replicas of 0.1 make it: a repeated publish may reach either
         if details is NO_DETAILS and not self._is_delta:  # a chat's message: nearly all that clients send
             if not is_name(event_id):
                 raise _bad_id()
             body = b'"id":"%b%b%d,"data":%b}' % (event_id.encode(), self._middle, ts_ms, text)
-            return Draft(event_id, xxh3_64_digest(self._plain + data), body, is_plain=True)
+            return Draft(event_id, xxh3_64_digest(self._plain + data), body, False, True)
         self._check(event_id, details)
         optional = _optional(details)
         body = b'"id":"%b%b%d%b,"data":%b}' % (event_id.encode(), self._middle, ts_ms, optional, text)

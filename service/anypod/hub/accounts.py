@@ -141,7 +141,7 @@ class Accounts:
     def learn(self, tenant: TenantId, usage: Usage) -> Account:
         """What the store has told."""
         account = self.of_owner(tenant, usage.owner)
-        account.subject.stored, account.tenant.stored = usage.subject_bytes, usage.tenant_bytes
+        account.learn(usage.subject_bytes, usage.tenant_bytes)
         return account
 
 

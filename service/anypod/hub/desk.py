@@ -31,6 +31,7 @@ class Evictable(Protocol):
 class Desk:
     def __init__(self, hub: Hub, attachments: Attachments, presence: Presence, publisher: Publisher, verify: Verify) -> None:
         self.hub = hub
+        self.clock = hub.clock
         self.metrics = hub.metrics
         self.attachments = attachments
         self.presence = presence

@@ -49,6 +49,7 @@ class Peer:
         "_publishes_full_at",
         "_refs",
         "_seen",
+        "_wall_ms",
         "key",
         "port",
         "subscriber",
@@ -69,6 +70,7 @@ class Peer:
         self._pen: Pen | None = None  # made for the first publish: most clients only listen
         self._granted = ATTACHED  # and so in use: a fresh credential must grant it too
         self._asks = 0
+        self._wall_ms = 0  # when the frames that are taken came
         self._seen = 0  # where the session stood at the client's last heartbeat
 
     def begin(self, ask: Ask) -> None:
@@ -89,7 +91,8 @@ class Peer:
 
     def heard(self) -> None:
         """Something has come; the moment counts for all of it."""
-        self.subscriber.heard_at = self._desk.hub.clock.now()
+        clock = self._desk.clock
+        self.subscriber.heard_at, self._wall_ms = clock.now(), clock.wall_ms()
 
     def take(self, text: bytes, *, is_binary: bool = False) -> None:
         """One of several frames that came together."""
@@ -193,7 +196,7 @@ class Peer:
         if self._pen is None:
             self._authorise(frame)
             self._pen = Pen(subscriber.principal, desk.hub.options.limits.data_bytes)
-        made = self._pen.draft(frame, payload, desk.hub.clock.wall_ms())
+        made = self._pen.draft(frame, payload, self._wall_ms)
         if frame.expect is not None:
             self.flush()
             self._charge("publish")
@@ -215,14 +218,14 @@ class Peer:
             return
         drafts, refs = [*self._drafts.values()], self._refs
         self._drafts = self._refs = None
-        wait_s = self.subscriber.account.take(len(drafts), self.subscriber.heard_at)
+        subscriber, count = self.subscriber, len(drafts)
+        wait_s = subscriber.account.take(count, subscriber.heard_at)
         if wait_s > 0:
             self._hold()
             for made, ref in zip(drafts, refs, strict=True):
                 self._answer_error(limited(wait_s), ref or made.id)
             return
-        owner = self.subscriber.principal.owner_required
-        publication = Publication(self.key, drafts, owner, is_atomic=len(drafts) == 1, refs=refs)
+        publication = Publication(self.key, drafts, subscriber.principal.owner_required, None, None, count == 1, refs=refs)
         self._desk.publisher.publish(publication, self._published)
 
     def _published(self, publication: Publication, result: Results | AnypodError) -> None:

@@ -32,13 +32,6 @@ TIDY_AFTER_MS = 65_000  # when an answer's deltas may be folded: just beyond the
 Answer = Callable[["Publication", Results | AnypodError], None]
 
 
-class Publication(Append, eq=False):
-    """An append whose answer somebody waits for. `refs`: what the client calls each draft, where it does."""
-
-    answer: Answer = lambda publication, result: None
-    refs: Sequence[str | int | None] = ()
-
-
 class Mark:
     """A session that was touched. `due_at`: when it is again. `size`: bytes appended since. `account`: its owner's, once it is known."""
 
@@ -49,6 +42,14 @@ class Mark:
         self.size = 0
         self.account: Account | None = None
         self.owner: Subject | None = None
+
+
+class Publication(Append, eq=False):
+    """An append whose answer somebody waits for. `refs`: what the client calls each draft, where it does. `mark`: the session's, if any."""
+
+    answer: Answer = lambda publication, result: None
+    refs: Sequence[str | int | None] = ()
+    mark: Mark | None = None
 
 
 class Publisher:
@@ -67,7 +68,7 @@ class Publisher:
         """Append; `answer` is called once, later, with the receipts or the error."""
         publication.answer = answer
         self.in_flight += 1
-        mark = self._marks.get(publication.key)
+        publication.mark = mark = self._marks.get(publication.key)
         if mark is not None and mark.account is not None and mark.account.is_full and publication.drafts:
             self._refuse(publication, mark)
         else:
@@ -100,17 +101,16 @@ class Publisher:
             now = self._clock.now()
             self._metrics.events_appended += len(result)
             self._metrics.append_seconds.observe(now - publication.since)
-            self._note(publication, now)
+            mark = publication.mark or self._marks.get(publication.key)
+            if mark is None or now >= mark.due_at or mark.size >= TOUCH_BYTES:
+                self._touch_soon(publication, mark, now)
+            else:
+                mark.size += publication.size
+                if mark.account is not None:
+                    mark.account.store(publication.size)
         publication.answer(publication, result)
 
-    def _note(self, publication: Publication, now: float) -> None:
-        """So many bytes more; the session is touched when that is due."""
-        mark = self._marks.get(publication.key)
-        if mark is not None and now < mark.due_at and mark.size < TOUCH_BYTES:
-            mark.size += publication.size
-            if mark.account is not None:
-                mark.account.store(publication.size)
-            return
+    def _touch_soon(self, publication: Publication, mark: Mark | None, now: float) -> None:
         if mark is None:
             mark = self._marks[publication.key] = Mark(now)
             if len(self._marks) > MARKS_MAX:

@@ -119,7 +119,7 @@ def result_of(item: Draft, verdict: Reply) -> Receipt | AnypodError:
     if verdict[0] == REFUSED:
         return refusal(verdict)
     cursor = verdict[1:].decode()
-    return Receipt(item.id, int(cursor.split("-", 3)[2]), cursor, verdict[0] == DUPLICATE)
+    return Receipt(item.id, int(cursor.rsplit("-", 2)[1]), cursor, verdict[0] == DUPLICATE)
 
 
 def _patch_args(patch: Patch | None, patch_id: int) -> list[bytes]:

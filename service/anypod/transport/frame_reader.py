@@ -61,7 +61,7 @@ _SHORT_HEADERS: Final = tuple(
 class FrameReader:
     """One connection's. `message_bytes_max` bounds a message, whole or in fragments."""
 
-    __slots__ = ("_buffer", "_bytes_max", "_fragments", "_need", "_opcode", "_utf8", "error")
+    __slots__ = ("_buffer", "_bytes_max", "_fragments", "_need", "_opcode", "_utf8", "error", "held")
 
     def __init__(self, message_bytes_max: int) -> None:
         self._bytes_max = message_bytes_max
@@ -71,11 +71,7 @@ class FrameReader:
         self._fragments: bytearray | None = None
         self._utf8: codecs.IncrementalDecoder | None = None
         self.error: FrameError | None = None
-
-    @property
-    def held(self) -> int:
-        """Bytes of a message that is not whole yet."""
-        return len(self._buffer) if self._fragments is None else len(self._buffer) + len(self._fragments)
+        self.held = 0  # bytes of a message that is not whole yet
 
     def feed(self, data: bytes) -> list[Message]:
         """The messages that are complete now. After a violation `error` is set: what was whole before it is still returned."""
@@ -84,6 +80,7 @@ class FrameReader:
         if self._buffer:
             data = self._joined(data)
             if len(data) < self._need:
+                self._count_held()
                 return []
         messages: list[Message] = []
         try:
@@ -92,7 +89,12 @@ class FrameReader:
                 self._read_frames(data, at, messages)
         except FrameError as error:
             self.error = FrameError(error.code, error.reason)  # with its traceback, either would keep the other
+        if self._buffer or self._fragments is not None or self.held:
+            self._count_held()
         return messages
+
+    def _count_held(self) -> None:
+        self.held = len(self._buffer) + (len(self._fragments) if self._fragments is not None else 0)
 
     def _joined(self, data: bytes) -> bytes:
         """What was left over and what has come since; nothing while it is too little."""
@@ -225,7 +227,7 @@ def close_code_of(payload: bytes) -> int:
 def framed(payload: bytes) -> bytes:
     """A whole text or, for frames that begin with a zero byte, binary message of a server."""
     length = len(payload)
-    if payload.startswith(b"\0"):
+    if not payload[0]:
         return header_of(Opcode.BINARY, length) + payload
     return (_SHORT_HEADERS[length] if length < _SHORT else header_of(Opcode.TEXT, length)) + payload
 

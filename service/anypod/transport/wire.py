@@ -109,17 +109,18 @@ class Wire(asyncio.Protocol):
         peer = self.peer
         if peer is not None:
             peer.heard()
-        for opcode, payload in self._reader.feed(data):
+        reader = self._reader
+        for opcode, payload in reader.feed(data):
             if opcode == TEXT and peer is not None and not self._is_closing:
                 peer.take(payload)
             else:
                 self._on_message(opcode, payload)
         if peer is not None:
             peer.flush()
-        if self._reader.held != self._held:
+        if reader.held != self._held:
             self._hold_unfinished()
-        if self._reader.error is not None and not self._is_closing:
-            self._fail(self._reader.error)
+        if reader.error is not None and not self._is_closing:
+            self._fail(reader.error)
 
     def _hold_unfinished(self) -> None:
         self._held = self._reader.held
@@ -212,19 +213,21 @@ class Wire(asyncio.Protocol):
 
     def flush(self) -> None:
         answers = self._answers
-        if answers:
+        if answers and not self._transport.is_closing():
             data = answers[0] if len(answers) == 1 else b"".join(answers)
             answers.clear()
-            self._write(data)
+            self._transport.write(data)
+            if self._is_counted:
+                self._count()
 
     def _write(self, data: bytes) -> None:
         """Everything in order: answers that wait go first."""
         if self._answers:
-            self._answers, answers = [], self._answers
             if len(data) > COUNTED_BYTES:
-                self._write(b"".join(answers))  # by itself: the data may be shared with many, and is not to be copied
+                self.flush()  # by themselves: the data may be shared with many, and is not to be copied
             else:
-                data = b"".join((*answers, data))
+                data = b"".join((*self._answers, data))
+                self._answers.clear()
         if not self._transport.is_closing():
             self._transport.write(data)
             if self._is_counted:

@@ -206,7 +206,7 @@ local function append(keys, args)
   end
   if seq > tonumber(m.q) then
     local class = class_of(redis.call('HGET', keys[1], 'K'))
-    redis.call('HSET', keys[1], 'q', next_check(keys[2], keys[3], class, seq))
+    redis.call('HSET', keys[1], 'q', next_check(keys[2], keys[3], class, seq, 0))
     set_guard(keys[1])
   elseif is_expiry_due or m.has_new_term then
     set_guard(keys[1])

@@ -169,9 +169,13 @@ local function make_table(meta)
 end
 
 -- Up to which seq an append needs none of the checks, which is past the head but for the first event and in a closed log.
-local function next_check(log, deltas, class, head)
+-- `known`: what it was so far, which holds until it is nearly reached: to ask how much memory a stream takes costs as much as an append.
+local function next_check(log, deltas, class, head, known)
   if head == 0 then
     return 0
+  end
+  if known >= head + TIDY_EVENTS then
+    return known
   end
   local events, held, bytes = rooms(log, deltas, class)
   return head + math.max(0, math.min(events, held, math.floor(bytes / (class.event_bytes or 1))))
@@ -188,7 +192,7 @@ end
 
 -- `part_open_ms`: shorter than the class's, when there are too many parts. When it is to come again, nil: not before the next append.
 local function tidy(meta, log, deltas, now, ids_most, part_open_ms)
-  local m = redis.call('HMGET', meta, 'K', 's', 'w', 'i', 'c', '_', 'D', 'T', 'L')
+  local m = redis.call('HMGET', meta, 'K', 's', 'w', 'i', 'c', '_', 'D', 'T', 'L', 'q')
   mend(meta, log, deltas, m[2], m[7])
   local class, head, first_id = class_of(m[1]), tonumber(string.match(m[2], '^%d+')), tonumber(m[4])
   local next_id = forget_ids(meta, class, first_id, head, now, ids_most)
@@ -219,7 +223,7 @@ local function tidy(meta, log, deltas, now, ids_most, part_open_ms)
       set[#set + 1], set[#set + 2] = 'l', oldest
     end
   end
-  set[#set + 1], set[#set + 2] = 'q', m[5] and 0 or next_check(log, deltas, class, head)
+  set[#set + 1], set[#set + 2] = 'q', m[5] and 0 or next_check(log, deltas, class, head, tonumber(m[10] or 0))
   redis.call('HSET', meta, unpack(set))
   set_guard(meta)
   if not m[6] and head >= TIDY_EVENTS then
