@@ -101,17 +101,13 @@ class Party:
 
 
 class Account:
-    """A subject with its tenant: whatever is charged is charged to both.
+    """A subject with its tenant: whatever is charged is charged to both."""
 
-    `is_full`: one of them had no room for more bytes when this account last stored some, or was told how many there are.
-    """
-
-    __slots__ = ("__weakref__", "is_full", "subject", "tenant")
+    __slots__ = ("__weakref__", "subject", "tenant")
 
     def __init__(self, subject: Party, tenant: Party) -> None:
         self.subject = subject
         self.tenant = tenant
-        self.is_full = False
 
     def take(self, cost: float, now: float) -> float:
         """Take permits of both and return 0, or take none and return the seconds until they are there."""
@@ -143,17 +139,20 @@ class Account:
     def read_wait_s(self, now: float) -> float:
         return max(self.subject.read_wait_s(now), self.tenant.read_wait_s(now))
 
-    def store(self, size: int) -> None:
-        """So many bytes more."""
+    def store(self, size: int) -> bool:
+        """So many bytes more. Whether there is no room for further ones."""
         subject, tenant = self.subject, self.tenant
         subject.stored += size
         tenant.stored += size
-        self.is_full = subject.stored >= subject.stored_max or tenant.stored >= tenant.stored_max
+        return subject.stored >= subject.stored_max or tenant.stored >= tenant.stored_max
 
     def learn(self, subject_bytes: int, tenant_bytes: int) -> None:
         """What both have stored in all."""
         self.subject.stored, self.tenant.stored = subject_bytes, tenant_bytes
-        self.store(0)
+
+    @property
+    def is_full(self) -> bool:
+        return self.store(0)
 
     def enter(self) -> None:
         self.subject.connections += 1

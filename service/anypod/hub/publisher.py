@@ -26,6 +26,7 @@ TOUCH_S = 60.0  # activity is recorded to the minute; the store keeps to it too
 TOUCH_BYTES = 4 << 20  # appended to a session since it was last measured: that much its owner may be beyond its quota unseen
 MARKS_MAX = 20_000  # sessions that were touched lately, about 4 MiB; beyond it the oldest is touched at its next append
 TOUCHES_MAX = 32  # under way at once: thousands of sessions may be due in one second
+FULL_MAX = 10_000  # accounts known to be full, about 2 MiB
 FULL_S = 5.0  # between two questions whether an owner that has no room has some again
 TIDY_AFTER_MS = 65_000  # when an answer's deltas may be folded: just beyond the classes' default
 
@@ -45,11 +46,10 @@ class Mark:
 
 
 class Publication(Append, eq=False):
-    """An append whose answer somebody waits for. `refs`: what the client calls each draft, where it does. `mark`: the session's, if any."""
+    """An append whose answer somebody waits for. `refs`: what the client calls each draft, where it does."""
 
     answer: Answer = lambda publication, result: None
     refs: Sequence[str | int | None] = ()
-    mark: Mark | None = None
 
 
 class Publisher:
@@ -60,6 +60,7 @@ class Publisher:
         self._tasks = tasks
         self._accounts = accounts
         self._marks: OrderedDict[SessionKey, Mark] = OrderedDict()
+        self._full: set[Account] = set()  # that had no room: nearly always none, and then nobody is asked
         self._to_touch: dict[SessionKey, None] = {}
         self._touches = 0
         self.in_flight = 0
@@ -68,11 +69,15 @@ class Publisher:
         """Append; `answer` is called once, later, with the receipts or the error."""
         publication.answer = answer
         self.in_flight += 1
-        publication.mark = mark = self._marks.get(publication.key)
-        if mark is not None and mark.account is not None and mark.account.is_full and publication.drafts:
+        if self._full and publication.drafts and (mark := self._full_mark(publication.key)) is not None:
             self._refuse(publication, mark)
         else:
             self._store.append(publication, self._done)  # type: ignore[arg-type]
+
+    def _full_mark(self, key: SessionKey) -> Mark | None:
+        """Of a session whose owner has no room."""
+        mark = self._marks.get(key)
+        return mark if mark is not None and mark.account is not None and mark.account.is_full else None
 
     def _refuse(self, publication: Publication, mark: Mark) -> None:
         """Whether there is room again is asked now and then, because it may have been made elsewhere."""
@@ -85,7 +90,7 @@ class Publisher:
 
     async def _ask_usage(self, key: SessionKey, owner: Subject) -> None:
         with suppress(AnypodError):  # then it is asked again
-            self._accounts.learn(key.tenant, await self._store.usage(key.tenant, owner))
+            self._know(key, self._accounts.learn(key.tenant, await self._store.usage(key.tenant, owner)))
 
     async def append(self, publication: Publication) -> Sequence[Receipt]:
         """As `publish`, waited for. Who stops waiting does not stop the append. Raises AnypodError."""
@@ -101,13 +106,13 @@ class Publisher:
             now = self._clock.now()
             self._metrics.events_appended += len(result)
             self._metrics.append_seconds.observe(now - publication.since)
-            mark = publication.mark or self._marks.get(publication.key)
+            mark = self._marks.get(publication.key)
             if mark is None or now >= mark.due_at or mark.size >= TOUCH_BYTES:
                 self._touch_soon(publication, mark, now)
             else:
                 mark.size += publication.size
-                if mark.account is not None:
-                    mark.account.store(publication.size)
+                if mark.account is not None and mark.account.store(publication.size):
+                    self._note_full(mark.account)
         publication.answer(publication, result)
 
     def _touch_soon(self, publication: Publication, mark: Mark | None, now: float) -> None:
@@ -136,5 +141,21 @@ class Publisher:
             usage = await self._store.touch(key)
         except AnypodError:
             return  # the next append after a minute does it
-        if usage is not None and (mark := self._marks.get(key)) is not None:
-            mark.owner, mark.account = usage.owner, self._accounts.learn(key.tenant, usage)
+        mark = self._marks.get(key)
+        if usage is not None and mark is not None:
+            mark.owner = usage.owner
+            self._know(key, self._accounts.learn(key.tenant, usage))
+
+    def _know(self, key: SessionKey, account: Account) -> None:
+        """How much the owner of a session has stored is known anew."""
+        if (mark := self._marks.get(key)) is not None:
+            mark.account = account
+        if account.is_full:
+            self._note_full(account)
+        else:
+            self._full.discard(account)
+
+    def _note_full(self, account: Account) -> None:
+        if len(self._full) >= FULL_MAX:
+            self._full.clear()  # each is noted again with the next event that it stores
+        self._full.add(account)

@@ -68,7 +68,18 @@ class AppendCalls:
         return self._call(names, [owner_field(owner), b"each", b"", b""], drafts)
 
     def _simple(self, start: bytes, names: SessionNames, owner: Subject | None, item: Draft) -> bytes:
-        return b"%b%b%b%b" % (start, names.packed, _packed_owner(owner), self._packed(item))
+        # In one piece with what `_packed` makes: this is nearly every event.
+        return b"%b%b%b$%d\r\n%b\r\n$8\r\n%b\r\n$10\r\n%d\r\n$%d\r\n%b\r\n" % (
+            start,
+            names.packed,
+            _packed_owner(owner),
+            len(item.id),
+            item.id.encode(),
+            item.digest,
+            next(self._tags),
+            len(item.body),
+            item.body,
+        )
 
     def _packed(self, item: Draft) -> bytes:
         """Id, digest, tag and body."""
