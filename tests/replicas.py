@@ -16,9 +16,9 @@ from typing import Final
 
 from anypod.auth.mint import mint
 from anypod.auth.principal import RIGHTS_BY_DEFAULT, Principal, Right
-from anypod.cli.dev import leash
-from anypod.cli.dev.ports import LOOPBACK, Ports
 from anypod.core.identity import Subject, TenantId
+from anypod.devcluster import leash
+from anypod.devcluster.ports import LOOPBACK, Ports
 
 SECRET: Final = "a-secret-of-the-tests-which-is-long-enough"
 FIRST_PORT: Final = 12_000  # away from those of `anypod dev` and of the tests' Redis servers, and below those of outgoing connections

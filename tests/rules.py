@@ -14,7 +14,7 @@ from typing import Final
 NESTING_MAX: Final = 3
 
 # Where the one door to something stands; everybody else is given what comes through it.
-ENVIRONMENT_DOORS: Final = frozenset({"service/anypod/settings/environment.py", "service/anypod/cli/dev/environment.py"})
+ENVIRONMENT_DOORS: Final = frozenset({"service/anypod/settings/environment.py", "service/anypod/devcluster/environment.py"})
 CLOCK_DOOR: Final = "service/anypod/clock.py"
 # An application makes its client itself, and need not know of our clock: the client has a source of chance of its own.
 CHANCE_DOORS: Final = frozenset({CLOCK_DOOR, "service/anypod/client/session.py"})

@@ -21,7 +21,7 @@ from typing import Final, Literal
 
 import hiredis
 
-from anypod.cli.dev.ports import Ports
+from anypod.devcluster.ports import Ports
 
 PORT_MIN, PORT_END = 20_000, 32_000  # below the range from which the kernel takes ports for outgoing connections
 PORTS_KEPT: Final = 500  # by a test process: far more than any test asks for

@@ -16,7 +16,7 @@ from loadtests.bench.process import Process, free_port
 from loadtests.bench.server import EVENTS_MAX, Server
 from loadtests.bench.store import Redis
 
-from anypod.cli.dev.ports import LOOPBACK
+from anypod.devcluster.ports import LOOPBACK
 
 ANSWER_S_MAX: Final = 5.0
 

@@ -11,7 +11,7 @@ from typing import Final, cast
 
 from loadtests.bench.dialect import NOWHERE, Dialect
 
-from anypod.cli.dev.ports import LOOPBACK
+from anypod.devcluster.ports import LOOPBACK
 
 OPEN_S_MAX: Final = 60.0  # for all connections of a load together; slower is a failure of the row
 HEAD_END: Final = b"\r\n\r\n"

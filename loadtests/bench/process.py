@@ -14,8 +14,8 @@ from typing import Final
 
 from loadtests.bench.cores import pinned_to
 
-from anypod.cli.dev import leash
-from anypod.cli.dev.ports import Ports
+from anypod.devcluster import leash
+from anypod.devcluster.ports import Ports
 
 START_S_MAX: Final = 30.0  # a loaded machine imports for seconds
 POLL_S: Final = 0.02

@@ -15,7 +15,7 @@ from loadtests.bench.process import Process, free_port
 from loadtests.bench.source import Source
 from loadtests.bench.store import Redis
 
-from anypod.cli.dev.ports import LOOPBACK
+from anypod.devcluster.ports import LOOPBACK
 
 PUBLISH_PER_S: Final = 1_000_000  # the limit of a connection is not what a row is about
 ARRIVALS: Final = ("accepts_per_s", "resumes_per_s", "fresh_attaches_per_s", "tenant_attaches_per_s", "subject_attaches_per_s")

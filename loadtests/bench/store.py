@@ -12,7 +12,7 @@ from typing import Any, Final
 import hiredis
 from loadtests.bench.process import Process, free_port
 
-from anypod.cli.dev.ports import LOOPBACK
+from anypod.devcluster.ports import LOOPBACK
 
 ANSWER_S_MAX: Final = 5.0
 RECEIVED_BYTES: Final = 1 << 18

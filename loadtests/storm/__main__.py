@@ -24,7 +24,7 @@ from loadtests.bench.store import Redis, find_redis
 from loadtests.results import origin, write
 from loadtests.storm.storm import P99_RATIO_MAX, Storm, storms
 
-from anypod.hub.options import Arrivals
+from anypod.hub.config import Arrivals
 
 STORMS: Final = 5  # an odd number; during one of them or two the machine may have something else to do
 

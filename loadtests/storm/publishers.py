@@ -17,7 +17,7 @@ from loadtests.bench.connection import Connection, Counter, close_all, open_all
 from loadtests.bench.dialect import NOWHERE, Dialect, credential
 from loadtests.bench.loads.publish import DATA
 
-from anypod.cli.demo.tally import percentile
+from anypod.core.statistics import percentile
 
 PUBLISHERS: Final = 20
 EVERY_S: Final = 0.04  # by each: 500 events a second in all

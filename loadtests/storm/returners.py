@@ -19,7 +19,7 @@ from loadtests.bench.connection import Connection, close_all, open_all
 from loadtests.bench.dialect import AnypodDialect, credential
 from loadtests.bench.loads.resume import Place
 
-from anypod.cli.dev.ports import LOOPBACK
+from anypod.devcluster.ports import LOOPBACK
 
 BACK_S_MAX: Final = 120.0
 _HINT: Final = re.compile(rb"retry_after_ms=(\d+)")

@@ -17,7 +17,7 @@ from loadtests.storm.crowd import Back, Crowd
 from loadtests.storm.publishers import Noticed, Publishers, publishing
 
 from anypod.core.admission import BURST_S
-from anypod.hub.options import Arrivals
+from anypod.hub.config import Arrivals
 
 SESSIONS: Final = 50
 SETTLE_S: Final = 3.0  # after the crowds have come: what waited for them is served, and the collector has looked at what they left

@@ -19,25 +19,25 @@ from anypod.clock import Clock, SystemClock, system_random
 from anypod.core.errors import AnypodError
 from anypod.core.frames import Limits
 from anypod.core.permits import Allowance, Allowances
-from anypod.hub.attachments import Attachments
+from anypod.hub.attach import Attachments
+from anypod.hub.config import Arrivals, HubOptions
 from anypod.hub.desk import Desk
 from anypod.hub.drain import Drain
 from anypod.hub.erasure import Erasures
 from anypod.hub.farewell import Farewell
-from anypod.hub.fleet import Fleet
+from anypod.hub.housekeeping import Wheel
 from anypod.hub.hub import Hub
-from anypod.hub.options import Arrivals, HubOptions
+from anypod.hub.membership import Fleet
 from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publisher
 from anypod.hub.rebalance import Rebalance
-from anypod.hub.wheel import Wheel
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.redis_store import Library, RedisOptions, RedisStore, Sizing, survey
 from anypod.settings import Settings
 from anypod.store import SessionClass, Store
 from anypod.telemetry import Metrics
-from anypod.transport.access import Door
-from anypod.transport.wire import Wires
+from anypod.transport.authenticate import Door
+from anypod.transport.fast.websocket import Wires
 
 
 @dataclass(slots=True)

@@ -21,13 +21,13 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from anypod.collector import Collector
 from anypod.core.errors import AnypodError
+from anypod.gc_tuning import Collector
 from anypod.replica import Replica
 from anypod.settings import Settings
 from anypod.telemetry import configure_logging
-from anypod.transport.plain_http import plain, release_idle
-from anypod.transport.sniffer import sniffing
+from anypod.transport.fast.dispatch import sniffing
+from anypod.transport.fast.uvicorn_http import plain, release_idle
 
 logger = logging.getLogger(__name__)
 

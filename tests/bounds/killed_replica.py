@@ -17,10 +17,10 @@ import aiohttp
 from tests.bounds.bound import Bound
 from tests.bounds.publishing import CLOCK
 
-from anypod.cli.demo.tally import percentile
-from anypod.cli.dev.cluster import Cluster, Plan
-from anypod.cli.dev.credentials import reader_credential
 from anypod.client import Event, Phase, Session, open_http
+from anypod.core.statistics import percentile
+from anypod.devcluster.cluster import Cluster, Plan
+from anypod.devcluster.credentials import reader_credential
 
 Transport = Literal["websocket", "sse", "poll"]
 

@@ -13,8 +13,8 @@ from tests.replicas import credential
 from tests.wire.raw import INIT, RawClient, said, upgrade
 from websockets.frames import Opcode
 
-from anypod.cli.demo.tally import percentile
 from anypod.clock import SystemClock
+from anypod.core.statistics import percentile
 
 EVERY_S: Final = 0.02
 CLOCK: Final = SystemClock()

@@ -15,7 +15,7 @@ from tests.servers import RedisServer, free_port, running
 from anypod.core.errors import AnypodError
 from anypod.core.identity import partition
 from anypod.redis_store import RedisStore
-from anypod.redis_store.library import Library
+from anypod.redis_store.functions import Library
 from anypod.store import Member
 
 # The rules of the user, as `service/docs/operations.md` gives them.

@@ -11,7 +11,7 @@ from tests.redis_clusters import Cluster
 from tests.servers import RedisServer
 
 from anypod.core.event import Receipt
-from anypod.redis_store.library import Library
+from anypod.redis_store.functions import Library
 
 OWN = Library()
 DIGEST = OWN.library.removeprefix(b"anypod_")

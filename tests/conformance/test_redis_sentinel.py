@@ -14,9 +14,9 @@ from tests.servers import free_port
 from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
 from anypod.redis_store import RedisOptions, RedisStore
-from anypod.redis_store.address import Deployment
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.sentinel import ASK_S, BEHIND_S_MAX, Sentinels
+from anypod.redis_store.topology.sentinel import ASK_S, BEHIND_S_MAX, Sentinels
+from anypod.redis_store.url import Deployment
 
 KINDS = ["redis", "valkey"]
 RENAMED_S_MAX = 20.0

@@ -25,8 +25,8 @@ from tests.servers import RedisServer, running
 from anypod.core.cursor import Reset, Resume
 from anypod.core.errors import AnypodError
 from anypod.core.identity import partition
+from anypod.redis_store.functions import Library
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.library import Library
 
 
 async def test_a_server_that_stalls_carries_everything_out_once_when_it_goes_on(own_server: RedisServer) -> None:

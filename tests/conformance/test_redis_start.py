@@ -10,9 +10,9 @@ from tests.servers import RedisServer, free_port, running
 from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
 from anypod.redis_store import RedisOptions, RedisStore
-from anypod.redis_store.address import Deployment, Endpoint
-from anypod.redis_store.connect import check_server
-from anypod.redis_store.dial import check_primary, dial
+from anypod.redis_store.preflight import check_server
+from anypod.redis_store.url import Deployment, Endpoint
+from anypod.redis_store.wire.handshake import check_primary, dial
 
 KINDS = ["valkey", "redis"]
 

@@ -14,7 +14,7 @@ from tests.contract.applied import Frame
 from tests.contract.attachment import DONE, Attachment, Place
 
 from anypod.client import AnypodError, Attached, Event, HistoryPage, Phase, Presence, Reset, Session, Signal
-from anypod.client.ladder import Wanted
+from anypod.client.machine.transport_fallback import Wanted
 
 _EVENT_FIELDS: Final = ("seq", "cursor", "id", "kind", "author", "ts", "data", "turn", "attempt", "part", "replaces")
 

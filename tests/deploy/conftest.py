@@ -11,7 +11,7 @@ from tests.deploy.namespace import made
 from tests.deploy.release import Release
 from tests.not_run import elsewhere, missing
 
-from anypod.cli.dev.environment import raise_descriptor_limit
+from anypod.devcluster.environment import raise_descriptor_limit
 
 NAMESPACE: Final = "anypod-tests"
 TEST_S_MAX: Final = 900  # the longest is a rollout behind a balancer, with three pods that each take a minute to leave

@@ -11,7 +11,7 @@ from tests.deploy.politeness import departures, superfluous
 from tests.deploy.release import Release
 from tests.processes.crowd import Crowd, Member, Outcome
 
-from anypod.cli.demo.tally import percentile
+from anypod.core.statistics import percentile
 
 CLIENTS: Final = 300
 SESSIONS: Final = 75

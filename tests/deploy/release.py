@@ -15,7 +15,7 @@ from tests.deploy.kube import Json, Kube
 from tests.deploy.machine import ROOT
 from tests.replicas import credential
 
-from anypod.cli.prove.report import Report, verify
+from anypod.prove.report import Report, verify
 
 CHART: Final = ROOT / "helm/anypod"
 RELEASED_CHART: Final = max((ROOT / "helm/released").glob("anypod-*.tgz"))

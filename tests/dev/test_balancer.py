@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 from tests.dev.waiting import until_async
 
-from anypod.cli.dev import balancer
-from anypod.cli.dev.balancer import Address, Balancer
-from anypod.cli.dev.ports import LOOPBACK, Ports, bind
+from anypod.devcluster import balancer
+from anypod.devcluster.balancer import Address, Balancer
+from anypod.devcluster.ports import LOOPBACK, Ports, bind
 
 FIRST_PORT = 21_100
 ANSWER_S_MAX = 5.0

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 from tests.dev.waiting import is_alive, kill, until
 
-from anypod.cli.dev.ports import Ports
+from anypod.devcluster.ports import Ports
 
 README = Path(__file__).parents[2] / "README.md"
 ANYPOD = (sys.executable, "-m", "anypod")

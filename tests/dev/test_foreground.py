@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from tests.dev.waiting import is_alive, kill, until
 
-from anypod.cli.dev.ports import LOOPBACK, bind
+from anypod.devcluster.ports import LOOPBACK, bind
 
 TINY_CLUSTER = Path(__file__).with_name("tiny_cluster.py")
 START_S_MAX = 20.0

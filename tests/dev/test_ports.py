@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from anypod.cli.dev.ports import PORT_MAX, Ports, bind, is_free
-from anypod.cli.dev.redis_server import find_server, server_command
 from anypod.core.errors import AnypodError
+from anypod.devcluster.ports import PORT_MAX, Ports, bind, is_free
+from anypod.devcluster.redis_server import find_server, server_command
 
 FIRST_PORT = 22_000
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import uvloop
 
-from anypod.cli.dev.cluster import Plan
-from anypod.cli.dev.foreground import run
+from anypod.devcluster.cluster import Plan
+from anypod.devcluster.run import run
 
 TINY_REPLICA = (sys.executable, str(Path(__file__).with_name("tiny_replica.py")))
 

@@ -23,7 +23,7 @@ from tests.faults.report import Report, total
 from tests.faults.rows import ROWS, Topology, chosen
 from tests.faults.run import run
 
-from anypod.cli.dev.environment import raise_descriptor_limit
+from anypod.devcluster.environment import raise_descriptor_limit
 
 FOLDER: Final = Path(".faults")
 SEEDS: Final = 1_000_000

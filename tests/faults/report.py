@@ -15,7 +15,7 @@ from tests.faults.losses import LOSSES
 from tests.faults.pen import Recovery
 from tests.simulation.history import ResetSeen
 
-from anypod.cli.demo.tally import percentile
+from anypod.core.statistics import percentile
 
 AFTERMATH_S: Final = 10.0  # who is cut off so long after a fault's end was still cut off by it
 GIST_CHARS: Final = 120

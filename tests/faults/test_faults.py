@@ -7,7 +7,7 @@ from tests.faults.campaign import Plan
 from tests.faults.rows import Topology, chosen
 from tests.faults.run import run
 
-from anypod.cli.dev.environment import raise_descriptor_limit
+from anypod.devcluster.environment import raise_descriptor_limit
 
 SEED = 7
 SECONDS = 55.0

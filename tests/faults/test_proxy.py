@@ -13,7 +13,7 @@ from tests.faults.proxy import APPEND_WORD, Proxy, everything, feeds
 from tests.faults.weather import HELD, SEGMENT_BYTES, Weather
 from tests.servers import free_port
 
-from anypod.cli.dev.ports import bind
+from anypod.devcluster.ports import bind
 
 SOON_S = 5.0  # a busy machine
 STILL_S = 0.2  # how long silence is listened to

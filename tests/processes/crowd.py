@@ -12,11 +12,11 @@ from typing import Final
 
 import aiohttp
 
-from anypod.cli.demo.tally import percentile
-from anypod.cli.dev.credentials import reader_credential
 from anypod.client import Attached, Event, Phase, Session, open_http
-from anypod.client.runner import Credential
+from anypod.client.io.runner import Credential
 from anypod.clock import SystemClock
+from anypod.core.statistics import percentile
+from anypod.devcluster.credentials import reader_credential
 
 PUBLISH_EVERY_S: Final = 0.25  # by each client
 SETTLE_S_MAX: Final = 60.0  # after the last fault everybody has everything within this time

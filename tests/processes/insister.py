@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from anypod.cli.dev.credentials import reader_credential
+from anypod.devcluster.credentials import reader_credential
 
 ANSWER_S_MAX: Final = 15.0  # a replica refuses after 5 s: longer means that nobody answers
 AGAIN_S: Final = 0.2  # whatever the refusal says: the fault must meet many requests

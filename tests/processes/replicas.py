@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 import uvloop
 from tests.processes.crowd import Crowd, Outcome
 
-from anypod.cli.demo.tally import percentile
-from anypod.cli.dev.cluster import Cluster, Plan
-from anypod.cli.dev.environment import raise_descriptor_limit
 from anypod.clock import SystemClock
+from anypod.core.statistics import percentile
+from anypod.devcluster.cluster import Cluster, Plan
+from anypod.devcluster.environment import raise_descriptor_limit
 
 KILL_EVERY_S = 5.0
 RECOVERY_S_MAX = 2.0  # the bound for the 95th percentile, with the client's own back-off

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from tests.replicas import Replica, credential
 
-from anypod.cli.dev.ports import LOOPBACK
+from anypod.devcluster.ports import LOOPBACK
 
 CREDENTIAL = credential("acme", "ann")
 WAIT_S = 20.0

@@ -9,8 +9,8 @@ import pytest
 from tests.processes.crowd import Crowd
 from tests.processes.insister import Insister
 
-from anypod.cli.dev.cluster import Cluster, Plan
 from anypod.clock import SystemClock
+from anypod.devcluster.cluster import Cluster, Plan
 
 KILLS = 3
 OUTAGE_S_MAX = 60.0  # a replica refuses after 5 s without its store; the machine may be busy

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from anypod.cli.dev.ports import LOOPBACK, Ports, bind
+from anypod.devcluster.ports import LOOPBACK, Ports, bind
 
 FIRST_PORT: Final = 23_400
 CHUNK_BYTES: Final = 65_536

@@ -2,13 +2,13 @@
 
 import pytest
 
-from anypod.cli.prove.cold import compare
-from anypod.cli.prove.evidence import Evidence
-from anypod.cli.prove.ledger import Draft, Ledger
-from anypod.cli.prove.track import Track
 from anypod.core import frames
 from anypod.core.event import Receipt
 from anypod.core.frames import Event
+from anypod.prove.evidence import Evidence
+from anypod.prove.final_check import compare
+from anypod.prove.history_checker import Track
+from anypod.prove.record import Draft, Ledger
 
 
 def event(seq: int, event_id: str, *, data: object = "hello", cursor: str = "") -> Event:

@@ -7,7 +7,7 @@ from tests.prove.front import Front, standing
 from tests.prove.running import Ended, prove, prover
 from tests.replicas import SECRET, Replica, credential
 
-from anypod.cli.dev.ports import LOOPBACK, Ports
+from anypod.devcluster.ports import LOOPBACK, Ports
 
 QUICK = ("--seconds", "1", "--sessions", "2")
 

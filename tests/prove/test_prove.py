@@ -10,8 +10,8 @@ from tests.prove.front import Front, standing
 from tests.prove.running import end, narrowed, neighbour, prove, prover, report_in, start
 from tests.replicas import SECRET, Replica, credential
 
-from anypod.cli.prove.asking import Asker
 from anypod.clock import SystemClock
+from anypod.prove.http_probe import Asker
 
 SHORT = ("--seconds", "4", "--sessions", "2")
 KILL_EVERY_S = 1.5

@@ -2,10 +2,10 @@
 
 import pytest
 
-from anypod.cli.prove.track import Track, body_digest
-from anypod.client.inputs import Page
+from anypod.client.machine.inputs import Page
 from anypod.core import frames
 from anypod.core.frames import Event
+from anypod.prove.history_checker import Track, body_digest
 
 
 class Told:

@@ -13,7 +13,7 @@ from tests.unit.hub.kit import RememberingPort, TestReplica, replicas, until
 
 from anypod.core import frames
 from anypod.core.errors import CODES
-from anypod.hub.peer import Peer
+from anypod.hub.client_connection import Peer
 
 EXAMPLES: Final = 300
 FRAMES_MAX: Final = 8  # of each half of a conversation

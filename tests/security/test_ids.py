@@ -9,7 +9,7 @@ import pytest_asyncio
 from tests.replicas import credential
 from tests.wire.served import Served, served
 
-from anypod.hub.attachments import ID_BYTES
+from anypod.hub.attach import ID_BYTES
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -12,8 +12,8 @@ from tests.unit.hub.kit import KEY, TestReplica, publish, replicas, until, who
 from anypod.core.errors import AnypodError
 from anypod.core.event import Details, author_json, draft
 from anypod.core.identity import SessionId, SessionKey, Subject
+from anypod.hub.admission import WAIT_S_MAX
 from anypod.hub.publisher import Publication
-from anypod.hub.waiting_room import WAIT_S_MAX
 from anypod.replica import hub_options
 from anypod.settings import Settings
 from anypod.store import SUBJECT_DELETIONS_MAX, TENANT_DELETIONS_MAX, Creation

@@ -16,7 +16,7 @@ from tests.replicas import Replica
 from tests.security.flooder import FLOODS
 from tests.servers import RedisServer
 
-from anypod.cli.demo.tally import percentile
+from anypod.core.statistics import percentile
 
 TURNS: Final = 3  # of quiet and of flood each
 TURN_S: Final = 2.0

@@ -19,9 +19,9 @@ from anypod.api.events import LIST_BYTES_MAX
 from anypod.core.byte_budget import ByteBudget
 from anypod.core.errors import AnypodError
 from anypod.core.outbox import OUTBOX_TOTAL_BYTES_MAX
+from anypod.hub.config import Arrivals
 from anypod.hub.desk import EARLY_TOTAL_BYTES_MAX
-from anypod.hub.options import Arrivals
-from anypod.transport.wire import UNFINISHED_BYTES_MAX, Wire
+from anypod.transport.fast.websocket import UNFINISHED_BYTES_MAX, Wire
 
 SECURITY: Final = Path(__file__).parents[2] / "service/docs/security.md"
 UNITS: Final = {"KiB": 1 << 10, "MiB": 1 << 20}

@@ -13,12 +13,12 @@ from tests.simulation.history import History
 from tests.simulation.network import GRAIN_S, Bytes, End, Item, Line
 from tests.simulation.spectator import Spectator, Who
 
-from anypod.client import commands, inputs
-from anypod.client.commands import Command
-from anypod.client.decoding import decode_binary, decode_text
-from anypod.client.inputs import Input
-from anypod.client.machine import Machine
-from anypod.client.options import Options
+from anypod.client.io.decoding import decode_binary, decode_text
+from anypod.client.machine import commands, inputs
+from anypod.client.machine.commands import Command
+from anypod.client.machine.inputs import Input
+from anypod.client.machine.machine import Machine
+from anypod.client.machine.options import Options
 from anypod.client.phase import CLOSE_DONE, Transport
 from anypod.core import frames
 from anypod.core.errors import CODES, AnypodError

@@ -19,13 +19,13 @@ from anypod.core.cursor import Facts
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
 from anypod.core.identity import SessionKey
-from anypod.hub.batch import Batch
+from anypod.hub.delivery import Batch
 from anypod.hub.hub import Hub
 from anypod.hub.session import LocalSession
 from anypod.memory_store import MemoryServer
 from anypod.memory_store.log import Log
 from anypod.store import PAGE_BYTES_MAX, Append, Done, Missing, Page, Results
-from anypod.transport.queued import QueuedPort
+from anypod.transport.asgi.queued_port import QueuedPort
 
 
 class SubscribesAfterReading(SmallPages):

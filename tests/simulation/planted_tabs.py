@@ -12,9 +12,9 @@ from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey
 from anypod.core.notices import DeviceNotice, SignalNotice
+from anypod.hub.config import HubOptions
 from anypod.hub.devices import Devices
 from anypod.hub.hub import Hub
-from anypod.hub.options import HubOptions
 from anypod.hub.session import LocalSession
 from anypod.store import Store
 from anypod.telemetry import Metrics

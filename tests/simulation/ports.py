@@ -12,10 +12,10 @@ from tests.simulation.network import Bytes, Line
 from anypod.core import frames
 from anypod.core.errors import CLOSE_LEAVING, AnypodError, close_reason
 from anypod.core.event import as_json
-from anypod.hub.batch import Batch
-from anypod.hub.catch_up import CatchUp
+from anypod.hub.delivery import Batch
+from anypod.hub.recovery import CatchUp
 from anypod.hub.subscriber import Subscriber
-from anypod.transport.queued import Goodbye, QueuedPort
+from anypod.transport.asgi.queued_port import Goodbye, QueuedPort
 
 OUTBOX_BYTES: Final = 2_048  # small, so that few events overflow it
 RECONNECT_MS: Final = (500, 1_500)  # a stream's farewell says when to come again

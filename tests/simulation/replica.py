@@ -13,27 +13,27 @@ from tests.simulation.network import Bytes, End, Item, Line
 from tests.simulation.ports import OUTBOX_BYTES, DirectPort, StreamWriter, Writer
 
 from anypod.auth import RIGHTS, Principal
-from anypod.client.commands import Open
+from anypod.client.machine.commands import Open
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
 from anypod.core.frames import Publish
 from anypod.core.identity import SessionKey
-from anypod.hub.ask import Ask
-from anypod.hub.attachments import Attachments
-from anypod.hub.catch_up import CatchUp
+from anypod.hub.attach import Attachments
+from anypod.hub.attach_request import Ask
+from anypod.hub.client_connection import Peer
+from anypod.hub.config import HubOptions
 from anypod.hub.desk import Desk
 from anypod.hub.farewell import Farewell
+from anypod.hub.housekeeping import TICK_S, Wheel
 from anypod.hub.hub import Hub
-from anypod.hub.options import HubOptions
-from anypod.hub.peer import Peer
 from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publication, Publisher
+from anypod.hub.recovery import CatchUp
 from anypod.hub.requests import Pen
-from anypod.hub.wheel import TICK_S, Wheel
 from anypod.store import Store
 from anypod.telemetry import Metrics
-from anypod.transport.queued import QueuedPort
+from anypod.transport.asgi.queued_port import QueuedPort
 
 REST_S: Final = 1.0  # of the wheel between two rounds of ticks
 

@@ -14,7 +14,7 @@ from msgspec import Raw, json
 from tests.simulation.network import GRAIN_S, Bytes, End, Item, Line
 from tests.simulation.spectator import Who
 
-from anypod.client.decoding import decode_text
+from anypod.client.io.decoding import decode_text
 from anypod.core import frames
 from anypod.core.errors import CLOSE_RETRIED, CODES
 from anypod.core.identity import SessionKey

@@ -22,12 +22,12 @@ from tests.simulation.spectator import Who
 from tests.simulation.tabs import Signal, Tab, problems_of
 from tests.simulation.witness import SmallPages, WitnessedServer
 
-from anypod.client.commands import Open
+from anypod.client.machine.commands import Open
 from anypod.core.errors import unavailable
 from anypod.core.event import Receipt
 from anypod.core.frames import Publish
 from anypod.core.identity import SessionId, SessionKey, TenantId
-from anypod.hub.options import HubOptions
+from anypod.hub.config import HubOptions
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.store import SessionClass
 

@@ -10,9 +10,9 @@ from joserfc import jws, jwt
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
 from anypod.auth import Principal, Verifier
+from anypod.auth.hs256 import SecretRing
 from anypod.auth.key_set import RemoteKeySet
 from anypod.auth.keys import ALGORITHMS
-from anypod.auth.secret import SecretRing
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject, TenantId
 from anypod.settings import SigningSecret

@@ -31,9 +31,9 @@ from tests.unit.auth_kit import (
 from tests.wire.frames import UNHURRIED
 
 from anypod.auth import RIGHTS, Fetcher, Principal, Verifier, mint, verifier_of
+from anypod.auth.base64url import CREDENTIAL_BYTES_MAX
+from anypod.auth.hs256 import SecretRing
 from anypod.auth.key_set import RemoteKeySet
-from anypod.auth.secret import SecretRing
-from anypod.auth.segment import CREDENTIAL_BYTES_MAX
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject, TenantId
 from anypod.settings import DEV_SECRET, Settings, SigningSecret

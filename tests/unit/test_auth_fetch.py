@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from anypod.auth import Fetcher
-from anypod.auth.fetch import DOCUMENT_BYTES_MAX
+from anypod.auth.http_fetch import DOCUMENT_BYTES_MAX
 from anypod.core.errors import AnypodError
 
 DOCUMENT = b'{"keys":[]}'

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.auth_kit import ALICE, StandingClock, refusal_of
 
 from anypod.auth import Fetcher, Verifier, mint, verifier_of
-from anypod.auth.secret import RELOAD_S
+from anypod.auth.hs256 import RELOAD_S
 from anypod.core.errors import AnypodError
 from anypod.settings import DEV_SECRET, SettingError, load_settings
 

@@ -17,10 +17,10 @@ from joserfc.util import urlsafe_b64decode
 from tests.wire.frames import UNHURRIED
 
 from anypod.auth import Principal, Verifier
+from anypod.auth.base64url import CREDENTIAL_BYTES_MAX
 from anypod.auth.claims import principal_of
-from anypod.auth.header import HEADERS_MAX, parse_header
-from anypod.auth.secret import SecretRing
-from anypod.auth.segment import CREDENTIAL_BYTES_MAX
+from anypod.auth.hs256 import SecretRing
+from anypod.auth.jose_header import HEADERS_MAX, parse_header
 from anypod.core.errors import AnypodError
 from anypod.settings import SigningSecret
 

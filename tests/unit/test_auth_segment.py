@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from joserfc.util import urlsafe_b64decode
 from tests.wire.frames import UNHURRIED
 
-from anypod.auth.segment import decoded
+from anypod.auth.base64url import decoded
 
 _letters = st.text("ABCgwQ019-_+/=. \n", max_size=12).map(str.encode)
 

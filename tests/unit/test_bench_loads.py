@@ -24,7 +24,7 @@ from loadtests.bench.window import Usage, Window, quantile
 from tests.servers import free_port
 
 from anypod.core.frames import Publish, decode_client
-from anypod.transport.frame_reader import FrameReader
+from anypod.transport.fast.websocket_frames import FrameReader
 
 USAGE = Usage(seconds=1.0, server_s=0.5, client_s=0.2, store_s=0.1, core_s=0.6)
 

@@ -1,4 +1,5 @@
-from anypod.cli.demo.tally import Tally, percentile
+from anypod.core.statistics import percentile
+from anypod.devcluster.tally import Tally
 
 
 def tally_of(acknowledged: str, received: str) -> Tally:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from anypod.collector import LOOKS_BEFORE_ALL, LOOKS_MIN, NEW_OBJECTS, Collector
+from anypod.gc_tuning import LOOKS_BEFORE_ALL, LOOKS_MIN, NEW_OBJECTS, Collector
 
 RUSH: Final = 33  # looks at new objects in a second: two thousand connections
 

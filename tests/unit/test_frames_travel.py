@@ -13,15 +13,15 @@ from tests.unit.test_json_value import scalars, texts
 
 from anypod.api.events import HistoryView
 from anypod.api.polls import PageView
-from anypod.client.decoding import decode_history, decode_page, decode_text
-from anypod.client.items import signal_of
-from anypod.client.stream import EventStream
+from anypod.client.io.decoding import decode_history, decode_page, decode_text
+from anypod.client.io.stream import EventStream
+from anypod.client.types import signal_of
 from anypod.core import frames
 from anypod.core.event import Details, author_json, complete, draft
 from anypod.core.json_value import INTEGER_MAX, checked
 from anypod.core.notices import SignalNotice, read_notice
 from anypod.hub.requests import signal_notice
-from anypod.transport import sse
+from anypod.transport.asgi import sse
 
 CURSOR = "epoch001-1abcdef-57-1234567890"
 lines = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('\n\r"\\\u2028\x00'))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.wire.frames import UNHURRIED
 
-from anypod.transport.head import Head, parse_head
+from anypod.transport.fast.http_head import Head, parse_head
 
 
 def parsed(target: str, *lines: str) -> Head | None:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from tests.conformance.kit import append, event
 from tests.unit.hub.kit import CHAT, KEY, BehindTheTimes, TestClock, TestReplica, until, who
 
-from anypod.api.context import Context
+from anypod.api.dependencies import Context
 from anypod.api.events import EventRoutes, PageQuery, StreamOptions
 from anypod.api.guard import Caller
 from anypod.core.errors import AnypodError

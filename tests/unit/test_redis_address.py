@@ -4,7 +4,7 @@ import pytest
 
 from anypod.core.errors import AnypodError
 from anypod.redis_store import RedisOptions
-from anypod.redis_store.address import Deployment, Endpoint
+from anypod.redis_store.url import Deployment, Endpoint
 
 
 def parsed(url: str) -> Deployment:

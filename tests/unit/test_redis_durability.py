@@ -4,9 +4,9 @@ import pytest
 from pydantic import ValidationError
 
 from anypod.redis_store import RedisOptions
-from anypod.redis_store.connection import LOST, Reply
-from anypod.redis_store.durability import wait_of
-from anypod.redis_store.replies import UNCONFIRMED, is_moving, is_passing
+from anypod.redis_store.log.durability import wait_of
+from anypod.redis_store.wire.connection import LOST, Reply
+from anypod.redis_store.wire.errors import UNCONFIRMED, is_moving, is_passing
 from anypod.settings import Settings
 
 SECRET = "x" * 32

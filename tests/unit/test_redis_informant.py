@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from anypod.redis_store.informant import ANSWER_S, answers
+from anypod.redis_store.topology.discovery import ANSWER_S, answers
 
 
 async def answer(number: int, *, after_turns: int = 0) -> int:

@@ -4,7 +4,7 @@ import asyncio
 
 from tests.unit.hub.kit import TestClock
 
-from anypod.redis_store.question import Question
+from anypod.redis_store.topology.question import Question
 
 FRESH_S = 0.2
 

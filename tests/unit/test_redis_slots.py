@@ -4,9 +4,9 @@ from binascii import crc_hqx
 from typing import Any
 
 from anypod.core.identity import PARTITIONS, SessionId, SessionKey, TenantId, partition
-from anypod.redis_store.address import Endpoint
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.slots import Claim, newest, partition_of, partition_slots, read_view
+from anypod.redis_store.topology.slots import Claim, newest, partition_of, partition_slots, read_view
+from anypod.redis_store.url import Endpoint
 
 ASKED = Endpoint("seed", 1)
 A, B = Endpoint("a", 1), Endpoint("b", 2)

@@ -13,12 +13,12 @@ from tests.servers import free_port
 from anypod.clock import SystemClock
 from anypod.core.identity import SessionKey
 from anypod.redis_store import RedisOptions
-from anypod.redis_store.connection import Connection
-from anypod.redis_store.grouping import GROUP_MAX
+from anypod.redis_store.functions import Library
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.library import Library
-from anypod.redis_store.log import AppendCalls
-from anypod.redis_store.writer import HOLD_S, Writer
+from anypod.redis_store.log.append_codec import AppendCalls
+from anypod.redis_store.log.append_queue import HOLD_S, Writer
+from anypod.redis_store.log.grouping import GROUP_MAX
+from anypod.redis_store.wire.connection import Connection
 from anypod.store import Append
 from anypod.telemetry import Metrics
 

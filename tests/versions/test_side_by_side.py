@@ -18,9 +18,9 @@ from tests.servers import RedisServer, running
 from tests.versions.crowd import Client, Crowd
 from tests.versions.released import FOLDER, VersionedReplica, newest_wheel, number, unpacked
 
-from anypod.cli.dev.balancer import Address, Balancer
-from anypod.cli.dev.ports import LOOPBACK, bind
 from anypod.client import open_http
+from anypod.devcluster.balancer import Address, Balancer
+from anypod.devcluster.ports import LOOPBACK, bind
 
 REPLICAS = 3
 SESSIONS = 6

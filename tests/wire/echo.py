@@ -25,19 +25,19 @@ from anypod.auth import Principal, Verifier
 from anypod.clock import SystemClock
 from anypod.core.frames import Limits
 from anypod.core.identity import Subject, TenantId
-from anypod.hub.attachments import Attachments
+from anypod.hub.attach import Attachments
+from anypod.hub.config import HubOptions
 from anypod.hub.desk import Desk
 from anypod.hub.hub import Hub
-from anypod.hub.options import HubOptions
 from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publisher
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.telemetry import Metrics
-from anypod.transport.access import Door
-from anypod.transport.frame_reader import Opcode, header_of
-from anypod.transport.head import Head
-from anypod.transport.sniffer import Sniffer
-from anypod.transport.wire import Wire, Wires
+from anypod.transport.authenticate import Door
+from anypod.transport.fast.dispatch import Sniffer
+from anypod.transport.fast.http_head import Head
+from anypod.transport.fast.websocket import Wire, Wires
+from anypod.transport.fast.websocket_frames import Opcode, header_of
 
 PATH: Final = "/v1/sessions/echo/ws"
 MESSAGE_BYTES_MAX: Final = 32 << 20  # the largest case has 16 MiB

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.utils import apply_mask
 
-from anypod.transport import frame_reader
+from anypod.transport.fast import websocket_frames
 
 # A loaded machine is slow, which is no fault of what is tried.
 UNHURRIED: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -97,23 +97,23 @@ def streams(draw: st.DrawFn) -> bytes:
     return encoded[: draw(st.integers(0, len(encoded)))] if draw(st.booleans()) else encoded
 
 
-def read(pieces: Sequence[bytes], bytes_max: int) -> tuple[list[frame_reader.Message], int | None]:
+def read(pieces: Sequence[bytes], bytes_max: int) -> tuple[list[websocket_frames.Message], int | None]:
     """What a frame reader makes of the pieces: messages up to a close frame, and the code of the violation, if any."""
-    reader = frame_reader.FrameReader(bytes_max)
-    found: list[frame_reader.Message] = []
+    reader = websocket_frames.FrameReader(bytes_max)
+    found: list[websocket_frames.Message] = []
     for piece in pieces:
         for message in reader.feed(piece):
-            if message[0] == frame_reader.Opcode.CONTINUATION:
+            if message[0] == websocket_frames.Opcode.CONTINUATION:
                 continue
             found.append(message)
-            if message[0] == frame_reader.Opcode.CLOSE:
+            if message[0] == websocket_frames.Opcode.CLOSE:
                 return _closed(found)
     return found, reader.error.code if reader.error is not None else None
 
 
-def _closed(found: list[frame_reader.Message]) -> tuple[list[frame_reader.Message], int | None]:
+def _closed(found: list[websocket_frames.Message]) -> tuple[list[websocket_frames.Message], int | None]:
     try:
-        frame_reader.close_code_of(found[-1][1])
-    except frame_reader.FrameError as error:
+        websocket_frames.close_code_of(found[-1][1])
+    except websocket_frames.FrameError as error:
         return found[:-1], error.code
     return found, None

@@ -18,7 +18,7 @@ from websockets.exceptions import ProtocolError
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
-from anypod.transport.frame_reader import BAD_DATA, PROTOCOL_ERROR, TOO_LARGE, Message
+from anypod.transport.fast.websocket_frames import BAD_DATA, PROTOCOL_ERROR, TOO_LARGE, Message
 
 LIBRARY_TOO_LARGE: Final = 1009
 

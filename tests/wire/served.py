@@ -15,10 +15,10 @@ from tests.servers import free_port
 from anypod.replica import Replica
 from anypod.server import _listen, _server
 from anypod.settings import Settings
-from anypod.transport.access import Door
-from anypod.transport.patience import Patience
-from anypod.transport.plain_http import plain
-from anypod.transport.sniffer import sniffing
+from anypod.transport.authenticate import Door
+from anypod.transport.fast.dispatch import sniffing
+from anypod.transport.fast.request_timeouts import Patience
+from anypod.transport.fast.uvicorn_http import plain
 
 QUIET_S_MAX: Final = 5.0  # from the end of the last client to nothing left of it
 

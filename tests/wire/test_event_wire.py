@@ -14,9 +14,9 @@ from tests.wire.served import Served, served
 
 from anypod.auth import Principal
 from anypod.core.errors import unavailable
-from anypod.transport.access import Door
+from anypod.transport.authenticate import Door
 from anypod.transport.cors import Cors
-from anypod.transport.event_wire import UNHEARD_BYTES_MAX
+from anypod.transport.fast.sse import UNHEARD_BYTES_MAX
 
 ACCEPT = "Accept: text/event-stream"
 

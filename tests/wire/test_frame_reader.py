@@ -10,7 +10,7 @@ from tests.wire.oracle import Oracle, is_same
 from websockets.frames import Close, Frame, Opcode
 from websockets.protocol import Protocol, Side, State
 
-from anypod.transport.frame_reader import (
+from anypod.transport.fast.websocket_frames import (
     BAD_DATA,
     PROTOCOL_ERROR,
     TOO_LARGE,

@@ -11,7 +11,7 @@ from websockets.exceptions import WebSocketException
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
-from anypod.transport.head import PATH_START, HeadError, parse_head, upgrade_response
+from anypod.transport.fast.http_head import PATH_START, HeadError, parse_head, upgrade_response
 
 KEY = b64encode(bytes(range(16))).decode()
 USUAL = {

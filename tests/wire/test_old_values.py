@@ -8,7 +8,7 @@ from msgspec import Raw
 from tests.wire.served import Served, served
 
 from anypod.client import Event, Session, Signal, Undecodable
-from anypod.client.ladder import Wanted
+from anypod.client.machine.transport_fallback import Wanted
 from anypod.core import frames
 from anypod.core.event import NO_DETAILS, Details, author_json, draft
 from anypod.core.identity import SessionId, SessionKey, TenantId

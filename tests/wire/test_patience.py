@@ -12,8 +12,8 @@ from tests.wire.raw import INIT, RawClient, upgrade
 from tests.wire.served import Served, served
 
 from anypod.telemetry import Metrics
-from anypod.transport.head import HEAD_BYTES_MAX
-from anypod.transport.patience import ARRIVAL_S_MAX, DEBTORS_MAX, REQUEST_S_MAX, SWEEP_S, Patience
+from anypod.transport.fast.http_head import HEAD_BYTES_MAX
+from anypod.transport.fast.request_timeouts import ARRIVAL_S_MAX, DEBTORS_MAX, REQUEST_S_MAX, SWEEP_S, Patience
 
 SECURITY = Path(__file__).parents[2] / "service/docs/security.md"
 SWEPT_S_MAX = 5 * SWEEP_S

@@ -15,7 +15,7 @@ from tests.unit.test_json_value import nested, texts
 from tests.wire.served import Served, served
 
 from anypod.client import Attached, Event, Presence, Session, Signal
-from anypod.client.ladder import Wanted
+from anypod.client.machine.transport_fallback import Wanted
 from anypod.core.json_value import DEPTH_MAX, SHALLOW
 
 TRANSPORTS: tuple[Wanted, ...] = ("websocket", "sse", "poll")

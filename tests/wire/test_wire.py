@@ -15,15 +15,15 @@ from websockets.frames import Opcode
 
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
-from anypod.hub.batch import Batch
-from anypod.hub.peer import Peer
-from anypod.hub.queue import AT_ONCE_MAX
+from anypod.hub.client_connection import Peer
+from anypod.hub.delivery import Batch
+from anypod.hub.paced_queue import AT_ONCE_MAX
 from anypod.hub.subscriber import Subscriber
 from anypod.replica import Replica
-from anypod.transport.access import Door
-from anypod.transport.event_wire import EventWire
-from anypod.transport.sniffer import Sniffer
-from anypod.transport.wire import GOODBYE_S_MAX, Wire
+from anypod.transport.authenticate import Door
+from anypod.transport.fast.dispatch import Sniffer
+from anypod.transport.fast.sse import EventWire
+from anypod.transport.fast.websocket import GOODBYE_S_MAX, Wire
 
 CLOSE = sent(Opcode.CLOSE, b"\x03\xe8")
 PUBLISH = {"type": "publish", "kind": "message", "data": {}}

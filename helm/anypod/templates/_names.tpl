@@ -23,7 +23,7 @@
 {{- include "anypod.fullname" . }}-admin
 {{- end -}}
 
-{{- define "anypod.collector.fullname" -}}
+{{- define "anypod.gc_tuning.fullname" -}}
 {{- include "anypod.fullname" . }}-collector
 {{- end -}}
 

@@ -17,16 +17,16 @@ from loadtests.bench.meter import main_thread_cpu_s
 from loadtests.bench.server import EVENTS_MAX
 from loadtests.bench.store import Redis, received
 
-from anypod.cli.dev.ports import LOOPBACK
 from anypod.clock import SystemClock
 from anypod.core.event import Draft, author_json, complete, draft
 from anypod.core.identity import SessionId, SessionKey, Subject
+from anypod.devcluster.ports import LOOPBACK
 from anypod.redis_store import RedisOptions, RedisStore
-from anypod.redis_store.connection import pack
+from anypod.redis_store.functions import Library
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.library import Library
-from anypod.redis_store.log import AppendCalls
+from anypod.redis_store.log.append_codec import AppendCalls
 from anypod.redis_store.tags import tags
+from anypod.redis_store.wire.connection import pack
 from anypod.store import Creation, SessionClass
 
 PIPELINED: Final = 64  # calls in one write, as a busy replica sends them

@@ -13,17 +13,17 @@ from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
 from starlette.types import ASGIApp
 
 from anypod.api import cluster, erasure, events, problems, sessions, tickets
-from anypod.api.context import Context
-from anypod.api.description import describe
+from anypod.api.dependencies import Context
 from anypod.api.guard import Guard, check_routes
+from anypod.api.openapi import describe
 from anypod.auth import Tickets
 from anypod.hub.desk import Desk
 from anypod.hub.erasure import Erasures
-from anypod.hub.fleet import Fleet
+from anypod.hub.membership import Fleet
 from anypod.telemetry import Metrics
-from anypod.transport.access import Door
+from anypod.transport.asgi.websocket import WebSocketRoute
+from anypod.transport.authenticate import Door
 from anypod.transport.cors import CorsMiddleware
-from anypod.transport.websocket import WebSocketRoute
 
 
 class PublicApp(FastAPI):

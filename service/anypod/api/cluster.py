@@ -8,10 +8,10 @@ from fastapi import Request
 from msgspec import Struct
 from starlette.responses import Response
 
-from anypod.api.context import Context
-from anypod.api.description import answers
+from anypod.api.dependencies import Context
 from anypod.api.guard import Caller, Guard
-from anypod.hub.fleet import Fellow, Fleet
+from anypod.api.openapi import answers
+from anypod.hub.membership import Fellow, Fleet
 
 
 class ClusterView(Struct):

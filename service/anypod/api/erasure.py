@@ -11,8 +11,8 @@ from fastapi import Request
 from msgspec import Struct
 from starlette.responses import Response
 
-from anypod.api.description import answers
 from anypod.api.guard import Caller, Guard
+from anypod.api.openapi import answers
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SUBJECT_CHARS_MAX, Subject
 from anypod.hub.erasure import Erasure, Erasures, Status, Target

@@ -14,22 +14,22 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
 from anypod.api.bodies import LIST_MAX, EventBody, decode_events
-from anypod.api.context import Context, etag, expected
-from anypod.api.description import answers, takes
+from anypod.api.dependencies import Context, etag, expected
 from anypod.api.guard import Caller, Guard, wants_stream
+from anypod.api.openapi import answers, takes
 from anypod.api.polls import PageView, page_after, page_of_poll
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft
 from anypod.core.identity import SessionKey, is_name
-from anypod.hub.ask import Ask
-from anypod.hub.attachments import HISTORY_MAX
+from anypod.hub.attach import HISTORY_MAX
+from anypod.hub.attach_request import Ask
 from anypod.hub.farewell import RECONNECT_MS_MAX
 from anypod.hub.publisher import Publication
 from anypod.hub.requests import Pen, history_frame
-from anypod.transport import sse
-from anypod.transport.longpoll import WAIT_S_MAX, wait_for_events
-from anypod.transport.query import ask_of_query
+from anypod.transport.asgi import sse
+from anypod.transport.asgi.longpoll import WAIT_S_MAX, wait_for_events
+from anypod.transport.attach_query import ask_of_query
 
 PAGE_LIMIT = 100
 PAGE_LIMIT_MAX = 500

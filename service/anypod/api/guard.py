@@ -13,14 +13,14 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from anypod.api.context import Context
+from anypod.api.dependencies import Context
 from anypod.auth import Access, Principal, authorise, owner_demanded
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, Subject
 from anypod.core.permits import Account, Action
 from anypod.store import Page
-from anypod.transport.access import Door
-from anypod.transport.query import session_key
+from anypod.transport.attach_query import session_key
+from anypod.transport.authenticate import Door
 
 OPEN: Final = frozenset({"/openapi.json"})  # without a credential: what the service speaks is no secret
 

@@ -6,16 +6,16 @@ Owns the judgement of a poll's cursor and the making of what is not there. Must 
 import msgspec
 from msgspec import Raw
 
-from anypod.api.context import Context
+from anypod.api.dependencies import Context
 from anypod.auth import Principal, is_authorised
 from anypod.core import frames
 from anypod.core.cursor import Cursor, Facts, Reset, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.event import as_json
 from anypod.core.identity import SessionKey
-from anypod.hub.ask import Ask, lost_with
-from anypod.hub.catch_up import end_of
+from anypod.hub.attach_request import Ask, lost_with
 from anypod.hub.first_page import judged
+from anypod.hub.recovery import end_of
 from anypod.hub.session import common_cursor
 from anypod.store import Missing, Page, Snapshot
 

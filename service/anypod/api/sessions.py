@@ -12,16 +12,16 @@ from msgspec import UNSET, Raw
 from starlette.responses import Response
 
 from anypod.api.bodies import METADATA_BYTES, PatchBody, SessionBody, SignalBody, decode, objects
-from anypod.api.context import Context, etag, expected
-from anypod.api.description import answers, takes
+from anypod.api.dependencies import Context, etag, expected
 from anypod.api.guard import Caller, Guard
+from anypod.api.openapi import answers, takes
 from anypod.auth import Principal, is_authorised
 from anypod.core.errors import AnypodError
 from anypod.core.frames import Limits, Origin
 from anypod.core.identity import SESSION_ID_BYTES, SessionKey, is_name, new_session_id
-from anypod.hub.ask import Contents
-from anypod.hub.editor import Edit
+from anypod.hub.attach_request import Contents
 from anypod.hub.requests import SIGNAL_BYTES_MAX, signal_notice
+from anypod.hub.state_patch import Edit
 from anypod.store import Page, Snapshot
 
 SESSION_BODY_BYTES_MAX = 3 * METADATA_BYTES + 4_096

@@ -11,12 +11,12 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from anypod.api.bodies import decode
-from anypod.api.context import Context
-from anypod.api.description import answers, takes
+from anypod.api.dependencies import Context
 from anypod.api.guard import Caller, Guard
+from anypod.api.openapi import answers, takes
 from anypod.auth import Tickets, is_authorised
 from anypod.core.errors import AnypodError
-from anypod.transport.query import session_key
+from anypod.transport.attach_query import session_key
 
 TICKET_BODY_BYTES_MAX: Final = 1_024  # the name of a session, generously
 

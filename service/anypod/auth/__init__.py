@@ -1,10 +1,10 @@
 """Credentials: who is asking, and what they may do."""
 
 from anypod.auth.authorise import ACCESS_OF_FRAME, Access, authorise, is_authorised, owner_demanded
-from anypod.auth.fetch import Fetcher
+from anypod.auth.credential_header import ANY_ORIGIN, Ticket, credential_of, origin_allowed
+from anypod.auth.http_fetch import Fetcher
 from anypod.auth.mint import mint
 from anypod.auth.principal import RIGHTS, RIGHTS_BY_DEFAULT, Principal, Right
-from anypod.auth.request import ANY_ORIGIN, Ticket, credential_of, origin_allowed
 from anypod.auth.tickets import Tickets
 from anypod.auth.verifier import Verifier, verifier_of
 

@@ -15,10 +15,10 @@ from joserfc.jwa import JWSAlgModel
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from msgspec import Struct
 
-from anypod.auth.header import canonical
+from anypod.auth.base64url import CREDENTIAL_BYTES_MAX
+from anypod.auth.hs256 import ALGORITHM as HS256
+from anypod.auth.jose_header import canonical
 from anypod.auth.refusal import refusal
-from anypod.auth.secret import ALGORITHM as HS256
-from anypod.auth.segment import CREDENTIAL_BYTES_MAX
 from anypod.settings import Algorithm
 
 KEYS_MAX: Final = 100  # of one set; providers publish two to ten

@@ -7,9 +7,9 @@ from typing import Final
 
 from msgspec import json
 
+from anypod.auth.base64url import encoded
+from anypod.auth.hs256 import ALGORITHM, SecretKey
 from anypod.auth.principal import Principal
-from anypod.auth.secret import ALGORITHM, SecretKey
-from anypod.auth.segment import encoded
 
 _HEADER: Final = {"alg": ALGORITHM, "typ": "JWT"}
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
+from anypod.auth.base64url import CREDENTIAL_BYTES_MAX, decoded
 from anypod.auth.claims import claimed_issuer, principal_of
-from anypod.auth.fetch import Fetcher
-from anypod.auth.header import Header, parse_header
+from anypod.auth.hs256 import ALGORITHM as HS256
+from anypod.auth.hs256 import SecretKey, SecretRing
+from anypod.auth.http_fetch import Fetcher
+from anypod.auth.jose_header import Header, parse_header
 from anypod.auth.principal import Principal
 from anypod.auth.refusal import refusal
-from anypod.auth.secret import ALGORITHM as HS256
-from anypod.auth.secret import SecretKey, SecretRing
-from anypod.auth.segment import CREDENTIAL_BYTES_MAX, decoded
 from anypod.clock import Clock
 from anypod.settings import Settings
 

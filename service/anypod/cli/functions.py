@@ -8,7 +8,7 @@ import sys
 
 def functions() -> None:
     """Print the functions of this version, for `redis-cli -x FUNCTION LOAD` as a user who may load them."""
-    from anypod.cli.setup import settings_from
     from anypod.replica import function_library
+    from anypod.settings.loading import settings_from
 
     sys.stdout.write(function_library(settings_from()))

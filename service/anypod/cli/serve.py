@@ -9,7 +9,7 @@ import sys
 
 def serve() -> None:
     """Run one replica, configured by ANYPOD_… variables (see `anypod config`)."""
-    from anypod.cli.setup import settings_from
     from anypod.server import serve as serve_replica
+    from anypod.settings.loading import settings_from
 
     sys.exit(serve_replica(settings_from()))

@@ -19,8 +19,8 @@ def sizing(
     """Compare what some sessions take in the configured Redis with the memory model; exit code 3: it is off by two fifths or more."""
     import asyncio
 
-    from anypod.cli.setup import settings_from
     from anypod.replica import sizing_of
+    from anypod.settings.loading import settings_from
 
     found = asyncio.run(sizing_of(settings_from()))
     if as_json:

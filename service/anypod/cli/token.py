@@ -23,8 +23,8 @@ def token(
     configured: Annotated[bool, typer.Option("--configured", help="Sign with ANYPOD_JWT_SECRET, as in a replica's own container.")] = False,
 ) -> None:
     """Print one credential (a JWT) signed with the dev key, or with the secret that is configured."""
-    from anypod.cli.credentials import configured_signer, credential_of
-    from anypod.cli.dev.credentials import DEV_SIGNER
+    from anypod.auth.signer import configured_signer, credential_of
+    from anypod.devcluster.credentials import DEV_SIGNER
 
     signer = configured_signer() if configured else DEV_SIGNER
     print(credential_of(signer, tenant, subject, can=_words(can), kinds=_words(kinds), sessions=_words(sessions), ttl_s=ttl))

@@ -13,18 +13,18 @@ from typing import Any, Final, Self
 import aiohttp
 import msgspec
 
-from anypod.client.commands import Send
-from anypod.client.decoding import decode_history
-from anypod.client.endpoint import Endpoint, open_http
-from anypod.client.inputs import NetworkChanged, Offer, Stop, Tell
-from anypod.client.items import Attached, HistoryPage, Item, Presence, Signal
-from anypod.client.ladder import Wanted
-from anypod.client.machine import Machine
-from anypod.client.options import Options
-from anypod.client.outbox import OUTBOX_BYTES_MAX, OUTBOX_COUNT_MAX
+from anypod.client.io.decoding import decode_history
+from anypod.client.io.http import Endpoint, open_http
+from anypod.client.io.runner import Credential, Listeners, Runner
+from anypod.client.machine.commands import Send
+from anypod.client.machine.inputs import NetworkChanged, Offer, Stop, Tell
+from anypod.client.machine.machine import Machine
+from anypod.client.machine.options import Options
+from anypod.client.machine.outbox import OUTBOX_BYTES_MAX, OUTBOX_COUNT_MAX
+from anypod.client.machine.outgoing import IN_FLIGHT_MAX
+from anypod.client.machine.transport_fallback import Wanted
 from anypod.client.phase import Phase, PhaseName
-from anypod.client.publisher import IN_FLIGHT_MAX
-from anypod.client.runner import Credential, Listeners, Runner
+from anypod.client.types import Attached, HistoryPage, Item, Presence, Signal
 from anypod.core import frames
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt

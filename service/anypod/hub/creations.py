@@ -11,7 +11,7 @@ from anypod.core import frames
 from anypod.core.cursor import Reset
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey
-from anypod.hub.ask import NO_CONTENTS, Ask, Contents
+from anypod.hub.attach_request import NO_CONTENTS, Ask, Contents
 from anypod.hub.hub import Hub
 from anypod.hub.subscriber import Subscriber
 from anypod.store import Creation, Page

@@ -9,11 +9,11 @@ from typing import Final, Protocol
 from anypod.auth import Principal
 from anypod.core.admission import Rate
 from anypod.core.byte_budget import ByteBudget
-from anypod.hub.attachments import Attachments
-from anypod.hub.editor import Editor
+from anypod.hub.attach import Attachments
 from anypod.hub.hub import Hub
 from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publisher
+from anypod.hub.state_patch import Editor
 
 FRAMES_PER_PUBLISH: Final = 2  # other frames that a client may send for each publish that it may
 

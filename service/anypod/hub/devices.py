@@ -18,9 +18,9 @@ from typing import Final
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.core.notices import DeviceNotice, encode_notice
+from anypod.hub.background import Tasks
 from anypod.hub.session import LocalSession, Place
 from anypod.hub.subscriber import Phase, Subscriber
-from anypod.hub.tasks import Tasks
 from anypod.store import Store
 from anypod.telemetry import Metrics
 

@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from anypod.clock import Clock
-from anypod.hub.attachments import Attachments
+from anypod.hub.attach import Attachments
 from anypod.hub.farewell import Farewell
 from anypod.hub.subscriber import Subscriber
 

@@ -11,7 +11,7 @@ from anypod.core.cursor import After, Cursor, Reset, Resume, judge
 from anypod.core.errors import AnypodError
 from anypod.core.event import position
 from anypod.core.identity import SessionKey
-from anypod.hub.ask import Ask, folds
+from anypod.hub.attach_request import Ask, folds
 from anypod.store import Missing, Page, Store
 
 if TYPE_CHECKING:

@@ -28,16 +28,16 @@ from anypod.core.notices import (
     read_notice,
 )
 from anypod.hub.accounts import Accounts
-from anypod.hub.catch_up import CatchUp
+from anypod.hub.background import Tasks
+from anypod.hub.config import HubOptions
 from anypod.hub.devices import Devices
 from anypod.hub.keep_alive import KeepAlive
-from anypod.hub.options import HubOptions
 from anypod.hub.outbox_budget import OutboxBudget
+from anypod.hub.recovery import CatchUp
 from anypod.hub.resync import Resync
 from anypod.hub.session import LocalSession
 from anypod.hub.subscriber import Phase, Subscriber
 from anypod.hub.tail import TAIL_BYTES_MAX, TailBudget
-from anypod.hub.tasks import Tasks
 from anypod.store import Missing, Page, Store
 from anypod.telemetry import Metrics
 

@@ -9,8 +9,8 @@ from typing import Final
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
+from anypod.hub.background import Tasks
 from anypod.hub.session import LocalSession
-from anypod.hub.tasks import Tasks
 from anypod.store import Store
 
 SHARE: Final = 2  # of what is left passes before it is moved

@@ -9,7 +9,7 @@ from typing import Final
 
 from anypod.core.errors import AnypodError
 from anypod.core.identity import PARTITIONS
-from anypod.hub.tasks import Tasks
+from anypod.hub.background import Tasks
 from anypod.store import Due, Store
 
 PARTITIONS_PER_S: Final = 8  # asked about: all of them in 32 s, by every replica, so that none needs another

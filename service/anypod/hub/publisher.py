@@ -18,7 +18,7 @@ from anypod.core.event import Receipt
 from anypod.core.identity import SessionKey, Subject
 from anypod.core.permits import Account
 from anypod.hub.accounts import Accounts
-from anypod.hub.tasks import Tasks
+from anypod.hub.background import Tasks
 from anypod.store import Append, Results, Store, reraise
 from anypod.telemetry import Metrics
 

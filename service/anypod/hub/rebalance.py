@@ -14,10 +14,10 @@ from typing import Final
 
 from anypod.core.balance import surplus
 from anypod.core.errors import AnypodError
-from anypod.hub.attachments import Attachments
+from anypod.hub.attach import Attachments
 from anypod.hub.farewell import Farewell
-from anypod.hub.fleet import ANNOUNCE_S, Fellow, Fleet
 from anypod.hub.hub import Hub
+from anypod.hub.membership import ANNOUNCE_S, Fellow, Fleet
 from anypod.hub.subscriber import Subscriber
 
 REST_S: Final = 60.0  # without a replica that came, went or drains: longer than a step of a rollout

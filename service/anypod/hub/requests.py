@@ -16,7 +16,7 @@ from anypod.core.identity import NAME_CHARS_MAX, SUBJECT_CHARS_MAX, SessionKey
 from anypod.core.json_value import checked, value_of
 from anypod.core.notices import SignalNotice, encode_notice
 from anypod.core.traceparent import is_traceparent
-from anypod.hub.ask import Ask
+from anypod.hub.attach_request import Ask
 from anypod.hub.hub import Hub
 
 SIGNAL_BYTES_MAX: Final = 8_192

@@ -13,7 +13,7 @@ from anypod.core.identity import SessionKey
 from anypod.core.merge import Frame, Lost, Merge, Step
 from anypod.core.notices import DeviceNotice, StateNotice
 from anypod.hub.attendance import Attendance
-from anypod.hub.batch import Batch, announcement
+from anypod.hub.delivery import Batch, announcement
 from anypod.hub.subscriber import Phase, Subscriber
 from anypod.hub.tail import Tail
 from anypod.store import Missing, Page, Snapshot

@@ -13,7 +13,7 @@ from anypod.auth import Principal
 from anypod.core.cursor import After
 from anypod.core.errors import AnypodError
 from anypod.core.permits import Account
-from anypod.hub.batch import Batch
+from anypod.hub.delivery import Batch
 
 if TYPE_CHECKING:
     from anypod.hub.session import LocalSession

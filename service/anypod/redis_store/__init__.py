@@ -4,8 +4,8 @@ Owns nothing itself. `store` is the door; an append walks store → writer → l
 delivery listener → sink.
 """
 
-from anypod.redis_store.library import Library
-from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.config import RedisOptions
+from anypod.redis_store.functions import Library
 from anypod.redis_store.sizing import Sizing, model_rows, survey
 from anypod.redis_store.store import RedisStore
 

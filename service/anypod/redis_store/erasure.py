@@ -11,12 +11,12 @@ import re
 from collections.abc import Sequence
 
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
-from anypod.redis_store.connection import Reply, pack
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.log import owner_field
+from anypod.redis_store.log.append_codec import owner_field
+from anypod.redis_store.log.requests import Switchboard
 from anypod.redis_store.node import Node
-from anypod.redis_store.router import Router
-from anypod.redis_store.switchboard import Switchboard
+from anypod.redis_store.nodes import Router
+from anypod.redis_store.wire.connection import Reply, pack
 from anypod.store import Erased
 
 PAGE_END = "|"  # between the server's name and its cursor

@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from anypod.clock import Clock
-from anypod.redis_store.caller import Caller
-from anypod.redis_store.connection import pack
-from anypod.redis_store.durability import DurableWrites, wait_of
+from anypod.redis_store.config import RedisOptions
+from anypod.redis_store.feed import Listener
+from anypod.redis_store.functions import Library
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.library import Library
-from anypod.redis_store.link import Link
-from anypod.redis_store.listener import Listener
-from anypod.redis_store.log import AppendCalls
+from anypod.redis_store.log.append_codec import AppendCalls
+from anypod.redis_store.log.append_queue import Writer
+from anypod.redis_store.log.caller import Caller
+from anypod.redis_store.log.durability import DurableWrites, wait_of
 from anypod.redis_store.old_libraries import OldLibraries
-from anypod.redis_store.options import RedisOptions
-from anypod.redis_store.place import Place
 from anypod.redis_store.probe import Probe
-from anypod.redis_store.writer import Writer
+from anypod.redis_store.wire.connection import pack
+from anypod.redis_store.wire.reconnect import Link
+from anypod.redis_store.wire.resolver import Place
 from anypod.store import Sink
 from anypod.telemetry import Metrics
 

@@ -14,10 +14,10 @@ import hiredis
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
-from anypod.redis_store.caller import Caller
-from anypod.redis_store.connection import Reply, pack
-from anypod.redis_store.library import PREFIX, Library, idle_function
-from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.config import RedisOptions
+from anypod.redis_store.functions import PREFIX, Library, idle_function
+from anypod.redis_store.log.caller import Caller
+from anypod.redis_store.wire.connection import Reply, pack
 
 _LIST: Final = pack("FUNCTION", "LIST", "LIBRARYNAME", f"{PREFIX}*")
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from anypod.clock import Clock
-from anypod.redis_store.options import RedisOptions
+from anypod.redis_store.config import RedisOptions
 
 logger = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from typing import Final, NamedTuple
 import hiredis
 
 from anypod.clock import Clock
-from anypod.redis_store.address import Deployment
-from anypod.redis_store.connection import Connection, Reply, pack
-from anypod.redis_store.dial import dial
-from anypod.redis_store.options import RedisOptions
-from anypod.redis_store.replies import checked, number_or_0
-from anypod.redis_store.topology import topology_of
+from anypod.redis_store.config import RedisOptions
+from anypod.redis_store.topology.topology import topology_of
+from anypod.redis_store.url import Deployment
+from anypod.redis_store.wire.connection import Connection, Reply, pack
+from anypod.redis_store.wire.errors import checked, number_or_0
+from anypod.redis_store.wire.handshake import dial
 
 SESSION_BYTES: Final = 520  # an empty session: its hash and its two keys, without state and metadata
 STREAM_BYTES_MIN: Final = 4_400  # a stream with anything in it: its first node is allocated whole

@@ -11,18 +11,18 @@ from typing import Final
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId, partition
-from anypod.redis_store.connection import LOST, Reply, pack
+from anypod.redis_store.config import RedisOptions
 from anypod.redis_store.erasure import Eraser
+from anypod.redis_store.functions import Library
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.library import Library
-from anypod.redis_store.log import owner_field
+from anypod.redis_store.log.append_codec import owner_field
+from anypod.redis_store.log.read_codec import bare_page, class_numbers, history_page, missing, page
+from anypod.redis_store.log.requests import Switchboard
 from anypod.redis_store.node import Tools
-from anypod.redis_store.options import RedisOptions
-from anypod.redis_store.pages import bare_page, class_numbers, history_page, missing, page
-from anypod.redis_store.replies import list_of, text_of
-from anypod.redis_store.router import Router
-from anypod.redis_store.switchboard import Switchboard
+from anypod.redis_store.nodes import Router
 from anypod.redis_store.tags import tags
+from anypod.redis_store.wire.connection import LOST, Reply, pack
+from anypod.redis_store.wire.errors import list_of, text_of
 from anypod.store import (
     PAGE_BYTES_MAX,
     SUBJECT_DELETIONS_MAX,

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from anypod.client import commands, inputs
+from anypod.client.machine import commands, inputs
 from anypod.client.phase import Phase
 from anypod.core import frames
 from anypod.core.errors import AnypodError

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from anypod.client.commands import AskCredential, Close, Command, Deliver, Open, Post, Send, Settle, Wake
-from anypod.client.inputs import Answered, Closed, CredentialGiven, Input, Offer, Opened, Received, Start, Tick
-from anypod.client.machine import Machine
-from anypod.client.options import Options
+from anypod.client.machine.commands import AskCredential, Close, Command, Deliver, Open, Post, Send, Settle, Wake
+from anypod.client.machine.inputs import Answered, Closed, CredentialGiven, Input, Offer, Opened, Received, Start, Tick
+from anypod.client.machine.machine import Machine
+from anypod.client.machine.options import Options
 from anypod.core import frames
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt

@@ -9,7 +9,7 @@ from aiohttp import web
 from tests.unit.client.answers import problem
 from tests.unit.client.serving import listening_socket
 
-from anypod.client.endpoint import PROBLEM_BYTES_MAX, Endpoint, open_http
+from anypod.client.io.http import PROBLEM_BYTES_MAX, Endpoint, open_http
 from anypod.core.errors import AnypodError
 
 

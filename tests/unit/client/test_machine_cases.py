@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from tests.unit.client.cases import Table, shown
 
-from anypod.client.commands import Wake
-from anypod.client.machine import Machine
-from anypod.client.options import Options
+from anypod.client.machine.commands import Wake
+from anypod.client.machine.machine import Machine
+from anypod.client.machine.options import Options
 
 TABLE = Table.load()
 

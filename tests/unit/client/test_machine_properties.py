@@ -8,8 +8,8 @@ from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from tests.unit.client.small_world import SmallWorld, Wire
 
-from anypod.client.ladder import Wanted
-from anypod.client.options import Options
+from anypod.client.machine.options import Options
+from anypod.client.machine.transport_fallback import Wanted
 from anypod.core.event import Receipt
 from anypod.core.frames import Event, Goaway, Heartbeat
 

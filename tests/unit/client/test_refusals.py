@@ -8,11 +8,11 @@ from tests.unit.client.peer import CREDENTIAL, Peer
 from tests.unit.client.reading import take
 
 from anypod.client import AnypodError, Session
-from anypod.client.commands import AskCredential, Command, Open, Show
-from anypod.client.inputs import Closed, CredentialGiven, Input, Opened, Received, Start, Tick
-from anypod.client.ladder import FAILURES_MAX
-from anypod.client.machine import Machine
-from anypod.client.options import Options
+from anypod.client.machine.commands import AskCredential, Command, Open, Show
+from anypod.client.machine.inputs import Closed, CredentialGiven, Input, Opened, Received, Start, Tick
+from anypod.client.machine.machine import Machine
+from anypod.client.machine.options import Options
+from anypod.client.machine.transport_fallback import FAILURES_MAX
 from anypod.client.phase import CLOSE_LOST, Transport
 from anypod.core.frames import Error, Heartbeat
 

@@ -8,7 +8,7 @@ from tests.unit.client.peer import CREDENTIAL, Peer
 from tests.unit.client.reading import PATIENCE_S, take, take_data, until
 
 from anypod.client import AnypodError, Attached, Event, Phase, Presence, Reset, Session, Signal
-from anypod.client.ladder import Wanted
+from anypod.client.machine.transport_fallback import Wanted
 
 TRANSPORTS = pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
 

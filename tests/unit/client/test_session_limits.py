@@ -8,8 +8,8 @@ from tests.unit.client.peer import CREDENTIAL, Peer
 from tests.unit.client.reading import PATIENCE_S, take, take_data, until
 
 from anypod.client import AnypodError, Session, open_http
-from anypod.client.delivery import ITEMS_MAX
-from anypod.client.ladder import Wanted
+from anypod.client.io.delivery import ITEMS_MAX
+from anypod.client.machine.transport_fallback import Wanted
 
 MANY = 3_000
 LONG = "x" * 2_000  # so that MANY of them fill the buffers of both sockets

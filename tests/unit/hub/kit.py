@@ -12,18 +12,18 @@ from anypod.auth import RIGHTS_BY_DEFAULT, Principal
 from anypod.core.errors import AnypodError
 from anypod.core.event import is_binary
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
-from anypod.hub.ask import Ask
-from anypod.hub.attachments import Attachments
-from anypod.hub.batch import Batch
+from anypod.hub.attach import Attachments
+from anypod.hub.attach_request import Ask
+from anypod.hub.client_connection import Peer
+from anypod.hub.config import HubOptions
+from anypod.hub.delivery import Batch
 from anypod.hub.desk import Desk
 from anypod.hub.farewell import Farewell
+from anypod.hub.housekeeping import Wheel
 from anypod.hub.hub import Hub
-from anypod.hub.options import HubOptions
-from anypod.hub.peer import Peer
 from anypod.hub.presence import Presence
 from anypod.hub.publisher import Publisher
 from anypod.hub.subscriber import Subscriber
-from anypod.hub.wheel import Wheel
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.store import SessionClass
 from anypod.telemetry import Metrics

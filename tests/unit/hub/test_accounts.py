@@ -9,7 +9,7 @@ from tests.unit.hub.kit import KEY, publish, replicas, until, who
 from anypod.core.errors import AnypodError
 from anypod.core.permits import REFUSAL_S_MAX, Allowance, Allowances
 from anypod.hub.accounts import REQUESTS_AT_ONCE, REQUESTS_WAITING_MAX
-from anypod.hub.ask import Ask
+from anypod.hub.attach_request import Ask
 
 PLENTY = Allowance(1_000_000, 1 << 30, 1_000, 1 << 30)
 

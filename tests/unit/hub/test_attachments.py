@@ -5,7 +5,7 @@ from tests.unit.hub.kit import KEY, replicas, until
 
 from anypod.core.frames import Init
 from anypod.core.identity import Subject
-from anypod.hub.ask import Ask
+from anypod.hub.attach_request import Ask
 from anypod.hub.requests import ask_of
 
 

@@ -1,4 +1,4 @@
-from anypod.hub.batch import KEPT_BYTES_MAX, KEPT_MAX, Batch, Batches
+from anypod.hub.delivery import KEPT_BYTES_MAX, KEPT_MAX, Batch, Batches
 
 
 def test_a_batch_is_encoded_once_however_many_get_it() -> None:

@@ -4,7 +4,7 @@ import json
 
 from tests.unit.hub.kit import KEY, publish, replicas, until
 
-from anypod.hub.ask import Ask
+from anypod.hub.attach_request import Ask
 
 
 async def test_whoever_is_attached_hears_an_event_once_on_every_replica() -> None:

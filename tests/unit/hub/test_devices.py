@@ -3,8 +3,8 @@
 from tests.unit.hub.kit import KEY, RememberingPort, TestClock, TestReplica, replicas, settled, until
 
 from anypod.core.notices import DeviceNotice, encode_notice
-from anypod.hub.ask import Ask
-from anypod.hub.wheel import TICK_S
+from anypod.hub.attach_request import Ask
+from anypod.hub.housekeeping import TICK_S
 from anypod.memory_store import MemoryServer
 
 PHONE = Ask(KEY, device="phone")

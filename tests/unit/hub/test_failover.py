@@ -8,7 +8,7 @@ from tests.conformance.kit import Ear, append, event
 from tests.unit.hub.kit import CHAT, KEY, BehindTheTimes, TestClock, TestReplica
 
 from anypod.core.identity import Subject
-from anypod.hub.ask import Ask
+from anypod.hub.attach_request import Ask
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.store import Creation
 

@@ -8,8 +8,8 @@ from tests.unit.hub.kit import CHAT, KEY, RememberingPort, TestReplica, publish,
 
 from anypod.auth import Principal
 from anypod.core.identity import Subject, TenantId
-from anypod.hub.ask import Ask
-from anypod.hub.peer import Peer
+from anypod.hub.attach_request import Ask
+from anypod.hub.client_connection import Peer
 from anypod.memory_store import MemoryServer
 from anypod.store import Append, Creation
 

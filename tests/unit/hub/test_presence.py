@@ -4,7 +4,7 @@ import json
 
 from tests.unit.hub.kit import KEY, replicas, settled, until
 
-from anypod.hub.ask import Ask
+from anypod.hub.attach_request import Ask
 
 
 async def test_a_device_that_attaches_again_replaces_itself_on_any_replica() -> None:

@@ -8,8 +8,8 @@ import uvloop
 from tests.unit.hub.kit import TestClock, until
 
 from anypod.clock import SystemClock
-from anypod.hub.queue import AT_ONCE_MAX, TICK_S, Queue
-from anypod.hub.tasks import Tasks
+from anypod.hub.background import Tasks
+from anypod.hub.paced_queue import AT_ONCE_MAX, TICK_S, Queue
 from anypod.telemetry import Metrics
 
 

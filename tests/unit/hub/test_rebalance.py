@@ -10,9 +10,9 @@ import pytest
 from tests.unit.hub.kit import RememberingPort, TestClock, TestReplica, replicas, until
 
 from anypod.core.errors import CLOSE_LEAVING
+from anypod.hub.client_connection import Peer
 from anypod.hub.farewell import RECONNECT_MS_MAX
-from anypod.hub.fleet import ANNOUNCE_S, ENTRY_TTL_MS, Fleet
-from anypod.hub.peer import Peer
+from anypod.hub.membership import ANNOUNCE_S, ENTRY_TTL_MS, Fleet
 from anypod.hub.rebalance import REST_S, SHED_S, Rebalance
 
 CROWD: Final = 300

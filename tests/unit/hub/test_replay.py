@@ -2,8 +2,8 @@
 
 from tests.unit.hub.kit import KEY, publish, replicas, until
 
-from anypod.hub.ask import Ask
-from anypod.hub.options import Arrivals
+from anypod.hub.attach_request import Ask
+from anypod.hub.config import Arrivals
 
 
 async def test_a_resume_from_the_tail_is_one_delivery_that_everybody_from_there_shares() -> None:

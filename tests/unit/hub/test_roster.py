@@ -4,7 +4,7 @@ import weakref
 import pytest
 from tests.unit.hub.kit import RememberingPort, TestReplica, replicas, who
 
-from anypod.hub.roster import Roster
+from anypod.hub.heartbeat_schedule import Roster
 from anypod.hub.subscriber import Subscriber
 
 

@@ -9,7 +9,7 @@ from tests.unit.hub.kit import KEY, TestReplica, publish, replicas, until
 from tests.versions.strange import MEMBERS, PAYLOADS
 
 from anypod.core.notices import TAGS
-from anypod.hub.ask import Ask
+from anypod.hub.attach_request import Ask
 from anypod.store import Member
 
 PRESENT = Ask(KEY, features=("presence",))

@@ -5,7 +5,7 @@ import json
 import pytest
 from tests.unit.hub.kit import TestReplica, publish, replicas, until
 
-from anypod.hub.peer import Peer
+from anypod.hub.client_connection import Peer
 
 
 def sync(after: str) -> bytes:

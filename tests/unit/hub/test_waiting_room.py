@@ -6,9 +6,9 @@ import pytest
 from tests.unit.hub.kit import KEY, RememberingPort, TestReplica, publish, replicas, until, who
 
 from anypod.core.errors import AnypodError
-from anypod.hub.ask import Ask
-from anypod.hub.options import Arrivals
-from anypod.hub.waiting_room import HINT_S_MAX, LAG_S_MAX, SLOW_APPEND_S
+from anypod.hub.admission import HINT_S_MAX, LAG_S_MAX, SLOW_APPEND_S
+from anypod.hub.attach_request import Ask
+from anypod.hub.config import Arrivals
 
 FEW = Arrivals(resumes_per_s=10)
 AT_ONCE = 1

@@ -2,7 +2,7 @@
 
 from tests.unit.hub.kit import KEY, publish, replicas, until
 
-from anypod.hub.wheel import TICK_S
+from anypod.hub.housekeeping import TICK_S
 
 
 async def test_a_reader_that_stays_full_is_told_to_resume_and_then_aborted() -> None:

@@ -1,4 +1,4 @@
-{{- define "anypod.collector.configuration" -}}
+{{- define "anypod.gc_tuning.configuration" -}}
 receivers:
   otlp:
     protocols:

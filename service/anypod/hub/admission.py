@@ -1,0 +1,138 @@
+"""Who may come in now, who in a moment, and who is told when to come again: a storm is the normal case.
+
+Owns the budgets of arrivals, the wait of those who find one used up, and the pace: when the loop is late or the store slow,
+fewer are let in, because who is attached and publishes goes first. Must not know what is done with a permit.
+
+Nobody is refused for a short storm: a permit may lie up to WAIT_S_MAX ahead, and that bounds who waits. Beyond it a client is
+told a moment of its own, behind all that were told one before, so that those who come again come one after the other.
+"""
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from anypod.auth import Principal
+from anypod.clock import Clock
+from anypod.core.admission import Buckets, Budget, Pace
+from anypod.core.errors import AnypodError
+from anypod.hub.background import Tasks
+from anypod.hub.config import Arrivals
+from anypod.hub.paced_queue import Queue
+from anypod.telemetry import Arrival, Metrics
+
+WAIT_S_MAX: Final = 1.5  # longer than that, a client that waits in silence takes the connection for dead
+HINT_S_MAX: Final = 30.0  # the longest that anybody is sent away for; clients wait no longer by themselves either
+KEYS_MAX: Final = 20_000  # tenants and subjects whose arrivals are counted
+LAG_S_MAX: Final = 0.05  # by which the loop may be late before fewer are let in
+SLOW_APPEND_S: Final = 0.1  # an append that takes longer is slow
+SLOW_SHARE_MAX: Final = 0.01  # of a second's appends: their 99th percentile
+HELD_MAX: Final = 4_096  # refusals that are told late; beyond that they are told at once, or the connection is cut
+
+
+class WaitingRoom:
+    def __init__(self, arrivals: Arrivals, clock: Clock, rng: Random, *, metrics: Metrics, tasks: Tasks) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._metrics = metrics
+        self._budgets: dict[Arrival, Budget] = {
+            "accept": Budget(arrivals.accepts_per_s),
+            "unknown": Budget(arrivals.unknown_per_s),
+            "refused": Budget(arrivals.refused_per_s),
+            "resume": Budget(arrivals.resumes_per_s),
+            "fresh": Budget(arrivals.fresh_per_s),
+        }
+        self._queues = {arrival: Queue(clock, tasks) for arrival in self._budgets}
+        self._cuts = Queue(clock, tasks)
+        self._held = 0
+        self._tenants = Buckets(arrivals.tenant_per_s, arrivals.tenant_per_s, keys_max=KEYS_MAX)
+        self._subjects = Buckets(arrivals.subject_per_s, 2 * arrivals.subject_per_s, keys_max=KEYS_MAX)
+        self._pace = Pace()
+        self._appends = self._slow_appends = 0
+        metrics.watch("arrivals_waiting", lambda: sum(map(len, self._queues.values())))
+        metrics.watch("admission_pace", lambda: self._pace.share)
+
+    def wait_s(self, arrival: Arrival) -> float:
+        """How long this one is to wait. Raises AnypodError `overloaded` with the time to come again."""
+        now = self._clock.now()
+        budget = self._budgets[arrival]
+        wait_s = budget.wait_s(now, self._pace.share, WAIT_S_MAX)
+        if wait_s is None:
+            self._metrics.arrivals_refused[arrival] += 1
+            raise self._overloaded(budget.hint_s(now, self._pace.share, WAIT_S_MAX))
+        if wait_s > 0:
+            self._metrics.arrivals_waited[arrival] += 1
+        return wait_s
+
+    async def enter(self, arrival: Arrival) -> None:
+        """Return when there is a permit. Raises AnypodError `overloaded`."""
+        if (wait_s := self.wait_s(arrival)) > 0:
+            await self._clock.sleep(wait_s)
+
+    def let_in(self, arrival: Arrival, go: Callable[[], None]) -> None:
+        """Call `go`, now or in a moment. Raises AnypodError `overloaded`."""
+        wait_s = self.wait_s(arrival)
+        if wait_s == 0:
+            go()
+        else:
+            self.later(arrival, wait_s, go)
+
+    # Refusals. They have a budget of their own, and who is refused waits: whoever asks again at once is no faster for it, and neither
+    # takes what those who are let in need.
+
+    def refuse(self, tell: Callable[[], None], cut: Callable[[], None]) -> None:
+        """Call `tell`, now or in a moment; beyond the budget `cut`, as late as anybody waits."""
+        now = self._clock.now()
+        wait_s = self._budgets["refused"].wait_s(now, 1.0, WAIT_S_MAX)
+        if wait_s == 0:
+            tell()
+        elif wait_s is not None:
+            self.later("refused", wait_s, tell)
+        elif len(self._cuts) < HELD_MAX:
+            self._metrics.arrivals_refused["refused"] += 1
+            self._cuts.join(now + WAIT_S_MAX, cut)
+        else:
+            self._metrics.arrivals_refused["refused"] += 1
+            cut()
+
+    async def hold_refusal(self) -> None:
+        """As `refuse`, for who has to be told in any case: a response."""
+        wait_s = self._budgets["refused"].wait_s(self._clock.now(), 1.0, WAIT_S_MAX)
+        await self.hold(WAIT_S_MAX if wait_s is None else wait_s)
+
+    async def hold(self, wait_s: float) -> None:
+        """Wait about so long with a refusal, unless too many wait."""
+        if wait_s <= 0 or self._held >= HELD_MAX:
+            return
+        self._held += 1
+        try:
+            await self._clock.sleep(wait_s * self._rng.uniform(0.5, 1.0))  # each its own time: they do not come again together
+        finally:
+            self._held -= 1
+
+    def later(self, arrival: Arrival, wait_s: float, go: Callable[[], None]) -> None:
+        """For who has asked `wait_s` and has something to do before it waits."""
+        self._queues[arrival].join(self._clock.now() + wait_s, go)
+
+    def check(self, principal: Principal) -> None:
+        """One tenant or subject does not use up what all have together. Raises AnypodError `overloaded`."""
+        now = self._clock.now()
+        wait_s = self._subjects.take((principal.tenant, principal.subject), now) or self._tenants.take(principal.tenant, now)
+        if wait_s > 0:
+            raise self._overloaded(wait_s)
+
+    def _overloaded(self, hint_s: float) -> AnypodError:
+        """The hint differs for each, even when it is the longest there is."""
+        bounded = min(hint_s, HINT_S_MAX * self._rng.uniform(0.5, 1.0))
+        return AnypodError("overloaded", retry_after_ms=1 + int(bounded * self._rng.uniform(0.9, 1.1) * 1_000))
+
+    def note_lag(self, lag_s: float) -> None:
+        """How late the loop is; to be told several times a second."""
+        self._pace.note(is_pressed=lag_s > LAG_S_MAX or self._is_store_slow())
+
+    def _is_store_slow(self) -> bool:
+        """Whether of the appends since the last look more than a hundredth were slow."""
+        observed = self._metrics.append_seconds
+        total, slow = sum(observed.counts), observed.above(SLOW_APPEND_S)
+        share = (slow - self._slow_appends) / max(1, total - self._appends)
+        self._appends, self._slow_appends = total, slow
+        return share > SLOW_SHARE_MAX

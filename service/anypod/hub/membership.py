@@ -1,0 +1,75 @@
+"""The replicas beside this one, as they tell each other through the store.
+
+Owns this replica's entry, its renewal, and what was last heard of the others. Must not know what follows from their numbers.
+"""
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from anypod.core.notices import UNREADABLE
+from anypod.hub.attach import Attachments
+from anypod.hub.hub import Hub
+
+ANNOUNCE_S: Final = 3.0  # between two announcements: each costs the store one call, whose answer grows with the replicas
+ENTRY_TTL_MS: Final = 10_000  # outlives two that were missed; then the replica is held for dead
+
+
+class Fellow(Struct, frozen=True, kw_only=True):
+    """One replica. `since_ms`: when it began, in epoch time; `draining`: it sends everybody away, and gets nobody new."""
+
+    replica: str
+    version: str
+    connections: int
+    sessions: int
+    draining: bool
+    since_ms: int
+
+
+class Fleet:
+    """`is_leaving`: whether this replica refuses traffic."""
+
+    def __init__(self, hub: Hub, attachments: Attachments, rng: Random, *, version: str, is_leaving: Callable[[], bool]) -> None:
+        self._hub = hub
+        self._attachments = attachments
+        self._version = version
+        self._is_leaving = is_leaving
+        self._life = f"{rng.getrandbits(64):016x}"  # a name may come again at once, with the entry of its former life still there
+        self._since_ms = hub.clock.wall_ms()
+        self._count = 0
+        hub.metrics.watch("replicas", lambda: self._count)
+
+    async def announce(self) -> Sequence[Fellow]:
+        """Say what this replica holds, and hear it of all, this one too. Raises AnypodError."""
+        return await self._tell(msgspec.json.encode(self._own()))
+
+    async def leave(self) -> None:
+        """Be forgotten at once rather than when the entry is over. Raises AnypodError."""
+        await self._tell(b"")
+
+    async def _tell(self, entry: bytes) -> Sequence[Fellow]:
+        heard = await self._hub.store.announce(self._life, entry, ttl_ms=ENTRY_TTL_MS)
+        fellows = sorted(filter(None, map(self._read, heard)), key=lambda fellow: (fellow.replica, fellow.since_ms))
+        self._count = len(fellows)
+        return fellows
+
+    def _read(self, entry: bytes) -> Fellow | None:
+        """None: another version, or somebody else, wrote what this one cannot read."""
+        try:
+            return msgspec.json.decode(entry, type=Fellow)
+        except UNREADABLE:
+            self._hub.metrics.payloads_skipped["replica"] += 1
+            return None
+
+    def _own(self) -> Fellow:
+        return Fellow(
+            replica=self._hub.options.replica,
+            version=self._version,
+            connections=len(self._attachments.everybody),
+            sessions=len(self._hub.sessions),
+            draining=self._is_leaving(),
+            since_ms=self._since_ms,
+        )

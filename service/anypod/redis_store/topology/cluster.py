@@ -1,0 +1,132 @@
+"""The map of a Redis Cluster: the primary of each partition.
+
+Owns asking the nodes for it and whose word counts. Must not know what follows from a change.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import Final
+
+from anypod.clock import Clock
+from anypod.core.errors import AnypodError, unavailable
+from anypod.redis_store.config import RedisOptions
+from anypod.redis_store.topology.discovery import Informant, answers
+from anypod.redis_store.topology.question import Question
+from anypod.redis_store.topology.slots import OnChange, Owners, View, newest, read_view
+from anypod.redis_store.url import Address, Deployment, Endpoint
+from anypod.redis_store.wire.connection import pack
+from anypod.redis_store.wire.resolver import OnLeft
+
+ASK_S: Final = 1.0  # between two questions while all is well: a node that hangs or is demoted is left so soon
+FRESH_S: Final = 0.1  # an answer so young serves whoever asks meanwhile
+
+logger = logging.getLogger(__name__)
+
+
+class Cluster:
+    """A `Topology`."""
+
+    def __init__(self, deployment: Deployment, options: RedisOptions, clock: Clock) -> None:
+        self._deployment = deployment
+        self._options = options
+        self._on_change: OnChange | None = None
+        self._wanted = asyncio.Event()
+        self._informants = {endpoint: self._informant(endpoint) for endpoint in deployment.endpoints}
+        self._question = Question(self._look, clock, FRESH_S)
+        self._owners: Owners = ()
+
+    async def owners(self) -> Owners:
+        """As the newest view has them. Raises AnypodError `unavailable` when no node has ever told of the whole cluster."""
+        await self._question.recent()
+        if not self._owners:
+            asked = ", ".join(map(str, self._informants))
+            raise unavailable(f"no node knows who serves each slot of the cluster; asked: {asked}")
+        return self._owners
+
+    async def confirm(self) -> None:
+        await self._question.renewed()
+
+    def place(self, endpoint: Endpoint) -> "Member":
+        return Member(self, self._deployment.address(endpoint))
+
+    def renew(self) -> None:
+        self._wanted.set()
+
+    async def follow(self, on_change: OnChange) -> None:
+        self._on_change = on_change
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ASK_S):
+                    await self._wanted.wait()
+            self._wanted.clear()
+            try:
+                await self.owners()
+            except Exception:  # the root of a task: without it no change would ever be noticed again
+                logger.exception("redis: the map of the cluster was not brought up to date; trying again")
+
+    def close(self) -> None:
+        for informant in self._informants.values():
+            informant.close()
+
+    def _informant(self, endpoint: Endpoint) -> Informant:
+        return Informant(self._deployment.address(endpoint), self._options)
+
+    async def _look(self) -> None:
+        self._take(await self._views())
+
+    async def _views(self) -> Sequence[View]:
+        """Of all nodes that answer in time: each knows best what it serves itself."""
+        return await answers([_ask(informant) for informant in self._informants.values()], enough=len(self._informants))
+
+    def _take(self, views: Sequence[View]) -> None:
+        found = [claim and claim.primary for claim in newest(views)]
+        # A slot that nobody serves for the moment stays with its last owner: requests wait there.
+        found = [now or before for now, before in zip(found, self._owners or found, strict=True)]
+        complete = [owner for owner in found if owner is not None]
+        if not views or len(complete) < len(found):
+            return
+        if complete != self._owners:
+            if self._owners:
+                logger.warning("redis: partitions of the cluster have moved")
+            if self._on_change is not None:
+                self._on_change(complete)
+            self._owners = complete  # now that it is carried out: what failed is tried again
+            self._renew_informants()
+
+    def _renew_informants(self) -> None:
+        """From now on the primaries are asked, and those of the URL: so there is somebody to ask whatever moves."""
+        wanted = {*self._deployment.endpoints, *self._owners}
+        for endpoint in self._informants.keys() - wanted:
+            self._informants.pop(endpoint).close()
+        for endpoint in wanted - self._informants.keys():
+            self._informants[endpoint] = self._informant(endpoint)
+
+
+class Member:
+    """The `Place` of one primary."""
+
+    def __init__(self, cluster: Cluster, address: Address) -> None:
+        self._cluster = cluster
+        self._address = address
+
+    async def find(self) -> Address:
+        """Asking for it brings the map up to date before every connection, and moves away what has another owner."""
+        if self._address.endpoint not in await self._cluster.owners():
+            raise AnypodError("unavailable", "the node serves no slots any more")
+        return self._address
+
+    def watched(self, address: Address, on_left: OnLeft) -> AbstractContextManager[None]:
+        return nullcontext()  # whoever follows the map takes the connections away
+
+    async def confirm(self) -> None:
+        """It was found a moment ago; a node that hangs, and that the others have replaced, would hold up every new connection."""
+
+    def close(self) -> None:
+        """The cluster holds what there is to hold."""
+
+
+async def _ask(informant: Informant) -> View:
+    slots, nodes = await informant.ask(pack("CLUSTER", "SLOTS"), pack("CLUSTER", "NODES"))
+    return read_view(slots, nodes, informant.endpoint)

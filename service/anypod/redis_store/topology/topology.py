@@ -1,0 +1,71 @@
+"""Which servers there are, and which serves what.
+
+Owns what a router follows, and the answer for a server that serves everything. Must not know connections.
+"""
+
+from typing import Protocol
+
+from anypod.clock import Clock
+from anypod.core.identity import PARTITIONS
+from anypod.redis_store.config import RedisOptions
+from anypod.redis_store.topology.cluster import Cluster
+from anypod.redis_store.topology.sentinel import Sentinels
+from anypod.redis_store.topology.slots import OnChange, Owners
+from anypod.redis_store.url import Deployment, Endpoint
+from anypod.redis_store.wire.resolver import Fixed, Place
+
+
+class Topology(Protocol):
+    async def owners(self) -> Owners:
+        """As they are now. Raises AnypodError `unavailable` when nobody knows."""
+
+    def place(self, endpoint: Endpoint) -> Place:
+        """Of one of them."""
+
+    def renew(self) -> None:
+        """Somebody was sent elsewhere: look soon."""
+
+    async def confirm(self) -> None:
+        """Look now: returns when whoever serves something no longer has been left, as far as anybody can tell."""
+
+    async def follow(self, on_change: OnChange) -> None:
+        """Tell of every change, until cancelled."""
+
+    def close(self) -> None: ...
+
+
+def topology_of(deployment: Deployment, options: RedisOptions, clock: Clock) -> Topology:
+    first = deployment.endpoints[0]
+    match deployment.shape:
+        case "single":
+            return Alone(first, Fixed(deployment.address(first)))
+        case "sentinel":
+            return Alone(first, Sentinels(deployment, options, clock))
+        case "cluster":
+            return Cluster(deployment, options, clock)
+
+
+class Alone:
+    """One server, wherever it is, for everything. `endpoint`: what it is known by."""
+
+    def __init__(self, endpoint: Endpoint, place: Fixed | Sentinels) -> None:
+        self._endpoint = endpoint
+        self._place = place
+
+    async def owners(self) -> Owners:
+        return (self._endpoint,) * PARTITIONS
+
+    def place(self, endpoint: Endpoint) -> Place:
+        return self._place
+
+    def renew(self) -> None:
+        """There is nowhere else."""
+
+    async def confirm(self) -> None:
+        await self._place.confirm()
+
+    async def follow(self, on_change: OnChange) -> None:
+        await self._place.follow()  # it is the same server, wherever it is
+
+    def close(self) -> None:
+        self._place.close()

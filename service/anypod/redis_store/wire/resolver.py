@@ -1,0 +1,50 @@
+"""Where the server is.
+
+Owns what a connection asks before it is made, and for a server that never moves the answer. Must not know connections.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
+
+from anypod.redis_store.url import Address
+
+OnLeft = Callable[[], None]
+
+
+class Place(Protocol):
+    """Shared by all connections to one server."""
+
+    async def find(self) -> Address:
+        """Where the server is now. Raises AnypodError `unavailable` when nobody knows."""
+
+    def watched(self, address: Address, on_left: OnLeft) -> AbstractContextManager[None]:
+        """Inside, `on_left` is called as soon as it is known that the server is elsewhere; at once, if it is known already."""
+
+    async def confirm(self) -> None:
+        """Ask now: whoever is connected elsewhere has left it when this returns."""
+
+    def close(self) -> None: ...
+
+
+class Fixed:
+    """An address that always holds: the name in it may lead elsewhere, which each new connection finds out."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    async def find(self) -> Address:
+        return self._address
+
+    def watched(self, address: Address, on_left: OnLeft) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    async def confirm(self) -> None:
+        """There is no other."""
+
+    async def follow(self) -> None:
+        await asyncio.get_running_loop().create_future()  # never
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,121 @@
+"""The WebSocket of the wire contract as an ASGI route, for any server and any application.
+
+Owns frames on and off an ASGI WebSocket, and the close codes. Must not know what a frame brings about: `hub.peer` does.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+
+from anypod.auth import Access, Principal
+from anypod.core.errors import CLOSE_GONE, CODES, AnypodError, close_reason
+from anypod.core.event import is_binary
+from anypod.core.frames import SUBPROTOCOL
+from anypod.hub.client_connection import Peer
+from anypod.hub.desk import Desk
+from anypod.transport.asgi.queued_port import Goodbye, QueuedPort
+from anypod.transport.attach_query import ask_of_query, has_ask, session_key
+from anypod.transport.authenticate import Door
+
+logger = logging.getLogger(__name__)
+
+REASON_BYTES_MAX: Final = 120  # a close frame has room for 123 (RFC 6455, 5.5)
+GOODBYE_S_MAX: Final = 2.0  # to write what is left and the close frame; after that the connection is given up
+
+
+class WebSocketRoute:
+    """`GET /v1/sessions/{session_id}/ws`. Refusals are close codes after the upgrade, because a page sees nothing else.
+
+    `needs`: what `Attachments` asks of whoever attaches by it.
+    """
+
+    needs: Final[Access] = "read"
+
+    def __init__(self, desk: Desk, door: Door, *, outbox_bytes_max: int) -> None:
+        self._desk = desk
+        self._door = door
+        self._outbox_bytes_max = outbox_bytes_max
+
+    async def __call__(self, websocket: WebSocket) -> None:
+        offered = websocket.scope.get("subprotocols") or []
+        try:
+            await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
+            principal = await self._identified(websocket.headers, offered)
+            key = session_key(principal.tenant, websocket.path_params["session_id"])
+            ask = ask_of_query(key, websocket.query_params) if has_ask(websocket.query_params) else None
+        except WebSocketDisconnect:
+            return  # the client went first
+        except AnypodError as error:
+            self._desk.hub.metrics.errors[error.code] += 1
+            with suppress(WebSocketDisconnect):  # the client may have gone first
+                await websocket.close(CODES[error.code].close or CLOSE_GONE, close_reason(error)[:REASON_BYTES_MAX])
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        port = QueuedPort(self._desk.hub.catch_up, self._outbox_bytes_max, task.cancel)
+        peer = Peer(self._desk, port, principal, key)
+        port.subscriber = peer.subscriber
+        try:
+            if ask is not None:
+                peer.begin(ask)
+            await self._converse(websocket, peer, port)
+        finally:
+            peer.gone()
+
+    async def _identified(self, headers: Mapping[str, str], offered: Sequence[str]) -> Principal:
+        """Who asks comes first: a stranger takes nothing from the budget of those who may come in. Raises AnypodError."""
+        attachments = self._desk.attachments
+        try:
+            principal = self._door.known(headers, offered)
+            if principal is None:
+                await attachments.waiting.enter("unknown")
+                principal = await self._door.principal(headers, offered)
+            attachments.welcome(principal)
+        except AnypodError as error:
+            if not error.row.is_retryable or error.code == "overloaded":
+                await attachments.waiting.hold_refusal()
+            raise
+        await attachments.waiting.enter("accept")
+        return principal
+
+    async def _converse(self, websocket: WebSocket, peer: Peer, port: QueuedPort) -> None:
+        reading = asyncio.create_task(self._read(websocket, peer, port), name="websocket-read")
+        try:
+            await self._write(websocket, port, reading)
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+    async def _read(self, websocket: WebSocket, peer: Peer, port: QueuedPort) -> None:
+        frame_bytes_max = self._desk.hub.options.limits.frame_bytes
+        while (message := await websocket.receive())["type"] == "websocket.receive":
+            text = message.get("text")
+            frame: bytes = text.encode() if text is not None else message["bytes"]
+            if len(frame) > frame_bytes_max:
+                peer.refuse(AnypodError("too_large", f"a frame is at most {frame_bytes_max} bytes"))
+            else:
+                peer.receive(frame, is_binary=text is None)
+            await port.room()
+        port.close(CLOSE_GONE)
+
+    async def _write(self, websocket: WebSocket, port: QueuedPort, reading: "asyncio.Task[None]") -> None:
+        try:
+            while not isinstance(taken := await port.take(), Goodbye):
+                await self._send(websocket, taken)
+                port.written()
+            if websocket.client_state is WebSocketState.CONNECTED and not reading.done():
+                async with asyncio.timeout(GOODBYE_S_MAX):
+                    await websocket.close(taken.code, taken.reason.encode()[:REASON_BYTES_MAX].decode(errors="ignore"))
+        except (WebSocketDisconnect, TimeoutError, RuntimeError):
+            return  # the client went first
+
+    async def _send(self, websocket: WebSocket, taken: Sequence[bytes]) -> None:
+        for frame in taken:
+            if is_binary(frame):
+                await websocket.send_bytes(frame)
+            else:
+                await websocket.send_text(frame.decode())

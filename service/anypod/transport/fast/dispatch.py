@@ -1,0 +1,219 @@
+"""The first bytes of a connection decide who serves it.
+
+Owns the choice: WebSockets and SSE streams of sessions go to lean protocols of our own, everything else to the HTTP server
+behind. Must not know what either does with it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from anypod.auth import Principal
+from anypod.core.errors import AnypodError
+from anypod.hub.client_connection import Peer
+from anypod.telemetry import Arrival
+from anypod.transport.attach_query import ask_of_query, has_ask, session_key
+from anypod.transport.authenticate import Door
+from anypod.transport.fast.http_head import (
+    HEAD_BYTES_MAX,
+    HEAD_TOO_LARGE,
+    PATH_START,
+    Head,
+    HeadError,
+    parse_head,
+    upgrade_response,
+)
+from anypod.transport.fast.sse import EventWire, refusal
+from anypod.transport.fast.uvicorn_http import REQUEST_TOO_SLOW, PlainHttp
+from anypod.transport.fast.websocket import Wire, Wires
+
+_HEAD_END: Final = b"\r\n\r\n"
+
+
+class Sniffer(asyncio.Protocol):
+    __slots__ = ("_buffer", "_door", "_hand_over", "_state", "_transport", "_wires")
+
+    def __init__(self, wires: Wires, door: Door, state: ServerState, hand_over: Callable[[], asyncio.Protocol]) -> None:
+        self._wires = wires
+        self._door = door
+        self._state = state
+        self._hand_over = hand_over
+        self._buffer = b""
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        self._wires.arrivals.begin(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._wires.arrivals.end(self)
+
+    def give_up(self) -> None:
+        """From `Patience`: nobody knows what this connection wants."""
+        if self._buffer and not self._transport.is_closing():
+            self._transport.write(REQUEST_TOO_SLOW)
+        self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        if self._buffer:
+            data = self._buffer + data
+        if not data.startswith(PATH_START):
+            if PATH_START.startswith(data):
+                self._buffer = data
+            else:
+                self._leave(data)
+            return
+        end = data.find(_HEAD_END, 0, HEAD_BYTES_MAX)
+        if end >= 0:
+            self._decide(data, end)
+        elif len(data) < HEAD_BYTES_MAX:
+            self._buffer = data
+        else:
+            self._end(HEAD_TOO_LARGE)
+
+    def _decide(self, data: bytes, end: int) -> None:
+        head = parse_head(data[:end])
+        rest = data[end + len(_HEAD_END) :]
+        is_upgrade = head is not None and head.is_upgrade
+        if head is None or not (is_upgrade or head.is_stream):
+            self._leave(data)
+            return
+        self._buffer = b""
+        self._wires.arrivals.end(self)
+        self._state.total_requests += 1
+        try:
+            response = upgrade_response(head) if is_upgrade else b""
+        except HeadError as error:
+            self._end(error.response)
+        else:
+            self._identify(head, response, rest)
+
+    def _identify(self, head: Head, response: bytes, rest: bytes) -> None:
+        """Who asks comes first: a stranger takes nothing from the budget of those who may come in."""
+        try:
+            principal = self._door.known(head.headers, head.subprotocols)
+            if principal is not None:
+                self._wires.desk.attachments.welcome(principal)
+        except AnypodError as error:
+            self._refuse_late(head, response, error)
+        else:
+            if principal is None:
+                self._wait("unknown", head, response, lambda: self._ask_who(head, response, rest))
+            else:
+                self._wait("accept", head, response, lambda: self._admit(head, response, rest, principal))
+
+    def _wait(self, arrival: Arrival, head: Head, response: bytes, go: Callable[[], None]) -> None:
+        """Go on when there is a permit."""
+        waiting = self._wires.desk.attachments.waiting
+        try:
+            wait_s = waiting.wait_s(arrival)
+        except AnypodError as error:
+            self._refuse(head, response, error)
+            return
+        if wait_s > 0:
+            self._transport.pause_reading()
+            waiting.later(arrival, wait_s, lambda: self._resume(go))
+        else:
+            go()
+
+    def _resume(self, go: Callable[[], None]) -> None:
+        """It has waited."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+            go()
+
+    def _ask_who(self, head: Head, response: bytes, rest: bytes) -> None:
+        self._transport.pause_reading()  # until it is known who asks
+        self._wires.desk.hub.tasks.start(self._verify(head, response, rest), "verify")
+
+    async def _verify(self, head: Head, response: bytes, rest: bytes) -> None:
+        refusal: AnypodError | None = None
+        try:
+            principal = await self._door.principal(head.headers, head.subprotocols)
+            self._wires.desk.attachments.welcome(principal)
+        except AnypodError as error:
+            refusal = error
+        if self._transport.is_closing():
+            return  # the client went first
+        self._transport.resume_reading()
+        if refusal is not None:
+            self._refuse_late(head, response, refusal)
+        else:
+            self._wait("accept", head, response, lambda: self._admit(head, response, rest, principal))
+
+    def _refuse_late(self, head: Head, response: bytes, error: AnypodError) -> None:
+        """Who is not let in waits for it, and is not read from meanwhile."""
+        if not error.row.is_retryable or error.code == "overloaded":
+            self._transport.pause_reading()
+            self._wires.desk.attachments.waiting.refuse(
+                lambda: self._resume(lambda: self._refuse(head, response, error)), self._transport.abort
+            )
+        else:
+            self._refuse(head, response, error)
+
+    def _refuse(self, head: Head, response: bytes, error: AnypodError) -> None:
+        """A page sees nothing but close codes, so even a refused upgrade is made first."""
+        self._wires.desk.hub.metrics.errors[error.code] += 1
+        if head.is_upgrade:
+            wire = Wire(self._wires, self._transport, self._state.connections)
+            self._transport.set_protocol(wire)
+            wire.greet(response)
+            wire.refuse(error)
+        else:
+            self._end(refusal(error, self._wires.rng, self._cors_lines(head)))
+
+    def _cors_lines(self, head: Head) -> bytes:
+        return self._door.cors.lines(head.headers.get("origin"), head.headers.get("host"))
+
+    def _admit(self, head: Head, response: bytes, rest: bytes, principal: Principal) -> None:
+        try:
+            key = session_key(principal.tenant, head.session_id)
+            is_stream = head.is_stream
+            begins_now = is_stream or has_ask(head.query)
+            ask = ask_of_query(key, head.query, last_event_id=head.headers.get("last-event-id")) if begins_now else None
+        except AnypodError as error:
+            self._refuse(head, response, error)
+            return
+        if ask is not None and is_stream:
+            stream = EventWire(self._wires, self._transport, self._state.connections, principal, self._cors_lines(head))
+            self._transport.set_protocol(stream)
+            stream.begin(ask)
+            return
+        wire = Wire(self._wires, self._transport, self._state.connections)
+        wire.peer = Peer(self._wires.desk, wire, principal, key)
+        self._transport.set_protocol(wire)
+        wire.greet(response)
+        if ask is not None:
+            wire.peer.begin(ask)
+        if rest:
+            wire.data_received(rest)
+
+    def _end(self, response: bytes) -> None:
+        self._wires.arrivals.end(self)
+        self._transport.write(response)
+        self._transport.close()
+
+    def _leave(self, data: bytes) -> None:
+        """Not ours."""
+        self._wires.arrivals.end(self)
+        protocol = self._hand_over()
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(data)
+
+
+def sniffing(wires: Callable[[], Wires], door: Door) -> Callable[..., asyncio.Protocol]:
+    """What uvicorn's `http=` takes: it is called for each connection. `wires` is asked once the loop runs."""
+
+    def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:
+        shared = wires()
+
+        def hand_over() -> asyncio.Protocol:
+            return PlainHttp(shared.requests, config, server_state, app_state, ends_connections=lambda: shared.desk.hub.ends_connections)
+
+        return Sniffer(shared, door, server_state, hand_over)
+
+    return protocol
