@@ -11,7 +11,6 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from fastapi import FastAPI
 
-from anypod import __version__
 from anypod.api.app import create_admin_app, create_app
 from anypod.api.events import StreamOptions
 from anypod.auth import Fetcher, Tickets, verifier_of
@@ -36,8 +35,9 @@ from anypod.redis_store import Library, RedisOptions, RedisStore, Sizing, survey
 from anypod.settings import Settings
 from anypod.store import SessionClass, Store
 from anypod.telemetry import Metrics
-from anypod.transport.authenticate import Door
+from anypod.transport.authenticate import Authenticate, Door
 from anypod.transport.fast.websocket import Wires
+from anypod.version import __version__
 
 
 @dataclass(slots=True)
@@ -49,7 +49,9 @@ class Phase:
 class Replica:
     """`app` serves clients, `admin_app` the platform; both work between `start` and `close`."""
 
-    def __init__(self, settings: Settings, *, clock: Clock | None = None, rng: Random | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, clock: Clock | None = None, rng: Random | None = None, authenticate: Authenticate | None = None
+    ) -> None:
         clock = clock or SystemClock()
         rng = rng or system_random()
         self.settings = settings
@@ -61,9 +63,9 @@ class Replica:
         presence = Presence(self.hub)
         self.attachments = Attachments(self.hub, presence, rng)
         publisher = Publisher(self.hub.store, clock, self.metrics, self.hub.tasks, self.hub.accounts)
-        self.desk = Desk(self.hub, self.attachments, presence, publisher, verifier.verify)
         tickets = Tickets(self.hub.store.swap_note, clock, rng)
-        self.door = Door(verifier, settings.origins, tickets)
+        self.door = Door(verifier, settings.origins, tickets, authenticate)
+        self.desk = Desk(self.hub, self.attachments, presence, publisher, self.door.verify)
         farewell = Farewell(self.metrics, rng)
         self._fleet = Fleet(self.hub, self.attachments, rng, version=__version__, is_leaving=lambda: self._phase.is_draining)
         rebalance = Rebalance(self.hub, self.attachments, self._fleet, farewell, rng=rng, share_max=settings.share_max)

@@ -109,9 +109,12 @@ class Guard:
 
     async def _let_in(self, request: Request, needs: Access, *, takes_tickets: bool) -> Caller:
         """Raises AnypodError `not_authenticated`, `not_allowed`, `no_such_session`."""
-        asks = self._door.principal if takes_tickets and wants_stream(request) else self._door.caller
+        headers, query = request.headers, request.query_params
         try:
-            principal = await asks(request.headers)
+            if takes_tickets and wants_stream(request):
+                principal = await self._door.principal(headers, query=query)
+            else:
+                principal = await self._door.caller(headers, query)
         except AnypodError as error:
             if not error.row.is_retryable:
                 await self._context.waiting.hold_refusal()

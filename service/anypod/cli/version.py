@@ -1,6 +1,6 @@
 """`anypod version`."""
 
-from anypod import __version__
+from anypod.version import __version__
 
 
 def version() -> None:

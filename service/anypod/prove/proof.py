@@ -14,7 +14,6 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from anypod import __version__
 from anypod.clock import Clock, SystemClock
 from anypod.core.errors import AnypodError
 from anypod.interrupt import until_signalled
@@ -22,6 +21,7 @@ from anypod.prove.evidence import Evidence
 from anypod.prove.plan import Plan
 from anypod.prove.report import Header, Report, report_of
 from anypod.prove.scenario import Course
+from anypod.version import __version__
 
 SHOW_S: Final = 0.25
 SHOW_PLAIN_S: Final = 10.0  # where lines cannot be redrawn

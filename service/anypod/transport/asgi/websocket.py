@@ -5,7 +5,7 @@ Owns frames on and off an ASGI WebSocket, and the close codes. Must not know wha
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -44,7 +44,7 @@ class WebSocketRoute:
         offered = websocket.scope.get("subprotocols") or []
         try:
             await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
-            principal = await self._identified(websocket.headers, offered)
+            principal = await self._identified(websocket, offered)
             key = session_key(principal.tenant, websocket.path_params["session_id"])
             ask = ask_of_query(key, websocket.query_params) if has_ask(websocket.query_params) else None
         except WebSocketDisconnect:
@@ -66,14 +66,14 @@ class WebSocketRoute:
         finally:
             peer.gone()
 
-    async def _identified(self, headers: Mapping[str, str], offered: Sequence[str]) -> Principal:
+    async def _identified(self, websocket: WebSocket, offered: Sequence[str]) -> Principal:
         """Who asks comes first: a stranger takes nothing from the budget of those who may come in. Raises AnypodError."""
         attachments = self._desk.attachments
         try:
-            principal = self._door.known(headers, offered)
+            principal = self._door.known(websocket.headers, offered)
             if principal is None:
                 await attachments.waiting.enter("unknown")
-                principal = await self._door.principal(headers, offered)
+                principal = await self._door.principal(websocket.headers, offered, websocket.query_params)
             attachments.welcome(principal)
         except AnypodError as error:
             if not error.row.is_retryable or error.code == "overloaded":
