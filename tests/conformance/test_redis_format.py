@@ -29,7 +29,7 @@ from anypod.core.identity import SessionId, SessionKey, TenantId
 from anypod.redis_store.keys import Keyspace
 from anypod.store import Store
 
-RECORDED = Path(__file__).parents[1] / "cases/session_of_format_1.json"  # by the code before a session had a format
+RECORDED = Path(__file__).parent / "session_of_format_1.json"  # by the code before a session had a format
 
 
 def restore(server: RedisServer, key: SessionKey) -> None:

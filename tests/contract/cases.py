@@ -1,4 +1,4 @@
-"""The cases of `tests/cases/contract.json`.
+"""The cases of `service/spec/cases/contract.json`.
 
 Owns the shape of the data file. Must not know how a step is carried out.
 """
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct
 from tests.replicas import SECRET
 
-FOLDER: Final = Path(__file__).parents[1] / "cases"
+FOLDER: Final = Path(__file__).parents[2] / "service/spec/cases"
 USUAL: Final = "usual"
 PORTABLE: Final = "portable"
 EVERYWHERE: Final = ("websocket", "sse", "poll", "client")

@@ -1,4 +1,4 @@
-"""The table of `tests/cases/client_machine.json`, in the machine's own terms.
+"""The table of `service/spec/cases/client_machine.json`, in the machine's own terms.
 
 Owns the translation, both ways. Must not know what the cases are about. In the table a frame is an object or the name of one in `frames`;
 fields that are null are left out; `wake` is not listed: the test checks that a tick was asked for before one comes.
@@ -17,7 +17,7 @@ from anypod.core import frames
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
 
-PATH = Path(__file__).parents[2] / "cases" / "client_machine.json"
+PATH = Path(__file__).parents[3] / "service/spec/cases/client_machine.json"
 
 Json = dict[str, Any]
 

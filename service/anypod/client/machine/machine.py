@@ -4,7 +4,7 @@ Owns the decisions: what an input means for the history, the links and the outbo
 
 How a shell obeys: it makes one machine, feeds `Start`, and then every input as it happens, never two at once and never while it carries
 out the commands of another; it carries out all commands in their order before the next input. `now` is monotonic seconds and never goes
-back; `chance` gives numbers in [0, 1). `tests/cases/client_machine.json` has what every implementation of this machine must do.
+back; `chance` gives numbers in [0, 1). `service/spec/cases/client_machine.json` has what every implementation of this machine must do.
 """
 
 import re
