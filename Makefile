@@ -1,7 +1,7 @@
 # The newcomer's way: `make` lists what there is. Every target prepares .venv by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test check lint format image chart test-cluster sbom audit release-artefacts docs worlds replicas faults fuzz bench storm bounds neighbours profile clean
+.PHONY: help dev demo test test-alone check lint format image chart test-cluster sbom audit release-artefacts package docs worlds replicas faults fuzz bench storm bounds neighbours profile clean
 
 PORT ?= 8080
 REPLICAS ?= 3
@@ -25,13 +25,17 @@ demo: .venv/.synced ## Kill replicas under a client, ten times, and count what w
 # What compares times runs by itself, then the cluster, then the benchmark: tests beside them would starve the one, and be measured by the other.
 test: lint ## Run every check and test; all that CI runs (TESTS=tests/unit for some).
 	@.ci/setup redis
-	@$(if $(filter tests,$(TESTS)),.ci/setup chart)
+	@$(if $(filter tests,$(TESTS)),.ci/setup chart && .ci/setup workflows)
 	@rm -f $(NOT_RUN_RECORD)
 	$(BIN)/pytest -n 2 --dist worksteal -m "not alone" $(TESTS)
 	$(if $(filter tests,$(TESTS)),$(BIN)/pytest -m alone $(TESTS))
 	$(if $(filter tests,$(TESTS)),$(BIN)/python -m tests.deploy --short)
 	$(if $(filter tests,$(TESTS)),$(BIN)/python -m loadtests.bench --short)
 	@$(if $(filter tests,$(TESTS)),$(BIN)/python -m tests.not_run)
+
+test-alone: .venv/.synced ## Run the tests that compare times or memory, with nothing beside them: a part of test.
+	@.ci/setup redis
+	$(BIN)/pytest -m alone tests
 
 check: test ## The same as test.
 
@@ -90,6 +94,9 @@ sbom: .venv/.synced ## List what a replica is made of, as CycloneDX, in dist/sbo
 
 audit: .venv/.synced ## Ask whether a locked dependency is known to be vulnerable; fails when it cannot ask about each.
 	@$(BIN)/python -m tests.security.supply audit
+
+package: .venv/.synced ## Build the wheel and the source distribution, in dist.
+	@PATH="$(CURDIR)/.anypod/tools/uv/bin:$$PATH" uv build --quiet
 
 release-artefacts: .venv/.synced ## Keep the wheel and the chart of a release, for the tests of an upgrade from it (REVISION=v0.2.0).
 	@$(BIN)/python -m tests.versions.keep $(or $(REVISION),HEAD)

@@ -27,7 +27,7 @@ RECORD: Final = "NOT_RUN_RECORD"  # names the file that a run of all tests write
 BENCH: Final = ROOT / ".bench/short.json"
 SHOWN_MAX: Final = 3  # tests of one reason that are named
 
-Tool = Literal["helm", "helm-unittest", "checkov", "go", "libfaketime", "cluster", "cluster kit", "centrifugo"]
+Tool = Literal["helm", "helm-unittest", "checkov", "actionlint", "go", "libfaketime", "cluster", "cluster kit", "centrifugo"]
 _REASON: Final = re.compile(r"(?:Skipped: )?(missing|elsewhere) ([^:]+): .+", re.DOTALL)
 
 
@@ -128,6 +128,7 @@ TOOLS: Final[Mapping[str, Callable[[], bool]]] = {
     "helm": _has("helm"),
     "helm-unittest": _has("helm-unittest"),
     "checkov": _has("checkov"),
+    "actionlint": _has("actionlint"),
     "go": lambda: shutil.which("go") is not None,
     "libfaketime": _has_faketime,
     "cluster": _has_cluster,

@@ -22,7 +22,20 @@ CHANCE_DOORS: Final = frozenset({CLOCK_DOOR, "service/anypod/client/session.py"}
 TOKEN_NAMERS: Final = frozenset({"service/anypod/cli/token.py", "service/anypod/core/frames.py"})
 
 TOP_LEVEL: Final = frozenset(
-    {"pyproject.toml", "uv.lock", "README.md", "LICENSE", "Makefile", "service", "helm", "infra", "loadtests", "tests"}
+    {
+        "pyproject.toml",
+        "uv.lock",
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "LICENSE",
+        "Makefile",
+        "service",
+        "helm",
+        "infra",
+        "loadtests",
+        "tests",
+    }
 )
 TOP_LEVEL_BUILT: Final = frozenset({"dist", "build"})  # made by tools, ignored by git
 

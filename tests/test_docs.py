@@ -15,7 +15,7 @@ from anypod.telemetry import metric_rows
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "service/docs"
-DOCUMENTS = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))]
 
 
 def commands() -> set[str]:

@@ -42,8 +42,9 @@ def texts() -> list[tuple[str, str]]:
 
 
 def is_cache(relative: Path) -> bool:
-    """Dot-folders at the top are tools' own, but for that of CI."""
-    return relative.parts[0].startswith(".") and relative.parts[0] != ".ci"
+    """Dot-folders at the top are tools' own, but for those of CI."""
+    is_hidden = len(relative.parts) > 1 and relative.parts[0].startswith(".")
+    return is_hidden and relative.parts[0] not in {".ci", ".github"}
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -83,7 +84,7 @@ def test_ci_runs_exactly_the_test_command_of_the_readme() -> None:
 def test_every_make_target_that_a_document_names_exists_and_explains_itself() -> None:
     known = targets((ROOT / "Makefile").read_text())
     assert not [name for name, meaning in known.items() if not meaning], "every target has a `## line` for `make help`"
-    for path in [ROOT / "README.md", *(ROOT / "service/docs").rglob("*.md")]:
+    for path in [*ROOT.glob("*.md"), *(ROOT / "service/docs").rglob("*.md")]:
         named = set(re.findall(r"(?:^|`)make ([a-z-]+)", path.read_text(), re.MULTILINE))
         assert named <= known.keys(), f"{path.name} names make targets that do not exist: {named - known.keys()}"
 

@@ -22,6 +22,7 @@ RUN_S_MAX: Final = 110  # below the limit of a test
 HINTS: Final[Mapping[str, str]] = {
     "helm": "see https://helm.sh/docs/intro/install/",
     "helm-unittest": "take the program `untt` from https://github.com/helm-unittest/helm-unittest/releases, under this name",
+    "actionlint": "`.ci/setup workflows` builds it where there is Go",
     "checkov": "`make chart` installs it, or `uv tool install checkov` does",
 }
 
