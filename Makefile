@@ -1,7 +1,7 @@
 # The newcomer's way: `make` lists what there is. Every target prepares .venv by itself.
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test test-alone check lint format image chart test-cluster sbom audit release-artefacts package docs worlds replicas faults fuzz bench storm bounds neighbours profile clean
+.PHONY: help dev demo test test-alone coverage check lint format image chart test-cluster sbom audit release-artefacts package docs worlds replicas faults fuzz bench storm bounds neighbours profile clean
 
 PORT ?= 8080
 REPLICAS ?= 3
@@ -36,6 +36,14 @@ test: lint ## Run every check and test; all that CI runs (TESTS=tests/unit for s
 test-alone: .venv/.synced ## Run the tests that compare times or memory, with nothing beside them: a part of test.
 	@.ci/setup redis
 	$(BIN)/pytest -m alone tests
+
+coverage: .venv/.synced ## Measure the branches that the unit and conformance suites take; names the ten modules with the least (TESTS=tests/unit for some).
+	@.ci/setup redis
+	@rm -rf .anypod/coverage
+	@mkdir -p .anypod/coverage
+	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal -m "not alone" $(or $(filter-out tests,$(TESTS)),tests/unit tests/conformance)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --sort=cover | sed -n '1,12p;/^TOTAL/p'
 
 check: test ## The same as test.
 
