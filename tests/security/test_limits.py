@@ -85,7 +85,7 @@ async def connected(here: TestReplica, subjects: int) -> int:
 
 async def welcomed(here: TestReplica, subjects: int) -> int:
     async def one(number: int) -> None:
-        here.attachments.waiting.check(who(f"s{number % subjects}"))
+        here.attachments.waiting.check(here.hub.accounts.of(who(f"s{number % subjects}")))
 
     return await count(one)
 

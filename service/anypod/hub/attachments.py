@@ -47,8 +47,9 @@ class Attachments:
 
     def welcome(self, principal: Principal) -> None:
         """May one more connection of this principal's come in? Asked before anything is made for it. Raises AnypodError `overloaded`."""
-        self._hub.accounts.check_room(self._hub.accounts.of(principal))
-        self.waiting.check(principal)
+        account = self._hub.accounts.of(principal)
+        self._hub.accounts.check_room(account)
+        self.waiting.check(account)
 
     def subscriber(self, port: Port, principal: Principal) -> Subscriber:
         account = self._hub.accounts.of(principal)

@@ -49,7 +49,6 @@ class Peer:
         "_publishes_full_at",
         "_refs",
         "_seen",
-        "_wall_ms",
         "key",
         "port",
         "subscriber",
@@ -70,7 +69,6 @@ class Peer:
         self._pen: Pen | None = None  # made for the first publish: most clients only listen
         self._granted = ATTACHED  # and so in use: a fresh credential must grant it too
         self._asks = 0
-        self._wall_ms = 0  # when the frames that are taken came
         self._seen = 0  # where the session stood at the client's last heartbeat
 
     def begin(self, ask: Ask) -> None:
@@ -91,8 +89,8 @@ class Peer:
 
     def heard(self) -> None:
         """Something has come; the moment counts for all of it."""
-        clock = self._desk.clock
-        self.subscriber.heard_at, self._wall_ms = clock.now(), clock.wall_ms()
+        desk = self._desk
+        self.subscriber.heard_at, desk.wall_ms = desk.clock.now(), desk.clock.wall_ms()
 
     def take(self, text: bytes, *, is_binary: bool = False) -> None:
         """One of several frames that came together."""
@@ -196,7 +194,7 @@ class Peer:
         if self._pen is None:
             self._authorise(frame)
             self._pen = Pen(subscriber.principal, desk.hub.options.limits.data_bytes)
-        made = self._pen.draft(frame, payload, self._wall_ms)
+        made = self._pen.draft(frame, payload, desk.wall_ms)
         if frame.expect is not None:
             self.flush()
             self._charge("publish")
