@@ -70,7 +70,7 @@ async def read(here: TestReplica, subjects: int) -> int:
 
     async def one(number: int) -> None:
         here.hub.accounts.check_reading(accounts[number % subjects])
-        here.hub.accounts.read(accounts[number % subjects], (b"x",))
+        here.hub.accounts.read(accounts[number % subjects], 1)
 
     return await count(one) - 1  # the last one was owed
 

@@ -6,7 +6,7 @@ Must not know what is charged: see `core.permits`.
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, get_args
 from weakref import WeakKeyDictionary
 
@@ -134,10 +134,10 @@ class Accounts:
         if wait_s > 0:
             raise limited(wait_s, "more bytes were read than this credential may in so short a time")
 
-    def read(self, account: Account, texts: Sequence[bytes]) -> None:
-        """Charge what was read for this one."""
-        if texts:
-            account.read(sum(map(len, texts)), self._clock.now())
+    def read(self, account: Account, size: int) -> None:
+        """Charge so many bytes that were read for this one."""
+        if size:
+            account.read(size, self._clock.now())
 
     def read_wait_s(self, account: Account) -> float:
         """How long a reader whose bytes are used up waits for more."""

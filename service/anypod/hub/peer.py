@@ -141,9 +141,10 @@ class Peer:
         self._forget_early()
 
     def _forget_early(self) -> list[tuple[bytes, bool]]:
-        self._desk.early.drop(self)
+        if self._early_bytes:
+            self._desk.early.drop(self)
+            self._early_bytes = 0
         early, self._early = self._early or [], []
-        self._early_bytes = 0
         return early
 
     def admits_control(self) -> bool:
@@ -358,7 +359,7 @@ class Peer:
         if self.subscriber.paused_at is not None:
             raise AnypodError("rate_limited", "read what you were sent before you ask for more", retry_after_ms=RETRY_MS)
         page = await history_frame(self._desk.hub, self.key, frame.before, frame.limit)
-        self._desk.hub.accounts.read(self.subscriber.account, page.events)
+        self._desk.hub.accounts.read(self.subscriber.account, sum(map(len, page.events)))
         page.ref = frame.ref
         self.port.send(frames.encode(page))
 
