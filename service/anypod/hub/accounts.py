@@ -95,19 +95,24 @@ class Accounts:
 
     def of_owner(self, tenant: TenantId, subject: Subject) -> Account:
         shared = self._tenants.get(tenant)
+        account = shared.accounts.get(subject) if shared is not None else None
+        if account is None:
+            return self._new(tenant, subject)
+        if account.connections == 0:
+            self._idle.move_to_end(account)
+        return account
+
+    def _new(self, tenant: TenantId, subject: Subject) -> Account:
+        shared = self._tenants.get(tenant)
         if shared is None:
             shared = self._tenants[tenant] = Tenant(self._of_tenants, tenant)
-        account = shared.accounts.get(subject)
-        if account is None:
-            account = shared.accounts[subject] = Account(self._of_subjects, shared, subject)
-        if account.connections == 0:
-            self._rest(account)
+        account = shared.accounts[subject] = Account(self._of_subjects, shared, subject)
+        self._rest(account)
         return account
 
     def _rest(self, account: Account) -> None:
-        """It is kept as long as others are not used later."""
+        """It has no connection, and is kept as long as few enough others are used later."""
         self._idle[account] = None
-        self._idle.move_to_end(account)
         if len(self._idle) > self._recent_max:
             oldest, _ = self._idle.popitem(last=False)
             tenant = oldest.tenant
