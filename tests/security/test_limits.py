@@ -70,7 +70,7 @@ async def read(here: TestReplica, subjects: int) -> int:
 
     async def one(number: int) -> None:
         here.hub.accounts.check_reading(accounts[number % subjects])
-        here.hub.accounts.read(accounts[number % subjects], (b"x",))
+        here.hub.accounts.read(accounts[number % subjects], 1)
 
     return await count(one) - 1  # the last one was owed
 
@@ -85,7 +85,7 @@ async def connected(here: TestReplica, subjects: int) -> int:
 
 async def welcomed(here: TestReplica, subjects: int) -> int:
     async def one(number: int) -> None:
-        here.attachments.waiting.check(who(f"s{number % subjects}"))
+        here.attachments.waiting.check(here.hub.accounts.of(who(f"s{number % subjects}")))
 
     return await count(one)
 

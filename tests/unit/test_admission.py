@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anypod.core.admission import BURST_S, Bucket, Buckets, Budget, Pace, Rate
+from anypod.core.admission import BURST_S, Bucket, Budget, Pace, Rate
 
 
 def test_a_full_bucket_gives_its_burst_at_once_and_then_says_how_long_to_wait() -> None:
@@ -67,22 +67,6 @@ def test_a_bucket_is_one_number_that_its_owner_keeps() -> None:
         waits.append(wait_s)
     assert waits == [0, 0, 0, pytest.approx(0.1)]
     assert full_at == pytest.approx(100.3), "the refusal took nothing"
-
-
-def test_each_key_has_a_bucket_of_its_own() -> None:
-    buckets = Buckets(rate_per_s=1, burst=1, keys_max=10)
-    assert buckets.take("alice", 100.0) == 0
-    assert buckets.take("alice", 100.0) > 0
-    assert buckets.take("bob", 100.0) == 0
-
-
-def test_the_bucket_unused_for_longest_is_forgotten_when_there_are_too_many_keys() -> None:
-    buckets = Buckets(rate_per_s=1, burst=1, keys_max=2)
-    for key in ("alice", "bob", "alice", "carol"):
-        buckets.take(key, 100.0)
-    assert len(buckets) == 2
-    assert buckets.take("alice", 100.0) > 0, "used a moment ago"
-    assert buckets.take("bob", 100.0) == 0, "forgotten, and so full again"
 
 
 def test_a_budget_gives_its_burst_at_once_then_one_permit_after_the_other_and_then_none() -> None:

@@ -4,15 +4,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anypod.core.admission import Rate
-from anypod.core.permits import COSTS, Account, Allowance, Party
+from anypod.core.permits import COSTS, Account, Allowance, Party, limits_of
 
 
 def account(subject_per_s: float, tenant: Party) -> Account:
-    return Account(Party(Allowance(subject_per_s, 100, 2, 1_000), Rate(subject_per_s, subject_per_s), Rate(100, 100)), tenant)
+    return Account(limits_of(Allowance(subject_per_s, 100, 2, 1_000), Rate(5, 10)), tenant, "ann")
 
 
 def tenant(per_s: float = 1_000) -> Party:
-    return Party(Allowance(per_s, 1_000, 3, 10_000), Rate(per_s, per_s), Rate(1_000, 1_000))
+    return Party(limits_of(Allowance(per_s, 1_000, 3, 10_000), Rate(12, 12)))
 
 
 def test_who_has_used_up_its_permits_is_told_when_there_are_more() -> None:
@@ -37,6 +37,13 @@ def test_what_was_read_is_owed_and_waited_for() -> None:
     assert 2.4 < ann.read_wait_s(5.0) < 2.6, "a second's worth was there, and that of two and a half is missing"
     assert bob.read_wait_s(5.0) == 0
     assert ann.read_wait_s(7.6) == 0
+
+
+def test_so_many_attachments_of_a_subject_and_of_its_tenant_are_let_in() -> None:
+    ann, bob = account(10, shared := tenant()), account(10, shared)
+    assert [ann.arrive(5.0) == 0 for _ in range(11)] == [True] * 10 + [False]
+    assert [bob.arrive(5.0) == 0 for _ in range(3)] == [True, True, False], "the tenant has twelve"
+    assert ann.arrive(5.25) == 0
 
 
 @given(st.lists(st.tuples(st.floats(0, 0.2), st.integers(1, 40)), min_size=1, max_size=200))

@@ -97,7 +97,7 @@ class Guard:
                 page = await self._context.page(caller.principal, caller.key, needs)
                 caller = Caller(caller.principal, needs, caller.account, caller.session, page)
             response = await handler(caller, request, *args, **given)
-            self._accounts.read(caller.account, (bytes(response.body),) if hasattr(response, "body") else ())
+            self._accounts.read(caller.account, len(response.body) if hasattr(response, "body") else 0)
             return response
 
         signature = inspect.signature(handler)

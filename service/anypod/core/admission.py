@@ -4,7 +4,6 @@ Owns the formulas. Must not know the time, chance, or what the permits are for: 
 at a replica.
 """
 
-from collections import OrderedDict
 from typing import Final
 
 BURST_S: Final = 0.02  # permits that a quiet budget has gathered: work for a loop that nobody notices
@@ -70,29 +69,6 @@ class Bucket:
 
     def is_full(self, now: float) -> bool:
         return self._full_at <= now
-
-
-class Buckets:
-    """One bucket a key, for at most `keys_max` keys: beyond that the one unused for longest is forgotten, and so full again."""
-
-    __slots__ = ("_full_at", "_keys_max", "_rate")
-
-    def __init__(self, rate_per_s: float, burst: float, *, keys_max: int) -> None:
-        assert keys_max > 0
-        self._rate = Rate(rate_per_s, burst)
-        self._keys_max = keys_max
-        self._full_at: OrderedDict[object, float] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._full_at)
-
-    def take(self, key: object, now: float, n: float = 1) -> float:
-        """As `Bucket.take`, from the bucket of `key`."""
-        wait_s, self._full_at[key] = self._rate.take(self._full_at.get(key, 0.0), now, n)
-        self._full_at.move_to_end(key)
-        if len(self._full_at) > self._keys_max:
-            self._full_at.popitem(last=False)
-        return wait_s
 
 
 class Budget:

@@ -61,104 +61,122 @@ class Allowances:
     connections_max: int = 20_000
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What all subjects have in common, or all tenants. `interval_s`, `burst_s`: those of `permits`, which every publish asks for."""
+
+    permits: Rate
+    reads: Rate
+    arrivals: Rate
+    connections_max: int
+    stored_bytes_max: int
+    interval_s: float
+    burst_s: float
+
+
+def limits_of(allowance: Allowance, arrivals: Rate) -> Limits:
+    """A bucket of permits or bytes holds what it gains in a second."""
+    permits = Rate(allowance.permits_per_s, allowance.permits_per_s)
+    reads = Rate(allowance.read_bytes_per_s, allowance.read_bytes_per_s)
+    return Limits(permits, reads, arrivals, allowance.connections_max, allowance.stored_bytes_max, permits.interval_s, permits.burst_s)
+
+
 class Party:
-    """One subject, or one tenant, at one replica. `stored`: its bytes in the store as last told, and what was appended here since."""
+    """One tenant at one replica, or one subject: see `Account`. `stored`: its bytes in the store as last told, and what was appended here
+    since.
 
-    __slots__ = (
-        "__weakref__",
-        "_read_full_at",
-        "_reads",
-        "allowance",
-        "burst_s",
-        "connections",
-        "interval_s",
-        "permits",
-        "permits_full_at",
-        "stored",
-        "stored_max",
-    )
+    There is one for each subject that is connected, so it holds no more than what differs.
+    """
 
-    def __init__(self, allowance: Allowance, permits: Rate, reads: Rate) -> None:
-        self.allowance = allowance
-        self.permits = permits
-        self._reads = reads
-        self.interval_s, self.burst_s = permits.interval_s, permits.burst_s
-        self.permits_full_at = self._read_full_at = 0.0  # see `Rate`
+    __slots__ = ("__weakref__", "arrivals_full_at", "connections", "limits", "permits_full_at", "read_full_at", "stored")
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.permits_full_at = self.read_full_at = self.arrivals_full_at = 0.0  # see `Rate`
         self.connections = 0
         self.stored = 0
-        self.stored_max = allowance.stored_bytes_max
 
-    def read(self, size: int, now: float) -> None:
-        """Charged when it is known, and so the bucket may owe: who comes next waits for it."""
-        self._read_full_at = self._reads.owe(self._read_full_at, now, size)
-
-    def read_wait_s(self, now: float) -> float:
-        return self._reads.owed_s(self._read_full_at, now)
+    @property
+    def is_full(self) -> bool:
+        return self.stored >= self.limits.stored_bytes_max
 
     @property
     def is_crowded(self) -> bool:
-        return self.connections >= self.allowance.connections_max
+        return self.connections >= self.limits.connections_max
 
 
-class Account:
-    """A subject with its tenant: whatever is charged is charged to both."""
+class Account(Party):
+    """A subject. Whatever is charged is charged to its tenant as well."""
 
-    __slots__ = ("__weakref__", "subject", "tenant")
+    __slots__ = ("subject", "tenant")
 
-    def __init__(self, subject: Party, tenant: Party) -> None:
-        self.subject = subject
+    def __init__(self, limits: Limits, tenant: Party, subject: str) -> None:
+        super().__init__(limits)
         self.tenant = tenant
+        self.subject = subject
 
     def take(self, cost: float, now: float) -> float:
         """Take permits of both and return 0, or take none and return the seconds until they are there."""
-        subject, tenant = self.subject, self.tenant
+        tenant, limits, ours = self.tenant, self.limits, self.tenant.limits
         # Nearly always both have them. It is asked for every publish, so this is `Rate.take` of both, without a call.
-        at, tenant_at = subject.permits_full_at, tenant.permits_full_at
-        at = (at if at > now else now) + cost * subject.interval_s  # noqa: FURB136 - the same
-        tenant_at = (tenant_at if tenant_at > now else now) + cost * tenant.interval_s  # noqa: FURB136 - the same
-        if at - now <= subject.burst_s and tenant_at - now <= tenant.burst_s:
-            subject.permits_full_at, tenant.permits_full_at = at, tenant_at
+        at, tenant_at = self.permits_full_at, tenant.permits_full_at
+        at = (at if at > now else now) + cost * limits.interval_s  # noqa: FURB136 - the same
+        tenant_at = (tenant_at if tenant_at > now else now) + cost * ours.interval_s  # noqa: FURB136 - the same
+        if at - now <= limits.burst_s and tenant_at - now <= ours.burst_s:
+            self.permits_full_at, tenant.permits_full_at = at, tenant_at
             return 0.0
         return self._take(cost, now)
 
     def _take(self, cost: float, now: float) -> float:
-        subject, tenant = self.subject, self.tenant
-        wait_s, at = subject.permits.take(subject.permits_full_at, now, cost)
+        tenant = self.tenant
+        wait_s, at = self.limits.permits.take(self.permits_full_at, now, cost)
         if wait_s > 0:
             return wait_s
-        wait_s, tenant_at = tenant.permits.take(tenant.permits_full_at, now, cost)
+        wait_s, tenant_at = tenant.limits.permits.take(tenant.permits_full_at, now, cost)
         if wait_s > 0:
             return wait_s
-        subject.permits_full_at, tenant.permits_full_at = at, tenant_at
+        self.permits_full_at, tenant.permits_full_at = at, tenant_at
         return 0.0
 
+    def arrive(self, now: float) -> float:
+        """Take the permit of one more attachment and return 0, or the seconds until there is one."""
+        tenant = self.tenant
+        wait_s, self.arrivals_full_at = self.limits.arrivals.take(self.arrivals_full_at, now)
+        if wait_s == 0:
+            wait_s, tenant.arrivals_full_at = tenant.limits.arrivals.take(tenant.arrivals_full_at, now)
+        return wait_s
+
     def read(self, size: int, now: float) -> None:
-        self.subject.read(size, now)
-        self.tenant.read(size, now)
+        """Charged when it is known, and so a bucket may owe: the next read waits for it."""
+        for party in (self, self.tenant):
+            party.read_full_at = party.limits.reads.owe(party.read_full_at, now, size)
 
     def read_wait_s(self, now: float) -> float:
-        return max(self.subject.read_wait_s(now), self.tenant.read_wait_s(now))
+        if self.read_full_at <= now and self.tenant.read_full_at <= now:
+            return 0.0  # both are full
+        return max(party.limits.reads.owed_s(party.read_full_at, now) for party in (self, self.tenant))
 
     def store(self, size: int) -> bool:
         """So many bytes more. Whether there is no room for further ones."""
-        subject, tenant = self.subject, self.tenant
-        subject.stored += size
+        tenant = self.tenant
+        self.stored += size
         tenant.stored += size
-        return subject.stored >= subject.stored_max or tenant.stored >= tenant.stored_max
+        return self.stored >= self.limits.stored_bytes_max or tenant.stored >= tenant.limits.stored_bytes_max
 
     def learn(self, subject_bytes: int, tenant_bytes: int) -> None:
         """What both have stored in all."""
-        self.subject.stored, self.tenant.stored = subject_bytes, tenant_bytes
+        self.stored, self.tenant.stored = subject_bytes, tenant_bytes
 
     @property
-    def is_full(self) -> bool:
-        return self.store(0)
+    def has_no_room(self) -> bool:
+        """For more bytes."""
+        return self.is_full or self.tenant.is_full
 
     def enter(self) -> None:
-        self.subject.connections += 1
+        self.connections += 1
         self.tenant.connections += 1
 
     def leave(self) -> None:
-        self.subject.connections -= 1
+        self.connections -= 1
         self.tenant.connections -= 1
-        assert self.subject.connections >= 0
+        assert self.connections >= 0

@@ -1,14 +1,14 @@
 """The accounts of the subjects and tenants that a replica serves: rate limits, quotas and caps of connections are charged to them.
 
-Owns which account belongs to whom, for as long as anybody holds it or has lately asked, and what the store has told of their bytes.
+Owns which account belongs to whom, for as long as it has a connection or has lately asked, and what the store has told of their bytes.
 Must not know what is charged: see `core.permits`.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, get_args
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakKeyDictionary
 
 from anypod.auth import Principal
 from anypod.clock import Clock
@@ -16,7 +16,8 @@ from anypod.core import frames
 from anypod.core.admission import Rate
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject, TenantId
-from anypod.core.permits import COSTS, Account, Action, Allowance, Allowances, Party
+from anypod.core.permits import COSTS, Account, Action, Allowances, Limits, Party, limits_of
+from anypod.hub.config import Arrivals
 from anypod.store import Usage
 
 ACTION_OF_FRAME: Final[Mapping[type[frames.ClientFrame], Action]] = {
@@ -33,7 +34,7 @@ ACTION_OF_FRAME: Final[Mapping[type[frames.ClientFrame], Action]] = {
 }
 assert ACTION_OF_FRAME.keys() == set(get_args(frames.ClientFrame)), "a frame without a cost"
 
-RECENT_MAX: Final = 20_000  # accounts that nobody holds, about 400 bytes each; beyond it the one unused for longest begins anew
+RECENT_MAX: Final = 20_000  # accounts without a connection, about 400 bytes each; beyond it the one unused for longest begins anew
 REQUESTS_AT_ONCE: Final = 4  # of one subject over HTTP: what a burst of them may keep the loop from others
 REQUESTS_WAITING_MAX: Final = 64  # behind these; a further one is `rate_limited`
 RETRY_MS: Final = 2_000  # for who finds no room for another connection here: elsewhere there may be some
@@ -66,15 +67,26 @@ class Bulkhead:
         self._slots.release()
 
 
+class Tenant(Party):
+    """One tenant, with those of its subjects that are connected or have lately asked."""
+
+    __slots__ = ("accounts", "tenant")
+
+    def __init__(self, limits: Limits, tenant: TenantId) -> None:
+        super().__init__(limits)
+        self.tenant = tenant
+        self.accounts: dict[str, Account] = {}
+
+
 class Accounts:
-    def __init__(self, allowances: Allowances, clock: Clock) -> None:
+    def __init__(self, allowances: Allowances, clock: Clock, arrivals: Arrivals, *, recent_max: int = RECENT_MAX) -> None:
         self._clock = clock
-        self._allowances = allowances
-        self._subject_rates = _rates(allowances.subject)
-        self._tenant_rates = _rates(allowances.tenant)
-        self._accounts: WeakValueDictionary[tuple[TenantId, Subject], Account] = WeakValueDictionary()
-        self._tenants: WeakValueDictionary[TenantId, Party] = WeakValueDictionary()
-        self._recent: OrderedDict[tuple[TenantId, Subject], Account] = OrderedDict()
+        self._recent_max = recent_max
+        self._connections_max = allowances.connections_max
+        self._of_subjects = limits_of(allowances.subject, Rate(arrivals.subject_per_s, 2 * arrivals.subject_per_s))
+        self._of_tenants = limits_of(allowances.tenant, Rate(arrivals.tenant_per_s, arrivals.tenant_per_s))
+        self._tenants: dict[TenantId, Tenant] = {}
+        self._idle: OrderedDict[Account, None] = OrderedDict()  # those without a connection, the one unused for longest first
         self._bulkheads: WeakKeyDictionary[Account, Bulkhead] = WeakKeyDictionary()
         self.connections = 0
 
@@ -82,18 +94,32 @@ class Accounts:
         return self.of_owner(principal.tenant, principal.subject)
 
     def of_owner(self, tenant: TenantId, subject: Subject) -> Account:
-        key = (tenant, subject)
-        account = self._accounts.get(key)
+        shared = self._tenants.get(tenant)
+        account = shared.accounts.get(subject) if shared is not None else None
         if account is None:
-            shared = self._tenants.get(tenant)
-            if shared is None:
-                shared = self._tenants[tenant] = Party(self._allowances.tenant, *self._tenant_rates)
-            account = self._accounts[key] = Account(Party(self._allowances.subject, *self._subject_rates), shared)
-        self._recent[key] = account
-        self._recent.move_to_end(key)
-        if len(self._recent) > RECENT_MAX:
-            self._recent.popitem(last=False)
+            return self._new(tenant, subject)
+        if account.connections == 0:
+            self._idle.move_to_end(account)
         return account
+
+    def _new(self, tenant: TenantId, subject: Subject) -> Account:
+        shared = self._tenants.get(tenant)
+        if shared is None:
+            shared = self._tenants[tenant] = Tenant(self._of_tenants, tenant)
+        account = shared.accounts[subject] = Account(self._of_subjects, shared, subject)
+        self._rest(account)
+        return account
+
+    def _rest(self, account: Account) -> None:
+        """It has no connection, and is kept as long as few enough others are used later."""
+        self._idle[account] = None
+        if len(self._idle) > self._recent_max:
+            oldest, _ = self._idle.popitem(last=False)
+            tenant = oldest.tenant
+            assert isinstance(tenant, Tenant)
+            del tenant.accounts[oldest.subject]
+            if not tenant.accounts:
+                del self._tenants[tenant.tenant]
 
     def charge(self, account: Account, action: Action, count: int = 1) -> None:
         """Take the permits of so many. Raises AnypodError `rate_limited`."""
@@ -113,10 +139,10 @@ class Accounts:
         if wait_s > 0:
             raise limited(wait_s, "more bytes were read than this credential may in so short a time")
 
-    def read(self, account: Account, texts: Sequence[bytes]) -> None:
-        """Charge what was read for this one."""
-        if texts:
-            account.read(sum(map(len, texts)), self._clock.now())
+    def read(self, account: Account, size: int) -> None:
+        """Charge so many bytes that were read for this one."""
+        if size:
+            account.read(size, self._clock.now())
 
     def read_wait_s(self, account: Account) -> float:
         """How long a reader whose bytes are used up waits for more."""
@@ -124,19 +150,23 @@ class Accounts:
 
     def check_room(self, account: Account) -> None:
         """Is there room for one more connection? Raises AnypodError `overloaded`."""
-        if self.connections >= self._allowances.connections_max:
+        if self.connections >= self._connections_max:
             raise AnypodError("overloaded", retry_after_ms=RETRY_MS)
-        if account.subject.is_crowded or account.tenant.is_crowded:
-            whose = "subject" if account.subject.is_crowded else "tenant"
+        if account.is_crowded or account.tenant.is_crowded:
+            whose = "subject" if account.is_crowded else "tenant"
             raise AnypodError("overloaded", f"the {whose} has as many connections here as it may", retry_after_ms=RETRY_MS)
 
     def enter(self, account: Account) -> None:
         self.connections += 1
+        if account.connections == 0:
+            self._idle.pop(account, None)
         account.enter()
 
     def leave(self, account: Account) -> None:
         self.connections -= 1
         account.leave()
+        if account.connections == 0:
+            self._rest(account)
 
     def learn(self, tenant: TenantId, usage: Usage) -> Account:
         """What the store has told."""
@@ -147,8 +177,3 @@ class Accounts:
 
 def limited(wait_s: float, message: str = "") -> AnypodError:
     return AnypodError("rate_limited", message, retry_after_ms=int(wait_s * 1000) + 1)
-
-
-def _rates(allowance: Allowance) -> tuple[Rate, Rate]:
-    """A bucket holds what it gains in a second."""
-    return Rate(allowance.permits_per_s, allowance.permits_per_s), Rate(allowance.read_bytes_per_s, allowance.read_bytes_per_s)

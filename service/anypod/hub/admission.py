@@ -11,10 +11,10 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
-from anypod.auth import Principal
 from anypod.clock import Clock
-from anypod.core.admission import Buckets, Budget, Pace
+from anypod.core.admission import Budget, Pace
 from anypod.core.errors import AnypodError
+from anypod.core.permits import Account
 from anypod.hub.background import Tasks
 from anypod.hub.config import Arrivals
 from anypod.hub.paced_queue import Queue
@@ -22,7 +22,6 @@ from anypod.telemetry import Arrival, Metrics
 
 WAIT_S_MAX: Final = 1.5  # longer than that, a client that waits in silence takes the connection for dead
 HINT_S_MAX: Final = 30.0  # the longest that anybody is sent away for; clients wait no longer by themselves either
-KEYS_MAX: Final = 20_000  # tenants and subjects whose arrivals are counted
 LAG_S_MAX: Final = 0.05  # by which the loop may be late before fewer are let in
 SLOW_APPEND_S: Final = 0.1  # an append that takes longer is slow
 SLOW_SHARE_MAX: Final = 0.01  # of a second's appends: their 99th percentile
@@ -44,8 +43,6 @@ class WaitingRoom:
         self._queues = {arrival: Queue(clock, tasks) for arrival in self._budgets}
         self._cuts = Queue(clock, tasks)
         self._held = 0
-        self._tenants = Buckets(arrivals.tenant_per_s, arrivals.tenant_per_s, keys_max=KEYS_MAX)
-        self._subjects = Buckets(arrivals.subject_per_s, 2 * arrivals.subject_per_s, keys_max=KEYS_MAX)
         self._pace = Pace()
         self._appends = self._slow_appends = 0
         metrics.watch("arrivals_waiting", lambda: sum(map(len, self._queues.values())))
@@ -113,10 +110,9 @@ class WaitingRoom:
         """For who has asked `wait_s` and has something to do before it waits."""
         self._queues[arrival].join(self._clock.now() + wait_s, go)
 
-    def check(self, principal: Principal) -> None:
+    def check(self, account: Account) -> None:
         """One tenant or subject does not use up what all have together. Raises AnypodError `overloaded`."""
-        now = self._clock.now()
-        wait_s = self._subjects.take((principal.tenant, principal.subject), now) or self._tenants.take(principal.tenant, now)
+        wait_s = account.arrive(self._clock.now())
         if wait_s > 0:
             raise self._overloaded(wait_s)
 

@@ -49,7 +49,6 @@ class Peer:
         "_publishes_full_at",
         "_refs",
         "_seen",
-        "_wall_ms",
         "key",
         "port",
         "subscriber",
@@ -70,7 +69,6 @@ class Peer:
         self._pen: Pen | None = None  # made for the first publish: most clients only listen
         self._granted = ATTACHED  # and so in use: a fresh credential must grant it too
         self._asks = 0
-        self._wall_ms = 0  # when the frames that are taken came
         self._seen = 0  # where the session stood at the client's last heartbeat
 
     def begin(self, ask: Ask) -> None:
@@ -91,8 +89,8 @@ class Peer:
 
     def heard(self) -> None:
         """Something has come; the moment counts for all of it."""
-        clock = self._desk.clock
-        self.subscriber.heard_at, self._wall_ms = clock.now(), clock.wall_ms()
+        desk = self._desk
+        self.subscriber.heard_at, desk.wall_ms = desk.clock.now(), desk.clock.wall_ms()
 
     def take(self, text: bytes, *, is_binary: bool = False) -> None:
         """One of several frames that came together."""
@@ -143,9 +141,10 @@ class Peer:
         self._forget_early()
 
     def _forget_early(self) -> list[tuple[bytes, bool]]:
-        self._desk.early.drop(self)
+        if self._early_bytes:
+            self._desk.early.drop(self)
+            self._early_bytes = 0
         early, self._early = self._early or [], []
-        self._early_bytes = 0
         return early
 
     def admits_control(self) -> bool:
@@ -196,7 +195,7 @@ class Peer:
         if self._pen is None:
             self._authorise(frame)
             self._pen = Pen(subscriber.principal, desk.hub.options.limits.data_bytes)
-        made = self._pen.draft(frame, payload, self._wall_ms)
+        made = self._pen.draft(frame, payload, desk.wall_ms)
         if frame.expect is not None:
             self.flush()
             self._charge("publish")
@@ -360,7 +359,7 @@ class Peer:
         if self.subscriber.paused_at is not None:
             raise AnypodError("rate_limited", "read what you were sent before you ask for more", retry_after_ms=RETRY_MS)
         page = await history_frame(self._desk.hub, self.key, frame.before, frame.limit)
-        self._desk.hub.accounts.read(self.subscriber.account, page.events)
+        self._desk.hub.accounts.read(self.subscriber.account, sum(map(len, page.events)))
         page.ref = frame.ref
         self.port.send(frames.encode(page))
 

@@ -25,11 +25,19 @@ Encoding = Callable[[Sequence[bytes]], bytes]
 class Batch:
     """Many subscribers get the same batch; the first of each transport pays for its encoding."""
 
-    __slots__ = ("_encoded", "frames")
+    __slots__ = ("_encoded", "_size", "frames")
 
     def __init__(self, frames: Sequence[bytes]) -> None:
         self.frames = frames
         self._encoded: dict[Encoding, bytes] = {}
+        self._size: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its frames, counted once for all who get it."""
+        if self._size is None:
+            self._size = sum(map(len, self.frames))
+        return self._size
 
     def encoded(self, encode: Encoding) -> bytes:
         made = self._encoded.get(encode)
@@ -51,7 +59,7 @@ class Batches:
 
     def keep(self, key: Hashable, batch: Batch) -> Batch:
         """The batch itself, kept if it is worth it."""
-        if sum(map(len, batch.frames)) <= self._bytes_max:
+        if batch.size <= self._bytes_max:
             self._kept[key] = batch
             if len(self._kept) > self._count_max:
                 self._kept.popitem(last=False)

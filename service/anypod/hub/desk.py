@@ -32,6 +32,7 @@ class Desk:
     def __init__(self, hub: Hub, attachments: Attachments, presence: Presence, publisher: Publisher, verify: Verify) -> None:
         self.hub = hub
         self.clock = hub.clock
+        self.wall_ms = hub.clock.wall_ms()  # when the frames came that are taken: asked once for all of one read
         self.metrics = hub.metrics
         self.attachments = attachments
         self.presence = presence

@@ -52,7 +52,7 @@ class Hub:
         self.clock = clock
         self.metrics = metrics
         self.options = options
-        self.accounts = Accounts(options.allowances, clock)
+        self.accounts = Accounts(options.allowances, clock, options.arrivals)
         self.tails = TailBudget(options.tail_bytes_max)
         self.outboxes = OutboxBudget(options.outbox_total_bytes_max)
         self.tasks = Tasks(metrics)

@@ -77,7 +77,7 @@ class Publisher:
     def _full_mark(self, key: SessionKey) -> Mark | None:
         """Of a session whose owner has no room."""
         mark = self._marks.get(key)
-        return mark if mark is not None and mark.account is not None and mark.account.is_full else None
+        return mark if mark is not None and mark.account is not None and mark.account.has_no_room else None
 
     def _refuse(self, publication: Publication, mark: Mark) -> None:
         """Whether there is room again is asked now and then, because it may have been made elsewhere."""
@@ -150,7 +150,7 @@ class Publisher:
         """How much the owner of a session has stored is known anew."""
         if (mark := self._marks.get(key)) is not None:
             mark.account = account
-        if account.is_full:
+        if account.has_no_room:
             self._note_full(account)
         else:
             self._full.discard(account)

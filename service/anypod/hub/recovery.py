@@ -133,7 +133,7 @@ class CatchUp:
             if not self.hand_over(subscriber, missed):
                 return True
             missed = ()
-        self._hub.accounts.read(subscriber.account, missed)
+        self._hub.accounts.read(subscriber.account, sum(map(len, missed)))
         subscriber.stand_at(session.seq, session.cursor)
         session.enter(subscriber)
         self._end_replay(session, subscriber, missed)
@@ -147,7 +147,7 @@ class CatchUp:
                 return False
             subscriber.stand_at(*position(piece.frames[-1]))
             subscriber.port.deliver(piece)
-            self._hub.accounts.read(subscriber.account, piece.frames)
+            self._hub.accounts.read(subscriber.account, piece.size)
             self._hub.metrics.events_delivered += len(piece.frames)
         return subscriber.phase is Phase.BEHIND and subscriber.paused_at is None
 

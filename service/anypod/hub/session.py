@@ -14,7 +14,7 @@ from anypod.core.merge import Frame, Lost, Merge, Step
 from anypod.core.notices import DeviceNotice, StateNotice
 from anypod.hub.attendance import Attendance
 from anypod.hub.delivery import Batch, announcement
-from anypod.hub.subscriber import Phase, Subscriber
+from anypod.hub.subscriber import NEVER, Phase, Subscriber
 from anypod.hub.tail import Tail
 from anypod.store import Missing, Page, Snapshot
 
@@ -90,7 +90,7 @@ class LocalSession:
         self.resync_again = False
         self.pins = 0  # attachments under way: they keep the session loaded
         self.idle_since: float | None = None
-        self.keep_at = float("inf")  # when its expiry is to be moved
+        self.keep_at = NEVER  # when its expiry is to be moved
         self._merge = Merge(0)
         self._flushed = 0  # the seq up to which everybody live was served
         self._cursor: str | None = ""  # None: that of the newest frame

@@ -45,6 +45,7 @@ class TalkingPort(Port, Protocol):
         """Read nothing more of it for so long."""
 
 
+NEVER: Final = float("inf")  # in clock seconds
 NO_FEATURES: Final = frozenset[str]()
 
 
@@ -105,7 +106,7 @@ class Subscriber:
         self.has_client_beats = False
         self.came_at = now
         self.heard_at = now
-        self.ends_at = float("inf")
+        self.ends_at = NEVER
         self.paused_at: float | None = None
         self.is_replaying = False
         self.recovers_since: float | None = None

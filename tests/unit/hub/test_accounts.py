@@ -4,12 +4,13 @@ import asyncio
 import json
 
 import pytest
-from tests.unit.hub.kit import KEY, publish, replicas, until, who
+from tests.unit.hub.kit import KEY, TestClock, publish, replicas, until, who
 
 from anypod.core.errors import AnypodError
 from anypod.core.permits import REFUSAL_S_MAX, Allowance, Allowances
-from anypod.hub.accounts import REQUESTS_AT_ONCE, REQUESTS_WAITING_MAX
+from anypod.hub.accounts import REQUESTS_AT_ONCE, REQUESTS_WAITING_MAX, Accounts
 from anypod.hub.attach_request import Ask
+from anypod.hub.config import Arrivals
 
 PLENTY = Allowance(1_000_000, 1 << 30, 1_000, 1 << 30)
 
@@ -84,7 +85,7 @@ async def test_a_subject_has_so_many_connections_and_a_place_is_free_when_one_go
         first.gone()
         first.gone()
         here.attachments.welcome(who("ann"))
-        assert here.hub.accounts.of(who("ann")).subject.connections == 1
+        assert here.hub.accounts.of(who("ann")).connections == 1
 
 
 async def test_a_replica_has_so_many_connections() -> None:
@@ -129,3 +130,32 @@ async def test_few_requests_of_a_subject_are_worked_on_at_once_and_few_more_wait
             bulkhead.leave()
             await asyncio.sleep(0)
         await asyncio.gather(*waiting)
+
+
+def accounts_of(subject_per_s: float, recent_max: int = 10) -> Accounts:
+    arrivals = Arrivals(tenant_per_s=1_000_000, subject_per_s=subject_per_s)
+    return Accounts(Allowances(subject=PLENTY, tenant=PLENTY), TestClock(), arrivals, recent_max=recent_max)
+
+
+def test_each_subject_has_an_account_of_its_own_and_keeps_it() -> None:
+    accounts = accounts_of(1)
+    ann = accounts.of(who("ann"))
+    assert [ann.arrive(100.0) == 0 for _ in range(3)] == [True, True, False]
+    assert accounts.of(who("bob")).arrive(100.0) == 0
+    assert accounts.of(who("ann")) is ann
+
+
+def test_the_account_unused_for_longest_begins_anew_when_there_are_too_many_and_a_connected_one_never() -> None:
+    accounts = accounts_of(1, recent_max=2)
+    kept = {"eve": accounts.of(who("eve"))}
+    accounts.enter(kept["eve"])
+    kept |= {name: accounts.of(who(name)) for name in ("alice", "bob")}
+    accounts.of(who("alice"))
+    accounts.of(who("carol"))
+    assert accounts.of(who("eve")) is kept["eve"], "it is connected"
+    assert accounts.of(who("alice")) is kept["alice"], "used a moment ago"
+    assert accounts.of(who("bob")) is not kept["bob"], "forgotten"
+    accounts.leave(kept["eve"])
+    for name in ("dan", "fay"):
+        accounts.of(who(name))
+    assert accounts.of(who("eve")) is not kept["eve"], "without a connection it is one of the others"

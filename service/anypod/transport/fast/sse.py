@@ -62,7 +62,7 @@ class EventWire(asyncio.Protocol):
         self._transport = transport
         self._connections = connections
         self._cors_lines = cors_lines
-        self._answers: list[bytes] = []
+        self._answers: list[bytes] | None = None  # that leave together at the end of this tick
         self._goaway: bytes | None = None
         self._has_begun = False
         self._is_closing = False
@@ -112,29 +112,33 @@ class EventWire(asyncio.Protocol):
         if sse.is_goaway(frame):
             self._goaway = frame  # the close that follows says it
             return
-        if not self._answers:
+        made = chunk(sse.encode_frame(frame))
+        if self._answers is None:
             self._shared.flush_soon(self)
-        self._answers.append(chunk(sse.encode_frame(frame)))
+            self._answers = [made]
+        else:
+            self._answers.append(made)
 
     def flush(self) -> None:
-        if self._answers:
+        if self._answers is not None:
             self._write(b"")
 
     def _write(self, data: bytes) -> None:
         """Everything in order: the head and answers that wait go first."""
-        if self._answers or not self._has_begun:
-            answers, self._answers = self._answers, []
-            if not self._has_begun:
-                self._has_begun = True
-                answers.insert(0, b"%b%b\r\n%b" % (_HEAD, self._cors_lines, chunk(sse.retry(self._shared.rng))))
-            if len(data) > COUNTED_BYTES:
-                self._write(b"".join(answers))  # by itself: the data may be shared with many, and is not to be copied
-            else:
-                data = b"".join((*answers, data))
-        if not self._transport.is_closing():
+        answers, self._answers = self._answers or [], None
+        if not self._has_begun:
+            self._has_begun = True
+            answers.insert(0, b"%b%b\r\n%b" % (_HEAD, self._cors_lines, chunk(sse.retry(self._shared.rng))))
+        if self._transport.is_closing():
+            return
+        if not answers:
             self._transport.write(data)
-            if self._is_counted:
-                self._count()
+        elif len(data) > COUNTED_BYTES:
+            self._transport.writelines((*answers, data))  # the data may be shared with many, and is not to be copied
+        else:
+            self._transport.write(b"".join((*answers, data)))
+        if self._is_counted:
+            self._count()
 
     def close(self, code: int, reason: str = "") -> None:
         """The end of the stream, in the stream: an error status would stop a browser for good."""

@@ -95,7 +95,7 @@ class Wire(asyncio.Protocol):
         self._transport = transport
         self._connections = connections  # the server's: it says goodbye to whoever is left at its end
         self._reader = FrameReader(shared.desk.hub.options.limits.frame_bytes)
-        self._answers: list[bytes] = []
+        self._answers: list[bytes] | None = None  # that leave together at the end of this tick
         self._is_closing = self._is_full = self._is_held = False
         self._is_reading = True
         self._held = 0  # bytes of a message that has not come to its end
@@ -198,7 +198,7 @@ class Wire(asyncio.Protocol):
     def greet(self, response: bytes) -> None:
         """The answer to the upgrade. It leaves with the first frames, if they follow at once."""
         self._shared.flush_soon(self)
-        self._answers.append(response)
+        self._answers = [response]
 
     def deliver(self, batch: Batch) -> None:
         if not self._is_closing:  # nothing follows a close frame
@@ -207,31 +207,32 @@ class Wire(asyncio.Protocol):
     def send(self, frame: bytes) -> None:
         if self._is_closing:
             return
-        if not self._answers:
+        if self._answers is None:
             self._shared.flush_soon(self)
-        self._answers.append(framed(frame))
+            self._answers = [framed(frame)]
+        else:
+            self._answers.append(framed(frame))
 
     def flush(self) -> None:
-        answers = self._answers
-        if answers and not self._transport.is_closing():
-            data = answers[0] if len(answers) == 1 else b"".join(answers)
-            answers.clear()
-            self._transport.write(data)
+        answers, self._answers = self._answers, None
+        if answers is not None and not self._transport.is_closing():
+            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
             if self._is_counted:
                 self._count()
 
     def _write(self, data: bytes) -> None:
         """Everything in order: answers that wait go first."""
-        if self._answers:
-            if len(data) > COUNTED_BYTES:
-                self.flush()  # by themselves: the data may be shared with many, and is not to be copied
-            else:
-                data = b"".join((*self._answers, data))
-                self._answers.clear()
-        if not self._transport.is_closing():
+        answers, self._answers = self._answers, None
+        if self._transport.is_closing():
+            return
+        if answers is None:
             self._transport.write(data)
-            if self._is_counted:
-                self._count()
+        elif len(data) > COUNTED_BYTES:
+            self._transport.writelines((*answers, data))  # the data may be shared with many, and is not to be copied
+        else:
+            self._transport.write(b"".join((*answers, data)))
+        if self._is_counted:
+            self._count()
 
     def hold(self, wait_s: float) -> None:
         """Not read from for so long."""

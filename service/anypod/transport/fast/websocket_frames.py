@@ -227,7 +227,7 @@ def close_code_of(payload: bytes) -> int:
 def framed(payload: bytes) -> bytes:
     """A whole text or, for frames that begin with a zero byte, binary message of a server."""
     length = len(payload)
-    if not payload[0]:
+    if payload[:1] == b"\0":
         return header_of(Opcode.BINARY, length) + payload
     return (_SHORT_HEADERS[length] if length < _SHORT else header_of(Opcode.TEXT, length)) + payload
 
