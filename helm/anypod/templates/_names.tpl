@@ -23,7 +23,7 @@
 {{- include "anypod.fullname" . }}-admin
 {{- end -}}
 
-{{- define "anypod.gc_tuning.fullname" -}}
+{{- define "anypod.collector.fullname" -}}
 {{- include "anypod.fullname" . }}-collector
 {{- end -}}
 

@@ -1,4 +1,4 @@
-{{- define "anypod.gc_tuning.configuration" -}}
+{{- define "anypod.collector.configuration" -}}
 receivers:
   otlp:
     protocols:
