@@ -94,7 +94,9 @@ def main() -> int:
     say("one core for server and client: only ratios mean anything\n" if cores.is_shared else "")
     with tempfile.TemporaryDirectory(prefix="anypod-bench-") as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         if given.against:
-            bench = Bench(cores, replace(scale, repetitions=given.repetitions or PAIRS), Path(folder), redis, centrifugo=None)
+            # The clients of both sides are connected at once: together as many as those of one side otherwise, for want of descriptors.
+            scale = replace(scale, repetitions=given.repetitions or PAIRS, beating=scale.beating // 2)
+            bench = Bench(cores, scale, Path(folder), redis, centrifugo=None)
             return runner.run(_against(rows, bench, given, shape))
         bench = Bench(cores, scale, Path(folder), redis, rival)
         runs = runner.run(run_all(rows, bench, judge, given.runs))
