@@ -4,7 +4,7 @@ Owns the opening of an attachment: access, creation of a missing session, the ju
 before the first event. Must not know which transport asks; after the opening `catch_up` goes on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import Random
 from typing import Literal
 
@@ -30,7 +30,6 @@ from anypod.telemetry import Arrival
 
 AGE_JITTER = CONNECTION_AGE_JITTER_PERCENT / 100
 ID_BYTES = 12  # of entropy: no two replicas make the same id, and nobody finds the next one by trying
-IDS_DRAWN = 128  # at once
 HISTORY_MAX = 1_000  # durable events that an attaching client may ask for
 
 
@@ -39,7 +38,6 @@ class Attachments:
         self._hub = hub
         self._presence = presence
         self._rng = rng
-        self._ids = ids(rng)
         self._batches = Batches()
         self.creations = Creations(hub, rng)
         self.waiting = WaitingRoom(hub.options.arrivals, hub.clock, rng, metrics=hub.metrics, tasks=hub.tasks)
@@ -65,7 +63,7 @@ class Attachments:
 
     def new_id(self) -> str:
         """Not to be foreseen: who took the id of an event before the replica uses it would keep that event out of the log."""
-        return next(self._ids)
+        return self._rng.randbytes(ID_BYTES).hex()
 
     def detach(self, subscriber: Subscriber) -> None:
         """The transport is gone."""
@@ -327,10 +325,3 @@ class Attachments:
 
 def _arrival(ask: Ask) -> Arrival:
     return "fresh" if ask.after is None and not ask.resume else "resume"
-
-
-def ids(rng: Random) -> Iterator[str]:
-    """Drawn in blocks: a system's source of randomness costs as much for a hundred as for one."""
-    while True:
-        block = rng.randbytes(ID_BYTES * IDS_DRAWN).hex()
-        yield from (block[at : at + 2 * ID_BYTES] for at in range(0, len(block), 2 * ID_BYTES))
