@@ -70,11 +70,11 @@ class Bulkhead:
 class Tenant(Party):
     """One tenant, with those of its subjects that are connected or have lately asked."""
 
-    __slots__ = ("accounts", "tenant")
+    __slots__ = ("accounts", "name")
 
-    def __init__(self, limits: Limits, tenant: TenantId) -> None:
+    def __init__(self, limits: Limits, name: TenantId) -> None:
         super().__init__(limits)
-        self.tenant = tenant
+        self.name = name
         self.accounts: dict[str, Account] = {}
 
 
@@ -119,7 +119,7 @@ class Accounts:
             assert isinstance(tenant, Tenant)
             del tenant.accounts[oldest.subject]
             if not tenant.accounts:
-                del self._tenants[tenant.tenant]
+                del self._tenants[tenant.name]
 
     def charge(self, account: Account, action: Action, count: int = 1) -> None:
         """Take the permits of so many. Raises AnypodError `rate_limited`."""

@@ -46,7 +46,7 @@ class Mark:
 
 
 class Publication(Append, eq=False):
-    """An append whose answer somebody waits for. `refs`: what the client calls each draft, where it does."""
+    """An append whose publisher waits for the answer. `refs`: what the client calls each draft, where it does."""
 
     answer: Answer = lambda publication, result: None
     refs: Sequence[str | int | None] = ()
@@ -60,7 +60,7 @@ class Publisher:
         self._tasks = tasks
         self._accounts = accounts
         self._marks: OrderedDict[SessionKey, Mark] = OrderedDict()
-        self._full: set[Account] = set()  # that had no room: nearly always none, and then nobody is asked
+        self._full: set[Account] = set()  # that had no room: nearly always none, and then a publish asks for no account
         self._to_touch: dict[SessionKey, None] = {}
         self._touches = 0
         self.in_flight = 0

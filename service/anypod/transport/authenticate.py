@@ -34,7 +34,7 @@ class Door:
         self._tickets = tickets
 
     def known(self, headers: Mapping[str, str], subprotocols: Sequence[str] = ()) -> Principal | None:
-        """The principal, where nobody needs to be asked for a key or a ticket; None: ask `principal`. Raises as that does."""
+        """The principal, where neither a key nor a ticket has to be fetched; None: ask `principal`. Raises as that does."""
         if self._authenticate is not None:
             return None
         shown = self._shown(headers, subprotocols)

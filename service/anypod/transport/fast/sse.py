@@ -17,7 +17,7 @@ from anypod.hub.attach_request import Ask
 from anypod.hub.delivery import Batch
 from anypod.hub.subscriber import Subscriber
 from anypod.transport.asgi import sse
-from anypod.transport.fast.websocket import Wires
+from anypod.transport.fast.websocket import Wires, write_behind
 
 UNHEARD_BYTES_MAX: Final = 65_536  # what a client may say to a stream: a few requests in a row, which it will repeat
 
@@ -131,12 +131,10 @@ class EventWire(asyncio.Protocol):
             answers.insert(0, b"%b%b\r\n%b" % (_HEAD, self._cors_lines, chunk(sse.retry(self._shared.rng))))
         if self._transport.is_closing():
             return
-        if not answers:
-            self._transport.write(data)
-        elif len(data) > COUNTED_BYTES:
-            self._transport.writelines((*answers, data))  # the data may be shared with many, and is not to be copied
+        if answers:
+            write_behind(self._transport, answers, data)
         else:
-            self._transport.write(b"".join((*answers, data)))
+            self._transport.write(data)
         if self._is_counted:
             self._count()
 

@@ -227,10 +227,8 @@ class Wire(asyncio.Protocol):
             return
         if answers is None:
             self._transport.write(data)
-        elif len(data) > COUNTED_BYTES:
-            self._transport.writelines((*answers, data))  # the data may be shared with many, and is not to be copied
         else:
-            self._transport.write(b"".join((*answers, data)))
+            write_behind(self._transport, answers, data)
         if self._is_counted:
             self._count()
 
@@ -276,3 +274,11 @@ class Wire(asyncio.Protocol):
 
     def shutdown(self) -> None:
         self.close(1012, "the replica is leaving")
+
+
+def write_behind(transport: asyncio.Transport, answers: list[bytes], data: bytes) -> None:
+    """Write the answers and the data behind them at once. Large data may be shared with many clients: it is not copied."""
+    if len(data) > COUNTED_BYTES:
+        transport.writelines((*answers, data))
+    else:
+        transport.write(b"".join((*answers, data)))
