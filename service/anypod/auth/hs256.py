@@ -92,6 +92,8 @@ class SecretRing:
 
         None: there is no secret. An issuer's own `kid` that names none of ours is as good as none.
         """
+        if len(self._keys) == 1:
+            return self._keys[0]  # nearly always: there are two during a rotation
         named = [key for key in self._keys if kid is not None and key.kid == kid]
         candidates = named or self._keys
         return next((key for key in candidates[:-1] if key.has_signed(credential)), candidates[-1] if candidates else None)

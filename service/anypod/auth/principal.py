@@ -4,9 +4,11 @@ Owns the rights of a credential and every decision about them (protocol.md, "Who
 Must not know how a credential is checked, nor sessions beyond their name and owner.
 """
 
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, Literal, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from anypod.core.event import WORKER_KINDS, author_json
 from anypod.core.identity import SessionId, Subject, TenantId
@@ -29,15 +31,18 @@ class _Kinds(NamedTuple):
     starts: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Principal:
+_NO_KINDS: Final = _Kinds(frozenset(), ())
+
+
+class Principal(Struct, frozen=True):
     """A checked credential. A pattern is a name, or the beginning of names when it ends with `*`.
 
     `sessions`: patterns of the sessions that it reaches; None: those that its subject created.
     `only`: the one session that is left of these, for who came with a narrowed ticket; None: all of them.
     `kinds`: patterns of the kinds that it may publish; None: see `may_publish`.
-    `expires_at`: seconds since 1970. `author`: the subject as it stands in events, encoded once.
-    `owner_required`: whose every session must be that this credential touches; None: `sessions` decides by name.
+    `expires_at`: seconds since 1970.
+    `owner_required`: whose every session must be that this credential touches; None: `sessions` decides by name. It follows from the
+    others, whatever is given.
     """
 
     tenant: TenantId
@@ -47,15 +52,18 @@ class Principal:
     sessions: tuple[str, ...] | None = None
     kinds: tuple[str, ...] | None = None
     only: SessionId | None = None
-    author: bytes = field(init=False, repr=False, compare=False)
-    owner_required: Subject | None = field(init=False, repr=False, compare=False)
-    _kinds: _Kinds = field(init=False, repr=False, compare=False)
+    owner_required: Subject | None = None
+    _kinds: _Kinds = _NO_KINDS
 
     def __post_init__(self) -> None:
         kinds = self.kinds if self.kinds is not None else _WORKER_KINDS if "turn" in self.can else _CLIENT_KINDS
-        object.__setattr__(self, "author", author_json(self.subject))
-        object.__setattr__(self, "owner_required", self.subject if self.sessions is None else None)
-        object.__setattr__(self, "_kinds", _taken_apart(kinds))
+        force_setattr(self, "owner_required", self.subject if self.sessions is None else None)
+        force_setattr(self, "_kinds", _taken_apart(kinds))
+
+    @property
+    def author(self) -> bytes:
+        """The subject as it stands in events, as JSON. Made when it is asked for: most clients only read."""
+        return author_json(self.subject)
 
     @property
     def is_admin(self) -> bool:

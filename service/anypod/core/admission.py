@@ -46,7 +46,7 @@ class Rate:
 
     def owe(self, full_at: float, now: float, n: float) -> float:
         """When the bucket will be full once `n` are gone from it, whether they were there or not."""
-        return max(full_at, now) + n * self.interval_s
+        return (full_at if full_at > now else now) + n * self.interval_s  # noqa: FURB136 - asked for every page and attach
 
     def owed_s(self, full_at: float, now: float) -> float:
         """Seconds until a bucket that owes is empty; 0: it holds something."""

@@ -148,8 +148,9 @@ class Account(Party):
 
     def read(self, size: int, now: float) -> None:
         """Charged when it is known, and so a bucket may owe: the next read waits for it."""
-        for party in (self, self.tenant):
-            party.read_full_at = party.limits.reads.owe(party.read_full_at, now, size)
+        tenant = self.tenant
+        self.read_full_at = self.limits.reads.owe(self.read_full_at, now, size)
+        tenant.read_full_at = tenant.limits.reads.owe(tenant.read_full_at, now, size)
 
     def read_wait_s(self, now: float) -> float:
         if self.read_full_at <= now and self.tenant.read_full_at <= now:

@@ -65,14 +65,6 @@ class WaitingRoom:
         if (wait_s := self.wait_s(arrival)) > 0:
             await self._clock.sleep(wait_s)
 
-    def let_in(self, arrival: Arrival, go: Callable[[], None]) -> None:
-        """Call `go`, now or in a moment. Raises AnypodError `overloaded`."""
-        wait_s = self.wait_s(arrival)
-        if wait_s == 0:
-            go()
-        else:
-            self.later(arrival, wait_s, go)
-
     # Refusals. They have a budget of their own, and who is refused waits: whoever asks again at once is no faster for it, and neither
     # takes what those who are let in need.
 

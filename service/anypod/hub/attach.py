@@ -81,9 +81,14 @@ class Attachments:
         """
         try:
             self._arrive(subscriber, ask)
-            self.waiting.let_in(_arrival(ask), lambda: self._attach(subscriber, ask, opened))
+            wait_s = self.waiting.wait_s(arrival := _arrival(ask))
         except AnypodError as error:
             self._hub.dismiss(subscriber, error)
+        else:
+            if wait_s > 0:
+                self.waiting.later(arrival, wait_s, lambda: self._attach(subscriber, ask, opened))
+            else:
+                self._attach(subscriber, ask, opened)
 
     def _attach(self, subscriber: Subscriber, ask: Ask, opened: Callable[[], None]) -> None:
         if subscriber.phase is Phase.GONE:
@@ -165,6 +170,8 @@ class Attachments:
         Raises AnypodError. Who comes back is told of a foreign session what it would be told of a missing one.
         """
         assert snapshot is not None
+        if subscriber.principal.owner_required is None:
+            return  # its name has decided
         try:
             authorise(subscriber.principal, ask.key.session, "read", owner=snapshot.owner)
         except AnypodError:

@@ -37,18 +37,18 @@ def ask_of_query(key: SessionKey, query: Mapping[str, str], *, last_event_id: st
     return Ask(
         key=key,
         after=last_event_id or query.get("after"),
-        resume=flag(query, "resume"),
+        resume=flag(query, "resume") if "resume" in query else False,
         fold=flag(query, "fold") if "fold" in query else None,
         class_name=query.get("class"),
         device=query.get("device"),
-        features=tuple(filter(None, query.get("features", "").split(","))),
+        features=tuple(filter(None, query["features"].split(","))) if "features" in query else (),
         history=int(history) if history is not None else None,
     )
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
-    """Raises AnypodError `malformed` for anything but true and false."""
-    value = query.get(name, "false").lower()
+    """Of a field that is there. Raises AnypodError `malformed` for anything but true and false."""
+    value = query[name].lower()
     if value not in ("true", "false", "1", "0"):
         raise AnypodError("malformed", f"{name} must be true or false")
     return value in ("true", "1")

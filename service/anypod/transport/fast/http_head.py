@@ -119,8 +119,7 @@ def _fields(query: str) -> dict[str, str]:
 def upgrade_response(head: Head) -> bytes:
     """The 101. Raises HeadError."""
     headers = head.headers
-    connection = headers.get("connection", "").lower()
-    if "upgrade" not in [part.strip() for part in connection.split(",")] or "host" not in headers:
+    if not _asks_to_upgrade(headers.get("connection", "")) or "host" not in headers:
         raise HeadError("400 Bad Request")
     if headers.get("sec-websocket-version") != "13":
         raise HeadError("426 Upgrade Required", b"Sec-WebSocket-Version: 13\r\n")
@@ -129,3 +128,8 @@ def upgrade_response(head: Head) -> bytes:
         raise HeadError("400 Bad Request")
     accept = b2a_base64(sha1(nonce.encode() + _GUID, usedforsecurity=False).digest(), newline=False)
     return b"%b%b\r\n%b\r\n" % (_SWITCHING, accept, _CHOSEN if SUBPROTOCOL in head.subprotocols else b"")
+
+
+@lru_cache(_SPELLINGS_MAX)
+def _asks_to_upgrade(connection: str) -> bool:
+    return "upgrade" in [part.strip() for part in connection.lower().split(",")]
