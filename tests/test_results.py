@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.results import DOCUMENTS, RESULTS, RUNS_MIN, TABLES, made, tables_in, with_tables
+from tests.results import DOCS, DOCUMENTS, RESULTS, RUNS_MIN, TABLES, made, tables_in, with_tables
 
 MADE = {"command": "make it", "revision": "abc1234", "date": "2026-01-01"}
 MACHINE = {"processor": "P", "cores": "2", "memory": "8 GiB", "kernel": "6", "python": "3.11"}
@@ -37,6 +37,12 @@ KEPT: Mapping[str, Mapping[str, Any]] = {
 def test_every_table_of_figures_is_the_one_that_its_results_make() -> None:
     written = {name: text for document in DOCUMENTS for name, text in tables_in(document.read_text()).items()}
     assert written == {name: made(name) for name in TABLES}, "run `make docs`"
+
+
+def test_the_readme_tells_of_the_faults_that_are_kept() -> None:
+    campaigns = json.loads((RESULTS / "faults.json").read_text())["campaigns"]
+    faults, deliveries = (sum(one[name] for one in campaigns) for name in ("faults", "deliveries"))
+    assert f"{faults} faults, {deliveries:,} deliveries" in (DOCS.parents[1] / "README.md").read_text()
 
 
 def test_no_result_is_kept_of_which_no_table_is_made() -> None:

@@ -17,7 +17,7 @@ CALM_SHARE: Final = 0.1  # of these looks, or less, fell into the last second: a
 LOOKS_BEFORE_ALL: Final = 5_000  # at new objects, before one at everything
 
 
-class Collector:
+class GcTuner:
     """One larger look about every ten seconds while the load is even; after a rush, however long, instead of in it."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from anypod.api.events import StreamOptions
 from anypod.auth import Fetcher, Tickets, verifier_of
 from anypod.clock import Clock, SystemClock, system_random
 from anypod.core.errors import AnypodError
-from anypod.core.frames import Limits
+from anypod.core.frames import ConnectionLimits
 from anypod.core.permits import Allowance, Allowances
 from anypod.hub.attach import Attachments
 from anypod.hub.config import Arrivals, HubOptions
@@ -24,24 +24,24 @@ from anypod.hub.desk import Desk
 from anypod.hub.drain import Drain
 from anypod.hub.erasure import Erasures
 from anypod.hub.farewell import Farewell
-from anypod.hub.housekeeping import Wheel
+from anypod.hub.housekeeping import Housekeeping
 from anypod.hub.hub import Hub
-from anypod.hub.membership import Fleet
-from anypod.hub.presence import Presence
+from anypod.hub.membership import Membership
+from anypod.hub.presence import PresenceTracker
 from anypod.hub.publisher import Publisher
 from anypod.hub.rebalance import Rebalance
 from anypod.memory_store import MemoryServer, MemoryStore
-from anypod.redis_store import Library, RedisOptions, RedisStore, Sizing, survey
+from anypod.redis_store import FunctionLibrary, RedisOptions, RedisStore, Sizing, survey
 from anypod.settings import Settings
 from anypod.store import SessionClass, Store
 from anypod.telemetry import Metrics
-from anypod.transport.authenticate import Authenticate, Door
-from anypod.transport.fast.websocket import Wires
+from anypod.transport.authenticate import Authenticate, Authenticator
+from anypod.transport.fast.websocket import FastTransport
 from anypod.version import __version__
 
 
 @dataclass(slots=True)
-class Phase:
+class ReplicaPhase:
     is_started: bool = False
     is_draining: bool = False
 
@@ -56,26 +56,26 @@ class Replica:
         rng = rng or system_random()
         self.settings = settings
         self.metrics = Metrics()
-        self._phase = Phase()
+        self._phase = ReplicaPhase()
         self._fetcher = Fetcher()
         verifier = verifier_of(settings, clock, self._fetcher)
         self.hub = Hub(store_of(settings, clock, rng, self.metrics), clock, self.metrics, hub_options(settings))
-        presence = Presence(self.hub)
+        presence = PresenceTracker(self.hub)
         self.attachments = Attachments(self.hub, presence, rng)
         publisher = Publisher(self.hub.store, clock, self.metrics, self.hub.tasks, self.hub.accounts)
         tickets = Tickets(self.hub.store.swap_note, clock, rng)
-        self.door = Door(verifier, settings.origins, tickets, authenticate)
+        self.door = Authenticator(verifier, settings.origins, tickets, authenticate)
         self.desk = Desk(self.hub, self.attachments, presence, publisher, self.door.verify)
         farewell = Farewell(self.metrics, rng)
-        self._fleet = Fleet(self.hub, self.attachments, rng, version=__version__, is_leaving=lambda: self._phase.is_draining)
+        self._fleet = Membership(self.hub, self.attachments, rng, version=__version__, is_leaving=lambda: self._phase.is_draining)
         rebalance = Rebalance(self.hub, self.attachments, self._fleet, farewell, rng=rng, share_max=settings.share_max)
         erasures = Erasures(self.hub, rng)
         chores = (rebalance.every_second, erasures.every_second)
-        self._wheel = Wheel(self.hub, self.attachments, presence, farewell=farewell, chores=chores)
+        self._wheel = Housekeeping(self.hub, self.attachments, presence, farewell=farewell, chores=chores)
         self._drain = Drain(self.attachments, farewell, clock, rng)
         self._turning: asyncio.Task[None] | None = None
         self._rng = rng
-        self.wires: Wires  # from `start` on: they belong to the loop
+        self.wires: FastTransport  # from `start` on: they belong to the loop
         poll_s_max = settings.timing.poll_wait_ms / 1000
         streams = StreamOptions(outbox_bytes_max=settings.outbox_bytes_max, max_s=settings.max_stream_s, poll_s_max=poll_s_max)
         self.app: FastAPI = create_app(
@@ -91,7 +91,7 @@ class Replica:
         """Raises AnypodError with one clear line when the store cannot be used."""
         await self.hub.start()
         settings = self.settings
-        self.wires = Wires(self.desk, self._rng, buffer_bytes_max=settings.outbox_bytes_max, stream_s_max=settings.max_stream_s)
+        self.wires = FastTransport(self.desk, self._rng, buffer_bytes_max=settings.outbox_bytes_max, stream_s_max=settings.max_stream_s)
         self._turning = asyncio.create_task(self._wheel.run(), name="wheel")
         self._phase.is_started = True
 
@@ -154,7 +154,9 @@ def hub_options(settings: Settings) -> HubOptions:
             ),
             connections_max=settings.connections_max,
         ),
-        limits=Limits(frame_bytes=settings.frame_bytes_max, publish_per_s=settings.publish_per_s, data_bytes=settings.data_bytes_max),
+        limits=ConnectionLimits(
+            frame_bytes=settings.frame_bytes_max, publish_per_s=settings.publish_per_s, data_bytes=settings.data_bytes_max
+        ),
     )
 
 
@@ -199,7 +201,7 @@ def _with_password(url: str, password: str | None) -> str:
 
 def function_library(settings: Settings) -> str:
     """What replicas with these settings load into Redis, for who must load it in their place."""
-    return Library(settings.redis_incarnation).source.decode()
+    return FunctionLibrary(settings.redis_incarnation).source.decode()
 
 
 async def sizing_of(settings: Settings) -> Sizing:

@@ -22,7 +22,7 @@ import uvloop
 from fastapi import FastAPI
 
 from anypod.core.errors import AnypodError
-from anypod.gc_tuning import Collector
+from anypod.gc_tuning import GcTuner
 from anypod.replica import Replica
 from anypod.settings import Settings
 from anypod.telemetry import configure_logging
@@ -65,7 +65,7 @@ class Process:
             public = sockets.enter_context(_listen(settings.host, settings.port, settings.unwritable_s_max))
             admin = sockets.enter_context(_listen(*settings.admin_address, settings.unwritable_s_max))
             await self._start()
-            looking = asyncio.create_task(Collector().run(), name="collector")
+            looking = asyncio.create_task(GcTuner().run(), name="collector")
             try:
                 await self._serve(public, admin)
             finally:

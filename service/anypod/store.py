@@ -147,7 +147,7 @@ class Append(Struct, eq=False):
         self.size = size
 
 
-class Head(NamedTuple):
+class LogHead(NamedTuple):
     """The log's newest position, the version of the state, and the number of the newest claim of a device, 0: there was none."""
 
     cursor: str
@@ -155,7 +155,7 @@ class Head(NamedTuple):
     claim: int = 0
 
 
-class HistoryPage(NamedTuple):
+class BackwardPage(NamedTuple):
     """Durable events, oldest first; `has_more`: there are older ones."""
 
     frames: Sequence[bytes]
@@ -268,10 +268,10 @@ class Store(Protocol):
         For a moment of a failover the old server may still answer, whose log lacks what the new one has.
         """
 
-    async def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> HistoryPage:
+    async def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> BackwardPage:
         """The last `limit` durable events before seq `before`, None: of the log; fewer where they come to `bytes_max`."""
 
-    async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
+    async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, LogHead | None]:
         """None: there is no such session. Those whose server is away are left out, and the others answered all the same."""
 
     # Sessions.

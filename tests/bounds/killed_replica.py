@@ -17,9 +17,9 @@ import aiohttp
 from tests.bounds.bound import Bound
 from tests.bounds.publishing import CLOCK
 
-from anypod.client import Event, Phase, Session, open_http
+from anypod.client import EventFrame, Phase, Session, open_http
 from anypod.core.statistics import percentile
-from anypod.devcluster.cluster import Cluster, Plan
+from anypod.devcluster.cluster import ClusterPlan, DevCluster
 from anypod.devcluster.credentials import reader_credential
 
 Transport = Literal["websocket", "sse", "poll"]
@@ -58,7 +58,7 @@ class Client:
 
     async def read(self) -> None:
         async for item in self.session:
-            if isinstance(item, Event):
+            if isinstance(item, EventFrame):
                 self.took.append((item.data["from"], CLOCK.now() - item.data["at"]))
 
     async def publish(self, after_s: float) -> None:
@@ -104,7 +104,7 @@ class Killed:
 
 
 async def kill(folder: Path, clients: int) -> Killed:
-    cluster = Cluster(Plan(folder / "data"), CLOCK, lambda line: None)
+    cluster = DevCluster(ClusterPlan(folder / "data"), CLOCK, lambda line: None)
     async with cluster.running(), open_http() as http, _crowd(http, cluster.row.url, clients) as crowd:
         await CLOCK.sleep(2 * PUBLISH_EVERY_S)  # until all of them publish
         for client in crowd:

@@ -10,7 +10,7 @@ from tests.conformance.kit import eventually, refused_call
 from tests.unit.hub.kit import TestClock
 
 from anypod.core.errors import AnypodError
-from anypod.memory_store.contents import NOTES_MAX, Contents
+from anypod.memory_store.contents import NOTES_MAX, ServerContents
 from anypod.store import Store
 
 MINUTE_MS = 60_000
@@ -78,7 +78,7 @@ async def test_while_the_store_is_away_nobody_gets_a_note(own_backend: Backend) 
 
 
 def test_the_memory_of_one_replica_holds_so_many_notes_and_forgets_what_is_over() -> None:
-    clock, contents = TestClock(), Contents()
+    clock, contents = TestClock(), ServerContents()
     for number in range(NOTES_MAX):
         contents.swap_note(f"n{number}", b"x", ttl_ms=1_000, now_ms=clock.wall_ms())
     with pytest.raises(AnypodError) as refused:

@@ -15,7 +15,7 @@ from tests.servers import RedisServer, free_port, running
 from anypod.core.errors import AnypodError
 from anypod.core.identity import partition
 from anypod.redis_store import RedisStore
-from anypod.redis_store.functions import Library
+from anypod.redis_store.functions import FunctionLibrary
 from anypod.store import Member
 
 # The rules of the user, as `service/docs/operations.md` gives them.
@@ -115,7 +115,7 @@ async def use(store: RedisStore, ear: Ear) -> None:
 
 
 def leave_a_library(server: RedisServer) -> None:
-    own = Library()
+    own = FunctionLibrary()
     server.command("FUNCTION", "LOAD", "REPLACE", own.source.replace(own.library.removeprefix(b"anypod_"), OLD.removeprefix(b"anypod_")))
 
 

@@ -14,7 +14,7 @@ from tests.servers import LOOPBACK, RedisServer, running
 
 from anypod.core.cursor import Reset, Resume
 from anypod.core.errors import AnypodError
-from anypod.redis_store import Library
+from anypod.redis_store import FunctionLibrary
 
 KINDS = ["valkey", "redis"]
 
@@ -64,7 +64,7 @@ async def test_a_command_that_was_renamed_is_as_good_as_denied(tmp_path: Path) -
     """As managed services do. The server's own start is looked at with INFO, so that a user stands for what they hide from all."""
     with running("redis", tmp_path, "--rename-command", "FUNCTION", "HIDDEN") as server:
         assert "does not let us load our functions" in await refusal(server.url)
-        server.command("HIDDEN", "LOAD", Library().source)
+        server.command("HIDDEN", "LOAD", FunctionLibrary().source)
         async with opened(server.url) as store:
             await create(store)
 
@@ -119,8 +119,8 @@ async def test_two_versions_of_the_functions_do_not_begin_terms_in_turn(tmp_path
     """The older library's life of the server began earlier in its own memory: a term that the newer one has begun counts for both."""
     with running("valkey", tmp_path) as server:
         url = deny(server, "-info")
-        older = Library("process").source.replace(b"local born = nil", b"local born = '000001'")
-        assert older != Library("process").source
+        older = FunctionLibrary("process").source.replace(b"local born = nil", b"local born = '000001'")
+        assert older != FunctionLibrary("process").source
         name = older.split(b"name=", 1)[1].split(b"\n", 1)[0]
         suffix = name.removeprefix(b"anypod_")
         older = older.replace(suffix, b"0ld00000")

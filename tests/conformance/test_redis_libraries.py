@@ -11,9 +11,9 @@ from tests.redis_clusters import Cluster
 from tests.servers import RedisServer
 
 from anypod.core.event import Receipt
-from anypod.redis_store.functions import Library
+from anypod.redis_store.functions import FunctionLibrary
 
-OWN = Library()
+OWN = FunctionLibrary()
 DIGEST = OWN.library.removeprefix(b"anypod_")
 LOOKS: dict[str, Any] = {"library_look_s": 0.05, "library_idle_s": 0.4}
 

@@ -25,7 +25,7 @@ from tests.servers import RedisServer, running
 from anypod.core.cursor import Reset, Resume
 from anypod.core.errors import AnypodError
 from anypod.core.identity import partition
-from anypod.redis_store.functions import Library
+from anypod.redis_store.functions import FunctionLibrary
 from anypod.redis_store.keys import Keyspace
 
 
@@ -45,7 +45,7 @@ async def test_a_server_that_stalls_carries_everything_out_once_when_it_goes_on(
 async def test_two_versions_of_the_library_live_side_by_side(own_server: RedisServer) -> None:
     async with opened(own_server.url) as store:
         key = await create(store)
-        source = Library().source
+        source = FunctionLibrary().source
         digest = source.split(b"\n", 1)[0].rsplit(b"_", 1)[1]
         own_server.command("FUNCTION", "LOAD", source.replace(digest, b"0ther0ne"))
         assert (await append(store, key, event("e1")))[0].seq == 1

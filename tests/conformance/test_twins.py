@@ -15,7 +15,7 @@ from tests.conformance.kit import OWNER, STRANGER, audio, delta, event, fresh_ke
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft, Receipt, is_binary
 from anypod.core.identity import SessionKey
-from anypod.store import Append, Creation, HistoryPage, Page, Patch, SessionClass, Snapshot, Store
+from anypod.store import Append, BackwardPage, Creation, Page, Patch, SessionClass, Snapshot, Store
 
 WORLDS = 120
 DEEDS = 50
@@ -130,7 +130,7 @@ def alike(answer: object) -> object:
             told = (answer.id, answer.seq, answer.is_duplicate)
         case Page():
             told = (alike_snapshot(answer.snapshot), [alike(frame) for frame in answer.frames], answer.through)
-        case HistoryPage():
+        case BackwardPage():
             told = ([alike(frame) for frame in answer.frames], answer.has_more)
         case bytes():
             told = _CURSOR.sub(b"", answer[4:] if is_binary(answer) else answer)  # the length counts the cursor

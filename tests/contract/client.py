@@ -13,7 +13,7 @@ import msgspec
 from tests.contract.applied import Frame
 from tests.contract.attachment import DONE, Attachment, Place
 
-from anypod.client import AnypodError, Attached, Event, HistoryPage, Phase, Presence, Reset, Session, Signal
+from anypod.client import AnypodError, Attached, EventFrame, HistoryPage, Phase, Presence, Session, SessionReset, Signal
 from anypod.client.machine.transport_fallback import Wanted
 
 _EVENT_FIELDS: Final = ("seq", "cursor", "id", "kind", "author", "ts", "data", "turn", "attempt", "part", "replaces")
@@ -130,9 +130,9 @@ class ClientAttachment(Attachment):
         try:
             async for item in self.session:
                 match item:
-                    case Event():
+                    case EventFrame():
                         self.take(_frame_of(item))
-                    case Reset():
+                    case SessionReset():
                         fields = {name: getattr(item, name) for name in ("reason", "oldest", "folded", "state", "live")}
                         common = {"common": item.common, "common_seq": item.common_seq} if item.common is not None else {}
                         self.take({"type": "session.reset", **fields, **common})
@@ -143,7 +143,7 @@ class ClientAttachment(Attachment):
             self.end(DONE)
 
 
-def _frame_of(event: Event) -> Frame:
+def _frame_of(event: EventFrame) -> Frame:
     """As the wire has it."""
     frame: Frame = {"type": "event"}
     for name in _EVENT_FIELDS:

@@ -8,7 +8,7 @@ import pytest
 from tests.dev.waiting import until_async
 
 from anypod.devcluster import balancer
-from anypod.devcluster.balancer import Address, Balancer
+from anypod.devcluster.balancer import Balancer, Upstream
 from anypod.devcluster.ports import LOOPBACK, Ports, bind
 
 FIRST_PORT = 21_100
@@ -21,8 +21,8 @@ def ports() -> Ports:
 
 
 @asynccontextmanager
-async def balanced(ports: Ports, replicas: Sequence[Address]) -> AsyncIterator[Address]:
-    address = Address(LOOPBACK, ports.claim(FIRST_PORT))
+async def balanced(ports: Ports, replicas: Sequence[Upstream]) -> AsyncIterator[Upstream]:
+    address = Upstream(LOOPBACK, ports.claim(FIRST_PORT))
     listener = bind(address.port)
     listener.listen()
     task = asyncio.create_task(Balancer(lambda: replicas).run(listener))
@@ -35,7 +35,7 @@ async def balanced(ports: Ports, replicas: Sequence[Address]) -> AsyncIterator[A
 
 
 @asynccontextmanager
-async def replica(ports: Ports, name: bytes) -> AsyncIterator[Address]:
+async def replica(ports: Ports, name: bytes) -> AsyncIterator[Upstream]:
     """Says its name, then echoes."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,12 +46,12 @@ async def replica(ports: Ports, name: bytes) -> AsyncIterator[Address]:
                 await writer.drain()
         writer.close()
 
-    address = Address(LOOPBACK, ports.claim(FIRST_PORT))
+    address = Upstream(LOOPBACK, ports.claim(FIRST_PORT))
     async with await asyncio.start_server(serve, *address):
         yield address
 
 
-async def ask(address: Address) -> bytes:
+async def ask(address: Upstream) -> bytes:
     async with asyncio.timeout(ANSWER_S_MAX):
         reader, writer = await asyncio.open_connection(*address)
         writer.write_eof()
@@ -67,7 +67,7 @@ async def test_connections_go_to_the_replicas_in_turn(ports: Ports) -> None:
 
 
 async def test_a_replica_that_does_not_accept_is_skipped(ports: Ports) -> None:
-    dead = Address(LOOPBACK, ports.claim(FIRST_PORT))
+    dead = Upstream(LOOPBACK, ports.claim(FIRST_PORT))
     async with replica(ports, b"a") as a, balanced(ports, [dead, a]) as front:
         assert [await ask(front) for _ in range(3)] == [b"a"] * 3
 
@@ -119,7 +119,7 @@ async def test_a_client_that_does_not_read_stops_its_replica_from_being_read(por
                 await writer.drain()
                 written += 65_536
 
-    address = Address(LOOPBACK, ports.claim(FIRST_PORT))
+    address = Upstream(LOOPBACK, ports.claim(FIRST_PORT))
     async with await asyncio.start_server(pour, *address), balanced(ports, [address]) as front:
         with socket.create_connection(front) as client:
             await until_async(lambda: written > 0, ANSWER_S_MAX, "the replica writes")
@@ -140,7 +140,7 @@ async def test_the_death_of_a_connection_reaches_the_other_side(ports: Ports) ->
         lost.set()
         writer.close()
 
-    address = Address(LOOPBACK, ports.claim(FIRST_PORT))
+    address = Upstream(LOOPBACK, ports.claim(FIRST_PORT))
     async with await asyncio.start_server(listen, *address), balanced(ports, [address]) as front:
         _, writer = await asyncio.open_connection(*front)
         writer.write(b"x")

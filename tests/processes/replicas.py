@@ -19,14 +19,14 @@ from tests.processes.crowd import Crowd, Outcome
 
 from anypod.clock import SystemClock
 from anypod.core.statistics import percentile
-from anypod.devcluster.cluster import Cluster, Plan
+from anypod.devcluster.cluster import ClusterPlan, DevCluster
 from anypod.devcluster.environment import raise_descriptor_limit
 
 KILL_EVERY_S = 5.0
 RECOVERY_S_MAX = 2.0  # the issue's bound for the 95th percentile, with the client's own back-off
 
 
-async def kill_replicas(cluster: Cluster, seconds: float, every_s: float) -> None:
+async def kill_replicas(cluster: DevCluster, seconds: float, every_s: float) -> None:
     """SIGKILL one replica every `every_s`; the cluster starts it again."""
     clock = SystemClock()
     ends_at = clock.now() + seconds
@@ -41,7 +41,7 @@ async def kill_replicas(cluster: Cluster, seconds: float, every_s: float) -> Non
 
 
 async def run(folder: Path, clients: int, sessions: int, seconds: float, every_s: float = KILL_EVERY_S) -> Outcome:
-    cluster = Cluster(Plan(folder / "data"), SystemClock(), lambda line: None)
+    cluster = DevCluster(ClusterPlan(folder / "data"), SystemClock(), lambda line: None)
     async with cluster.running():
         crowd = Crowd(lambda: cluster.row.url, clients, sessions, "replicas")
         return await crowd.run(lambda: asyncio.ensure_future(kill_replicas(cluster, seconds, every_s)))

@@ -10,7 +10,7 @@ from tests.processes.crowd import Crowd
 from tests.processes.insister import Insister
 
 from anypod.clock import SystemClock
-from anypod.devcluster.cluster import Cluster, Plan
+from anypod.devcluster.cluster import ClusterPlan, DevCluster
 
 KILLS = 3
 OUTAGE_S_MAX = 60.0  # a replica refuses after 5 s without its store; the machine may be busy
@@ -18,7 +18,7 @@ POLL_S = 0.05
 
 
 @asynccontextmanager
-async def insisting(cluster: Cluster) -> AsyncIterator[Insister]:
+async def insisting(cluster: DevCluster) -> AsyncIterator[Insister]:
     """It publishes all the time."""
     insister = Insister(cluster.row.url, "insister")
     running = asyncio.create_task(insister.run())
@@ -36,13 +36,13 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(POLL_S)
 
 
-def redis_pid(cluster: Cluster) -> int:
+def redis_pid(cluster: DevCluster) -> int:
     pid = cluster.row.redis.pid
     assert pid is not None
     return pid
 
 
-async def kill_redis(cluster: Cluster, insister: Insister) -> None:
+async def kill_redis(cluster: DevCluster, insister: Insister) -> None:
     """SIGKILL; the cluster starts it again, and it reads its append-only file. The last time it dies until publishers are refused."""
     for _ in range(KILLS):
         before = len(insister.accepted)
@@ -55,7 +55,7 @@ async def kill_redis(cluster: Cluster, insister: Insister) -> None:
     await until(lambda: len(insister.accepted) > before + 10)
 
 
-async def kill_once(cluster: Cluster) -> None:
+async def kill_once(cluster: DevCluster) -> None:
     pid = redis_pid(cluster)
     os.kill(pid, signal.SIGKILL)
     await until(lambda: redis_pid(cluster) != pid)
@@ -63,7 +63,7 @@ async def kill_once(cluster: Cluster) -> None:
 
 @pytest.mark.timeout(240)
 async def test_redis_dies_and_afterwards_nothing_acknowledged_is_missing_or_there_twice(tmp_path: Path) -> None:
-    cluster = Cluster(Plan(tmp_path / "data"), SystemClock(), lambda line: None)
+    cluster = DevCluster(ClusterPlan(tmp_path / "data"), SystemClock(), lambda line: None)
     async with cluster.running():
         crowd = Crowd(lambda: cluster.row.url, clients=24, sessions=8, name="redis")
         async with insisting(cluster) as insister:
@@ -82,7 +82,7 @@ async def test_redis_dies_and_afterwards_nothing_acknowledged_is_missing_or_ther
 @pytest.mark.timeout(240)
 async def test_an_event_refused_by_a_replica_and_logged_all_the_same_is_a_duplicate_when_it_is_sent_again(tmp_path: Path) -> None:
     """A Redis that hangs has the event in its socket: it takes it when it goes on, long after the publisher was refused."""
-    cluster = Cluster(Plan(tmp_path / "data"), SystemClock(), lambda line: None)
+    cluster = DevCluster(ClusterPlan(tmp_path / "data"), SystemClock(), lambda line: None)
     async with cluster.running(), insisting(cluster) as insister:
         await until(lambda: len(insister.accepted) > 10)
         os.kill(redis_pid(cluster), signal.SIGSTOP)

@@ -9,7 +9,7 @@ import pytest
 from tests.replicas import Replica, credential
 from tests.servers import RedisServer, binary_of, running
 
-from anypod.client import Event, Reset, Session
+from anypod.client import EventFrame, Session, SessionReset
 
 WAIT_S = 30.0
 
@@ -20,7 +20,7 @@ class Reader:
     def __init__(self, replica: Replica, transport: str) -> None:
         shown = credential("acme", "ann")
         self.session = Session(replica.url, "s", credential=shown, transport=transport)  # type: ignore[arg-type]
-        self.events: list[Event] = []
+        self.events: list[EventFrame] = []
         self.resets: list[str] = []
 
     @property
@@ -30,9 +30,9 @@ class Reader:
     async def run(self) -> None:
         async with self.session:
             async for item in self.session:
-                if isinstance(item, Event):
+                if isinstance(item, EventFrame):
                     self.events.append(item)
-                elif isinstance(item, Reset):
+                elif isinstance(item, SessionReset):
                     self.resets.append(item.reason)
                     cursors = [event.cursor for event in self.events]
                     del self.events[cursors.index(item.common) + 1 if item.common in cursors else 0 :]

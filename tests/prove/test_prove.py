@@ -11,7 +11,7 @@ from tests.prove.running import end, narrowed, neighbour, prove, prover, report_
 from tests.replicas import SECRET, Replica, credential
 
 from anypod.clock import SystemClock
-from anypod.prove.http_probe import Asker
+from anypod.prove.http_probe import HttpProbe
 
 SHORT = ("--seconds", "4", "--sessions", "2")
 KILL_EVERY_S = 1.5
@@ -23,7 +23,7 @@ def ports_of(replicas: list[Replica]) -> list[int]:
 
 
 async def listed(url: str, shown: str) -> list[str]:
-    answer = await Asker(url, shown, SystemClock()).ask("GET", "/v1/sessions")
+    answer = await HttpProbe(url, shown, SystemClock()).ask("GET", "/v1/sessions")
     assert answer.status == 200, answer
     return [line["session_id"] for line in answer.json["sessions"]]
 

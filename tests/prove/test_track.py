@@ -2,10 +2,10 @@
 
 import pytest
 
-from anypod.client.machine.inputs import Page
+from anypod.client.machine.inputs import PageReceived
 from anypod.core import frames
-from anypod.core.frames import Event
-from anypod.prove.history_checker import Track, body_digest
+from anypod.core.frames import EventFrame
+from anypod.prove.history_checker import HistoryChecker, body_digest
 
 
 class Told:
@@ -13,7 +13,7 @@ class Told:
 
     def __init__(self) -> None:
         self.found: list[tuple[int, str, int | None]] = []
-        self.track = Track(lambda guarantee, what, seq, cursor: self.found.append((guarantee, what.partition(":")[0], seq)))
+        self.track = HistoryChecker(lambda guarantee, what, seq, cursor: self.found.append((guarantee, what.partition(":")[0], seq)))
 
     def events(self, *seqs: int) -> None:
         for seq in seqs:
@@ -24,12 +24,12 @@ class Told:
         return sorted(self.track.by_seq)
 
 
-def event(seq: int, *, life: str = "a", data: object = None) -> Event:
-    return Event(seq=seq, cursor=f"{life}{seq}", id=f"{life}.m{seq}", kind="message", author="me", ts=seq, data=data)
+def event(seq: int, *, life: str = "a", data: object = None) -> EventFrame:
+    return EventFrame(seq=seq, cursor=f"{life}{seq}", id=f"{life}.m{seq}", kind="message", author="me", ts=seq, data=data)
 
 
-def done(seq: int, folded: int = 0) -> frames.SyncDone:
-    return frames.SyncDone(cursor=f"a{seq}", seq=seq, folded=folded)
+def done(seq: int, folded: int = 0) -> frames.SyncDoneFrame:
+    return frames.SyncDoneFrame(cursor=f"a{seq}", seq=seq, folded=folded)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_the_end_of_a_replay_that_was_cut_off_is_lost(told: Told) -> None:
 
 
 def test_a_hole_of_folded_deltas_is_no_loss(told: Told) -> None:
-    told.track.turn(Page(1, (event(1), event(5)), "a5", folded=4, more=False))
+    told.track.turn(PageReceived(1, (event(1), event(5)), "a5", folded=4, more=False))
     told.track.take(done(7, folded=7))
     told.track.disconnected()
     assert told.found == []
@@ -90,7 +90,7 @@ def test_a_hole_of_folded_deltas_is_no_loss(told: Told) -> None:
 
 def test_a_reset_with_a_common_position_keeps_what_is_before_it(told: Told) -> None:
     told.events(1, 2, 3)
-    told.track.take(frames.Reset(reason="rolled_back", common="a1", common_seq=1, cursor="b2", oldest=1))
+    told.track.take(frames.ResetFrame(reason="rolled_back", common="a1", common_seq=1, cursor="b2", oldest=1))
     assert (told.applied, told.track.cursor) == ([1], "a1")
     told.track.take(event(2, life="b"))
     assert told.found == []
@@ -99,13 +99,13 @@ def test_a_reset_with_a_common_position_keeps_what_is_before_it(told: Told) -> N
 
 def test_a_reset_that_tells_no_seq_of_the_common_cursor_is_understood(told: Told) -> None:
     told.events(1, 2, 3)
-    told.track.take(frames.Reset(reason="rolled_back", common="a2", cursor="b3", oldest=1))
+    told.track.take(frames.ResetFrame(reason="rolled_back", common="a2", cursor="b3", oldest=1))
     assert told.applied == [1, 2]
 
 
 def test_a_reset_without_a_common_position_starts_over_from_the_oldest_event(told: Told) -> None:
     told.events(1, 2)
-    told.track.take(frames.Reset(reason="expired", cursor="b9", oldest=8))
+    told.track.take(frames.ResetFrame(reason="expired", cursor="b9", oldest=8))
     assert (told.applied, told.track.cursor) == ([], "start")
     told.track.take(event(8, life="b"))
     told.track.disconnected()

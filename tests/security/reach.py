@@ -108,20 +108,20 @@ WEBSOCKETS: Final = frozenset({"/v1/sessions/{session_id}/ws"})
 
 # A frame that the contract has and this has not fails the test.
 FRAMES: Final[Mapping[type[frames.ClientFrame], Mapping[str, Any]]] = {
-    frames.Init: {"protocol": 1, "features": ["presence"], "device": "phone"},
-    frames.Publish: {"id": "stranger", **_EVENT},
-    frames.SignalOut: {"name": "x", "data": "I was here"},
-    frames.PresenceOut: {"data": "I was here"},
-    frames.Sync: {"after": "start"},
-    frames.HistoryAsk: {"limit": 200},
-    frames.StatePatch: {"state": {"x": "I was here"}},
-    frames.Cancel: {"all": True},
-    frames.Auth: {"token": STRANGERS["another subject"]},
-    frames.Beat: {"cursor": "start"},
+    frames.InitFrame: {"protocol": 1, "features": ["presence"], "device": "phone"},
+    frames.PublishFrame: {"id": "stranger", **_EVENT},
+    frames.ClientSignalFrame: {"name": "x", "data": "I was here"},
+    frames.ClientPresenceFrame: {"data": "I was here"},
+    frames.SyncFrame: {"after": "start"},
+    frames.ClientHistoryFrame: {"limit": 200},
+    frames.StatePatchFrame: {"state": {"x": "I was here"}},
+    frames.CancelFrame: {"all": True},
+    frames.AuthFrame: {"token": STRANGERS["another subject"]},
+    frames.ClientHeartbeatFrame: {"cursor": "start"},
 }
 # How an attachment may be opened: the query of the upgrade, and the first frames.
 OPENINGS: Final[Mapping[str, tuple[str, Sequence[Mapping[str, Any]]]]] = {
-    "by frame": ("", ({"type": "session.init", **FRAMES[frames.Init]},)),
+    "by frame": ("", ({"type": "session.init", **FRAMES[frames.InitFrame]},)),
     "by query": ("?after=start&device=phone&features=presence", ()),
     "from the tail": ("?after=tail&resume=true", ()),
     "without events": ("", ({"type": "session.init", "protocol": 1, "features": ["no_events"]},)),

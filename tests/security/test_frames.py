@@ -13,7 +13,7 @@ from tests.unit.hub.kit import RememberingPort, TestReplica, replicas, until
 
 from anypod.core import frames
 from anypod.core.errors import CODES
-from anypod.hub.client_connection import Peer
+from anypod.hub.client_connection import ClientConnection
 
 EXAMPLES: Final = 300
 FRAMES_MAX: Final = 8  # of each half of a conversation
@@ -90,7 +90,7 @@ async def converse(said: list[tuple[bytes, bool]], *, is_attached: bool) -> Reme
         return port
 
 
-async def check(replica: TestReplica, peer: Peer, port: RememberingPort) -> None:
+async def check(replica: TestReplica, peer: ClientConnection, port: RememberingPort) -> None:
     """It is closed with a code of the contract or serves on; when it has gone nothing of it is left."""
     codes = {row.close for row in CODES.values()} - {CODES["internal"].close}
     assert port.close_code is None or port.close_code in codes

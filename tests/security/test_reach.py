@@ -130,7 +130,7 @@ async def test_no_route_reaches(scene: Scene, who: str) -> None:
 async def test_no_frame_reaches(scene: Scene, who: str, opening: str) -> None:
     stranger = scene.stranger(f"Bearer {STRANGERS[who]}")
     query, first = OPENINGS[opening]
-    for frame in (each for each in FRAMES if each is not frames.Init):
+    for frame in (each for each in FRAMES if each is not frames.InitFrame):
         code, heard = await stranger.attaches(query, [*(said(**fields) for fields in first), said_frame(frame, ref=1)])
         if who != OTHER_TENANT:
             assert code in CLOSED, f"{frame.__name__} by {who} ended with {code}"
@@ -182,7 +182,7 @@ async def test_no_ticket_reaches(scene: Scene, who: str) -> None:
             await scene.unharmed(f"{route} by a ticket of {who}", answer.body)
     for query, first in OPENINGS.values():
         async for bearer in tickets():
-            said_then = [*(said(**fields) for fields in first), said_frame(frames.Publish), said_frame(frames.SignalOut)]
+            said_then = [*(said(**fields) for fields in first), said_frame(frames.PublishFrame), said_frame(frames.ClientSignalFrame)]
             code, heard = await bearer.attaches(query, said_then)
             if who != OTHER_TENANT:
                 assert code in CLOSED

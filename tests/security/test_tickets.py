@@ -17,7 +17,7 @@ from anypod.auth import Principal, Ticket, Tickets, credential_of
 from anypod.auth.tickets import TICKET_MS
 from anypod.core.errors import AnypodError, Code
 from anypod.core.identity import SessionId, Subject, TenantId
-from anypod.memory_store.contents import Contents
+from anypod.memory_store.contents import ServerContents
 
 TRANSPORTS = ["lean", "portable"]
 ANN = Principal(
@@ -30,7 +30,7 @@ class Office:
 
     def __init__(self, seed: int = 7) -> None:
         self.clock = TestClock()
-        self.contents = Contents()
+        self.contents = ServerContents()
         self.tickets = Tickets(self._swap, self.clock, random.Random(seed))
 
     async def _swap(self, name: str, note: bytes | None, *, ttl_ms: int) -> bytes | None:

@@ -21,7 +21,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.outbox import OUTBOX_TOTAL_BYTES_MAX
 from anypod.hub.config import Arrivals
 from anypod.hub.desk import EARLY_TOTAL_BYTES_MAX
-from anypod.transport.fast.websocket import UNFINISHED_BYTES_MAX, Wire
+from anypod.transport.fast.websocket import UNFINISHED_BYTES_MAX, WebSocketProtocol
 
 SECURITY: Final = Path(__file__).parents[2] / "service/docs/security.md"
 UNITS: Final = {"KiB": 1 << 10, "MiB": 1 << 20}
@@ -174,7 +174,7 @@ async def test_a_page_ends_by_bytes_whatever_it_is_asked_by() -> None:
 
 
 def _unfinished(at: Served) -> int:
-    return max((wire._reader.held for wire in at.connections if isinstance(wire, Wire)), default=0)
+    return max((wire._reader.held for wire in at.connections if isinstance(wire, WebSocketProtocol)), default=0)
 
 
 async def _fill(at: Served) -> None:

@@ -34,7 +34,7 @@ class Balancer(Protocol):
     def attach(self, line: Line, who: Who, stream: commands.Open | None) -> str | None:
         """The name of the replica that took the line, None when nobody is there. `stream`: what an SSE request asks for."""
 
-    async def post(self, who: Who, publish: frames.Publish, payload: bytes | None) -> Receipt:
+    async def post(self, who: Who, publish: frames.PublishFrame, payload: bytes | None) -> Receipt:
         """Raises AnypodError, `unavailable` also when the answer is lost."""
 
 
@@ -98,11 +98,11 @@ class Application:
         )
 
     # What the application does.
-    def publish(self, publish: frames.Publish, payload: bytes | None = None) -> None:
+    def publish(self, publish: frames.PublishFrame, payload: bytes | None = None) -> None:
         """Nothing, while the same id has no answer yet."""
         if not self.has_vanished and publish.id not in self.seen.contents:
             self.seen.attempted(publish, payload)
-            self._feed(inputs.Offer(publish, payload))
+            self._feed(inputs.Publish(publish, payload))
 
     def change_network(self) -> None:
         self._feed(inputs.NetworkChanged())
@@ -155,7 +155,7 @@ class Application:
                 if self._wake is not None:
                     self._wake.cancel()
                 self._wake = self._loop.call_at(at, self._feed, inputs.Tick())
-            case commands.Settle(event_id, outcome):
+            case commands.Complete(event_id, outcome):
                 self.seen.settled(event_id, outcome)
             case commands.Open():
                 self._loop.call_later(self._round_trip_s(), self._open, command)
@@ -183,7 +183,7 @@ class Application:
         is_stream = asked.transport == "sse"
         replica = self._balancer.attach(line, self.who, asked if is_stream else None)
         if replica is None:
-            self._feed(inputs.Closed(asked.link, 1006, "refused"))
+            self._feed(inputs.ConnectionClosed(asked.link, 1006, "refused"))
             return
         link = self._links[asked.link] = Link(line, replica)
         self._feed(inputs.Opened(asked.link))
@@ -192,7 +192,7 @@ class Application:
 
     def _send(self, number: int, frame: frames.ClientFrame, payload: bytes | None) -> None:
         link = self._links[number]
-        if isinstance(frame, frames.Init):
+        if isinstance(frame, frames.InitFrame):
             link.connection = self.seen.opened(link.replica, frame.after)
         elif link.connection is not None:
             self.seen.asked(link.connection, frame)
@@ -201,12 +201,12 @@ class Application:
 
     async def _post(self, post: commands.Post) -> None:
         await asyncio.sleep(self._round_trip_s())
-        answer: frames.Published | frames.Error
+        answer: frames.PublishedFrame | frames.ErrorFrame
         try:
             receipt = await self._balancer.post(self.who, post.publish, post.payload)
-            answer = frames.Published(id=receipt.id, seq=receipt.seq, cursor=receipt.cursor, duplicate=receipt.is_duplicate)
+            answer = frames.PublishedFrame(id=receipt.id, seq=receipt.seq, cursor=receipt.cursor, duplicate=receipt.is_duplicate)
         except AnypodError as exc:
-            answer = frames.Error(code=exc.code, message=exc.message, ref=post.publish.id, retry_after_ms=exc.retry_after_ms)
+            answer = frames.ErrorFrame(code=exc.code, message=exc.message, ref=post.publish.id, retry_after_ms=exc.retry_after_ms)
         await asyncio.sleep(self._round_trip_s())
         self._feed(inputs.Answered(answer))
 
@@ -236,8 +236,8 @@ class Application:
                 self._feed(inputs.Received(number, frame))
             case End(code, reason):
                 self._forget(number, link, code)
-                self._feed(inputs.Closed(number, code, reason))
+                self._feed(inputs.ConnectionClosed(number, code, reason))
 
 
-def message(event_id: str, text: str, **fields: object) -> frames.Publish:
-    return frames.Publish(id=event_id, kind=str(fields.pop("kind", "message")), data=Raw(json.encode(text)), **fields)  # type: ignore[arg-type]
+def message(event_id: str, text: str, **fields: object) -> frames.PublishFrame:
+    return frames.PublishFrame(id=event_id, kind=str(fields.pop("kind", "message")), data=Raw(json.encode(text)), **fields)  # type: ignore[arg-type]

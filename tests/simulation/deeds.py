@@ -10,7 +10,7 @@ from tests.simulation.spectator import Spectator, Who
 from tests.simulation.world import Attempt, World
 
 from anypod.core.errors import AnypodError
-from anypod.core.frames import Publish
+from anypod.core.frames import PublishFrame
 from anypod.core.identity import SessionKey
 
 TEXT_CHARS: Final = (5, 40, 700)  # a word, a line, a page that fills lines and outboxes
@@ -31,7 +31,7 @@ def publish_together(world: World) -> None:
 
 def publish_binary(world: World) -> None:
     payload = world.rng.randbytes(world.rng.choice((0, 3, 900)))
-    world.anyone().publish(Publish(id=world.new_id(), kind="x.audio"), payload)
+    world.anyone().publish(PublishFrame(id=world.new_id(), kind="x.audio"), payload)
 
 
 def answer(world: World) -> None:
@@ -111,6 +111,6 @@ def change_network(world: World) -> None:
     world.anyone().change_network()
 
 
-def _message(world: World, **fields: object) -> Publish:
+def _message(world: World, **fields: object) -> PublishFrame:
     text = f"{len(world.texts)} ".ljust(world.rng.choice(TEXT_CHARS), ".")
     return message(world.new_id(text), text, **fields)

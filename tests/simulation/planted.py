@@ -21,7 +21,7 @@ from anypod.core.event import Receipt
 from anypod.core.identity import SessionKey
 from anypod.hub.delivery import Batch
 from anypod.hub.hub import Hub
-from anypod.hub.session import LocalSession
+from anypod.hub.session import HubSession
 from anypod.memory_store import MemoryServer
 from anypod.memory_store.log import Log
 from anypod.store import PAGE_BYTES_MAX, Append, Done, Missing, Page, Results
@@ -66,7 +66,7 @@ class TrustsTheFeed(Hub):
         super().on_batch(batch)
         self._is_listening = False
 
-    def resync(self, session: LocalSession) -> None:
+    def resync(self, session: HubSession) -> None:
         if not self._is_listening:
             super().resync(session)
 

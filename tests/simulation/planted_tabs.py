@@ -15,7 +15,7 @@ from anypod.core.notices import DeviceNotice, SignalNotice
 from anypod.hub.config import HubOptions
 from anypod.hub.devices import Devices
 from anypod.hub.hub import Hub
-from anypod.hub.session import LocalSession
+from anypod.hub.session import HubSession
 from anypod.store import Store
 from anypod.telemetry import Metrics
 
@@ -23,7 +23,7 @@ from anypod.telemetry import Metrics
 class WithoutOrder(Devices):
     """Whatever is told of another attachment replaces what is here."""
 
-    def heard(self, session: LocalSession, notice: DeviceNotice) -> None:
+    def heard(self, session: HubSession, notice: DeviceNotice) -> None:
         place = (session.devices or {}).get((notice.author, notice.device))
         if place is not None and place.holder is not None and place.holder.id != notice.attachment:
             self._dismiss(place.holder, AnypodError("replaced"))
@@ -32,7 +32,7 @@ class WithoutOrder(Devices):
 class WithoutRepair(Devices):
     """What a lost notice would have said is not asked for."""
 
-    async def check(self, sessions: Sequence[tuple[LocalSession, int]]) -> None:
+    async def check(self, sessions: Sequence[tuple[HubSession, int]]) -> None:
         return
 
 
@@ -59,7 +59,7 @@ class NeverReadsPresenceAgain(Hub):
 class Overheard(Hub):
     """A signal is everybody's."""
 
-    def _pass_on(self, session: LocalSession, signal: SignalNotice) -> None:
+    def _pass_on(self, session: HubSession, signal: SignalNotice) -> None:
         signal.to = None
         super()._pass_on(session, signal)
 

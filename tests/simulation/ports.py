@@ -13,9 +13,9 @@ from anypod.core import frames
 from anypod.core.errors import CLOSE_LEAVING, AnypodError, close_reason
 from anypod.core.event import as_json
 from anypod.hub.delivery import Batch
-from anypod.hub.recovery import CatchUp
+from anypod.hub.recovery import Recovery
 from anypod.hub.subscriber import Subscriber
-from anypod.transport.asgi.queued_port import Goodbye, QueuedPort
+from anypod.transport.asgi.queued_port import CloseFrame, QueuedPort
 
 OUTBOX_BYTES: Final = 2_048  # small, so that few events overflow it
 RECONNECT_MS: Final = (500, 1_500)  # a stream's farewell says when to come again
@@ -24,7 +24,7 @@ RECONNECT_MS: Final = (500, 1_500)  # a stream's farewell says when to come agai
 class DirectPort:
     """The hub writes into the line itself, as the lean transport does, and pauses when the line is full."""
 
-    def __init__(self, catch_up: CatchUp, line: Line) -> None:
+    def __init__(self, catch_up: Recovery, line: Line) -> None:
         self._catch_up = catch_up
         self.line = line
         self.subscriber: Subscriber | None = None
@@ -67,7 +67,7 @@ class Writer:
         self._room.set()
 
     async def run(self) -> None:
-        while not isinstance(taken := await self._port.take(), Goodbye):
+        while not isinstance(taken := await self._port.take(), CloseFrame):
             for frame in taken:
                 while self._line.down.is_full:
                     self._room.clear()
@@ -79,7 +79,7 @@ class Writer:
     def _encoded(self, frame: bytes) -> bytes:
         return frame
 
-    def _end(self, goodbye: Goodbye) -> None:
+    def _end(self, goodbye: CloseFrame) -> None:
         self._line.leave_replica(goodbye.code, goodbye.reason)
 
 
@@ -93,7 +93,7 @@ class StreamWriter(Writer):
     def _encoded(self, frame: bytes) -> bytes:
         return as_json(frame)
 
-    def _end(self, goodbye: Goodbye) -> None:
-        farewell = frames.Goaway(reason=goodbye.reason, reconnect_after_ms=self._rng.randint(*RECONNECT_MS))
+    def _end(self, goodbye: CloseFrame) -> None:
+        farewell = frames.GoawayFrame(reason=goodbye.reason, reconnect_after_ms=self._rng.randint(*RECONNECT_MS))
         self._line.down.send(Bytes(frames.encode(farewell)))
         self._line.leave_replica(1006, "the stream has ended")

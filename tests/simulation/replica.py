@@ -17,20 +17,20 @@ from anypod.client.machine.commands import Open
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
-from anypod.core.frames import Publish
+from anypod.core.frames import PublishFrame
 from anypod.core.identity import SessionKey
 from anypod.hub.attach import Attachments
-from anypod.hub.attach_request import Ask
-from anypod.hub.client_connection import Peer
+from anypod.hub.attach_request import AttachRequest
+from anypod.hub.client_connection import ClientConnection
 from anypod.hub.config import HubOptions
 from anypod.hub.desk import Desk
 from anypod.hub.farewell import Farewell
-from anypod.hub.housekeeping import TICK_S, Wheel
+from anypod.hub.housekeeping import TICK_S, Housekeeping
 from anypod.hub.hub import Hub
-from anypod.hub.presence import Presence
+from anypod.hub.presence import PresenceTracker
 from anypod.hub.publisher import Publication, Publisher
-from anypod.hub.recovery import CatchUp
-from anypod.hub.requests import Pen
+from anypod.hub.recovery import Recovery
+from anypod.hub.requests import DraftBuilder
 from anypod.store import Store
 from anypod.telemetry import Metrics
 from anypod.transport.asgi.queued_port import QueuedPort
@@ -54,7 +54,7 @@ class SimulatedClock:
         await asyncio.sleep(seconds)
 
 
-class JerkyWheel(Wheel):
+class JerkyWheel(Housekeeping):
     """Turns as fast as the product's, with fewer and longer rests: timers cost more than ticks."""
 
     async def run(self) -> None:
@@ -69,8 +69,8 @@ class Parts:
     """What a replica is made of: the product's own, or what a test plants in its place."""
 
     hub: Callable[[Store, Clock, Metrics, HubOptions], Hub] = Hub
-    direct_port: Callable[[CatchUp, Line], DirectPort] = DirectPort
-    queued_port: Callable[[CatchUp, int, Callable[[], object]], QueuedPort] = QueuedPort
+    direct_port: Callable[[Recovery, Line], DirectPort] = DirectPort
+    queued_port: Callable[[Recovery, int, Callable[[], object]], QueuedPort] = QueuedPort
 
 
 @dataclass(slots=True, eq=False)
@@ -78,7 +78,7 @@ class Attached:
     """One line as the replica holds it."""
 
     line: Line
-    peer: Peer | None  # None for a stream, which is only listened to
+    peer: ClientConnection | None  # None for a stream, which is only listened to
     gone: Callable[[], None]
     writing: "asyncio.Task[None] | None" = None
 
@@ -101,7 +101,7 @@ class Replica:
 
     async def start(self) -> None:
         hub = self.hub = self.parts.hub(self.store, self.clock, self.metrics, self.options)
-        presence = Presence(hub)
+        presence = PresenceTracker(hub)
         attachments = Attachments(hub, presence, self.rng)
         publisher = Publisher(self.store, self.clock, self.metrics, hub.tasks, hub.accounts)
         self._desk = Desk(hub, attachments, presence, publisher, _verify)
@@ -132,7 +132,7 @@ class Replica:
     def attach(self, key: SessionKey, principal: Principal, line: Line) -> None:
         """A WebSocket of a client."""
         port, writer = self._ports(line)
-        peer = Peer(self._desk, port, principal, key)
+        peer = ClientConnection(self._desk, port, principal, key)
         port.subscriber = peer.subscriber
         line.on_read = peer.flush
         self._hold(line, peer, peer.gone, writer)
@@ -145,17 +145,17 @@ class Replica:
         attachments = self._desk.attachments
         subscriber = port.subscriber = attachments.subscriber(port, principal)
         self._hold(line, None, lambda: attachments.detach(subscriber), writer)
-        attachments.attach(subscriber, Ask(key, after=asked.after, fold=asked.fold), lambda: None)
+        attachments.attach(subscriber, AttachRequest(key, after=asked.after, fold=asked.fold), lambda: None)
 
-    def _hold(self, line: Line, peer: Peer | None, gone: Callable[[], None], writer: Writer | None) -> None:
+    def _hold(self, line: Line, peer: ClientConnection | None, gone: Callable[[], None], writer: Writer | None) -> None:
         writing = asyncio.get_running_loop().create_task(writer.run(), name="writer") if writer else None
         attached = self._attached[line] = Attached(line, peer, gone, writing)
         line.to_replica = lambda item: self._take(attached, item)
         line.on_left = lambda: self._forget(attached)
 
-    async def post(self, key: SessionKey, principal: Principal, frame: Publish, payload: bytes | None = None) -> Receipt:
+    async def post(self, key: SessionKey, principal: Principal, frame: PublishFrame, payload: bytes | None = None) -> Receipt:
         """A publish by HTTP. Raises AnypodError."""
-        made = Pen(principal, self.options.limits.data_bytes).draft(frame, payload, self.clock.wall_ms())
+        made = DraftBuilder(principal, self.options.limits.data_bytes).draft(frame, payload, self.clock.wall_ms())
         receipts: Sequence[Receipt] = await self._desk.publisher.append(Publication(key, (made,), principal.owner_required))
         return receipts[0]
 

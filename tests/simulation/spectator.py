@@ -62,7 +62,7 @@ class Spectator:
         self._note(Finished(self._now(), self._session, self._client, cursor, tuple(self.contents)))
 
     # Publishes.
-    def attempted(self, publish: frames.Publish, payload: bytes | None) -> None:
+    def attempted(self, publish: frames.PublishFrame, payload: bytes | None) -> None:
         shown = payload.hex() if payload is not None else json.decode(bytes(publish.data))  # type: ignore[arg-type]
         text = str(Content(publish.kind, shown, publish.turn, publish.part, publish.replaces))
         self.contents[publish.id] = text
@@ -86,27 +86,29 @@ class Spectator:
         self._note(Shut(self._now(), self._session, self._client, connection, code))
 
     def asked(self, connection: int, frame: frames.ClientFrame) -> None:
-        after = frame.after if isinstance(frame, frames.Sync) else frame.cursor if isinstance(frame, frames.Beat) else None
+        after = (
+            frame.after if isinstance(frame, frames.SyncFrame) else frame.cursor if isinstance(frame, frames.ClientHeartbeatFrame) else None
+        )
         if after is not None:
             self._note(Asked(self._now(), self._session, self._client, connection, after))
 
     def received(self, connection: int, frame: frames.ServerFrame, payload: bytes) -> None:
         """A frame came, before the client makes anything of it."""
         match frame:
-            case frames.Event():
+            case frames.EventFrame():
                 self._note(Received(self._now(), self._session, self._client, connection, payload))
-            case frames.Created() | frames.Restored():
+            case frames.CreatedFrame() | frames.RestoredFrame():
                 base = frame.cursor if frame.resumed_at == "tail" else None if frame.resumed_at == "start" else frame.resumed_at
                 self._note(Announced(self._now(), self._session, self._client, connection, frame.folded, frame.cursor, base))
-            case frames.SyncDone():
+            case frames.SyncDoneFrame():
                 self._note(Synced(self._now(), self._session, self._client, connection, frame.cursor, frame.folded))
-            case frames.Heartbeat() if frame.folded is not None:
+            case frames.HeartbeatFrame() if frame.folded is not None:
                 self._note(Announced(self._now(), self._session, self._client, connection, frame.folded, frame.cursor))
             case _:
                 pass
 
-    def delivered(self, item: frames.Event | frames.Reset, payload: bytes) -> None:
-        if isinstance(item, frames.Reset):
+    def delivered(self, item: frames.EventFrame | frames.ResetFrame, payload: bytes) -> None:
+        if isinstance(item, frames.ResetFrame):
             self._note(ResetSeen(self._now(), self._session, self._client, item.reason, item.common))
         else:
             self.cursors.append(item.cursor)

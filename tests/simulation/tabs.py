@@ -72,7 +72,7 @@ class Tab:
         if self.balancer.attach(line, self.who, None) is None:
             self._come_again(line)
             return
-        self._send(frames.Init(protocol=1, after="tail", device=self.device, features=["presence"]))
+        self._send(frames.InitFrame(protocol=1, after="tail", device=self.device, features=["presence"]))
         self._loop.call_later(BEAT_S, self._beat, line)
 
     @property
@@ -90,10 +90,10 @@ class Tab:
         self.connect()
 
     def signal(self, signal: Signal) -> None:
-        self._send(frames.SignalOut(name="s", data=Raw(json.encode(signal.number)), to=signal.to))
+        self._send(frames.ClientSignalFrame(name="s", data=Raw(json.encode(signal.number)), to=signal.to))
 
     def tell(self, what: int) -> None:
-        self._send(frames.PresenceOut(data=Raw(json.encode(what))))
+        self._send(frames.ClientPresenceFrame(data=Raw(json.encode(what))))
 
     def _send(self, frame: frames.ClientFrame) -> None:
         assert self.line is not None
@@ -106,7 +106,7 @@ class Tab:
             self.leave()
             self._come_again(line)
             return
-        self._send(frames.Beat())
+        self._send(frames.ClientHeartbeatFrame())
         self._loop.call_later(BEAT_S, self._beat, line)
 
     def _come_again(self, line: Line) -> None:
@@ -135,11 +135,11 @@ class Tab:
 
     def _hear(self, frame: frames.ServerFrame) -> None:
         match frame:
-            case frames.SyncDone():
+            case frames.SyncDoneFrame():
                 self.is_live = True
-            case frames.Signal():
+            case frames.SignalFrame():
                 self.heard[json.decode(bytes(frame.data))] += 1
-            case frames.Presence():
+            case frames.PresenceFrame():
                 for entry in frame.left:
                     self.view.pop(_id(entry), None)
                 for entry in (*frame.joined, *frame.updated):

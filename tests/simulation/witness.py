@@ -17,7 +17,7 @@ from anypod.clock import Clock
 from anypod.core.identity import SessionKey, Subject
 from anypod.core.notices import is_notice
 from anypod.memory_store import MemoryServer, MemoryStore
-from anypod.memory_store.contents import Contents
+from anypod.memory_store.contents import ServerContents
 from anypod.memory_store.log import Log
 from anypod.store import PAGE_BYTES_MAX, Append, Creation, Missing, Page, Results
 
@@ -128,7 +128,7 @@ class WitnessedServer(MemoryServer):
         super().start()
         self._history.note(Calmed(self._history.now(), None, "store away"))
 
-    def fail_over(self, to: Contents) -> None:
+    def fail_over(self, to: ServerContents) -> None:
         at = self._history.now()
         for key in list(self._marks):
             log = to.logs.get(key)

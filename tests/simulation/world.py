@@ -25,7 +25,7 @@ from tests.simulation.witness import SmallPages, WitnessedServer
 from anypod.client.machine.commands import Open
 from anypod.core.errors import unavailable
 from anypod.core.event import Receipt
-from anypod.core.frames import Publish
+from anypod.core.frames import PublishFrame
 from anypod.core.identity import SessionId, SessionKey, TenantId
 from anypod.hub.config import HubOptions
 from anypod.memory_store import MemoryServer, MemoryStore
@@ -134,7 +134,7 @@ class World:
             replica.stream(who.key, principal_of(who.name), line, stream)
         return replica.name
 
-    async def post(self, who: Who, publish: Publish, payload: bytes | None = None) -> Receipt:
+    async def post(self, who: Who, publish: PublishFrame, payload: bytes | None = None) -> Receipt:
         replica = self.any_replica()
         if replica is None:
             raise unavailable()

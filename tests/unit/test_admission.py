@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anypod.core.admission import BURST_S, Bucket, Budget, Pace, Rate
+from anypod.core.admission import BURST_S, AdaptiveRate, Bucket, Budget, Rate
 
 
 def test_a_full_bucket_gives_its_burst_at_once_and_then_says_how_long_to_wait() -> None:
@@ -103,7 +103,7 @@ def test_no_second_sees_more_permits_begin_than_its_rate_and_one_burst(arrivals:
 
 
 def test_the_pace_falls_at_once_under_pressure_and_comes_back_little_by_little() -> None:
-    pace = Pace()
+    pace = AdaptiveRate()
     pace.note(is_pressed=True)
     pressed = pace.share
     pace.note(is_pressed=False)

@@ -23,7 +23,7 @@ from loadtests.bench.rows.search import NEAR, highest_good
 from loadtests.bench.window import Usage, Window, quantile
 from tests.servers import free_port
 
-from anypod.core.frames import Publish, decode_client
+from anypod.core.frames import PublishFrame, decode_client
 from anypod.transport.fast.websocket_frames import FrameReader
 
 USAGE = Usage(seconds=1.0, server_s=0.5, client_s=0.2, store_s=0.1, core_s=0.6)
@@ -52,7 +52,7 @@ def test_a_text_frame_is_one_that_the_server_reads(size: int) -> None:
 def test_a_publish_is_a_frame_of_the_contract() -> None:
     payload = FrameReader(1 << 16).feed(AnypodDialect().publish("s", 7, b"y" * 100))[0][1]
     frame = decode_client(payload)
-    assert isinstance(frame, Publish)
+    assert isinstance(frame, PublishFrame)
     assert (frame.id, frame.kind) == ("bench-00000007", "message")
 
 

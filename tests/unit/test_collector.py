@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from anypod.gc_tuning import LOOKS_BEFORE_ALL, LOOKS_MIN, NEW_OBJECTS, Collector
+from anypod.gc_tuning import LOOKS_BEFORE_ALL, LOOKS_MIN, NEW_OBJECTS, GcTuner
 
 RUSH: Final = 33  # looks at new objects in a second: two thousand connections
 
@@ -28,21 +28,21 @@ def larger() -> Iterator[list[int]]:
 
 
 @pytest.fixture
-def collector(larger: list[int]) -> Collector:
-    made = Collector()
+def collector(larger: list[int]) -> GcTuner:
+    made = GcTuner()
     gc.set_threshold(0)  # none comes by itself from here on
     larger.clear()
     return made
 
 
-def second(collector: Collector, looks: int) -> None:
+def second(collector: GcTuner, looks: int) -> None:
     for _ in range(looks):
         gc.collect(0)
     collector.look()
 
 
 def test_the_interpreter_takes_none_by_itself(larger: list[int]) -> None:
-    Collector()
+    GcTuner()
     larger.clear()
     young = gc.get_stats()[0]["collections"]
     kept = [[i] for i in range(400 * NEW_OBJECTS)]
@@ -51,7 +51,7 @@ def test_the_interpreter_takes_none_by_itself(larger: list[int]) -> None:
     assert len(kept) == 400 * NEW_OBJECTS
 
 
-def test_a_rush_is_waited_for(collector: Collector, larger: list[int]) -> None:
+def test_a_rush_is_waited_for(collector: GcTuner, larger: list[int]) -> None:
     for _ in range(8):
         second(collector, RUSH)
     assert not larger
@@ -61,13 +61,13 @@ def test_a_rush_is_waited_for(collector: Collector, larger: list[int]) -> None:
     assert larger == [1], "nothing new since"
 
 
-def test_an_even_load_is_looked_at_every_ten_seconds(collector: Collector, larger: list[int]) -> None:
+def test_an_even_load_is_looked_at_every_ten_seconds(collector: GcTuner, larger: list[int]) -> None:
     for _ in range(60):
         second(collector, 4)
     assert larger == [1] * 6
 
 
-def test_a_few_new_objects_are_left_alone(collector: Collector, larger: list[int]) -> None:
+def test_a_few_new_objects_are_left_alone(collector: GcTuner, larger: list[int]) -> None:
     for _ in range(LOOKS_MIN - 1):
         second(collector, 1)
         second(collector, 0)
@@ -76,7 +76,7 @@ def test_a_few_new_objects_are_left_alone(collector: Collector, larger: list[int
     assert larger == [1]
 
 
-def test_everything_is_looked_at_once_in_a_long_while(collector: Collector, larger: list[int]) -> None:
+def test_everything_is_looked_at_once_in_a_long_while(collector: GcTuner, larger: list[int]) -> None:
     second(collector, LOOKS_BEFORE_ALL - 1)
     second(collector, 0)
     assert larger == [1]
@@ -85,7 +85,7 @@ def test_everything_is_looked_at_once_in_a_long_while(collector: Collector, larg
     assert larger == [1, 2]
 
 
-def test_it_finds_a_cycle_that_outlived_the_looks_at_what_is_new(collector: Collector) -> None:
+def test_it_finds_a_cycle_that_outlived_the_looks_at_what_is_new(collector: GcTuner) -> None:
     class Node:
         other: "Node"
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.wire.frames import UNHURRIED
 
-from anypod.transport.fast.http_head import Head, parse_head
+from anypod.transport.fast.http_head import RequestHead, parse_head
 
 
-def parsed(target: str, *lines: str) -> Head | None:
+def parsed(target: str, *lines: str) -> RequestHead | None:
     return parse_head("\r\n".join([f"GET {target} HTTP/1.1", *lines]).encode("latin-1"))
 
 

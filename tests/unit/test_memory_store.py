@@ -12,7 +12,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.event import Draft, Receipt, author_json, draft, position
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
 from anypod.memory_store import MemoryServer, MemoryStore
-from anypod.memory_store.contents import SWEEP_MIN, Contents
+from anypod.memory_store.contents import SWEEP_MIN, ServerContents
 from anypod.memory_store.log import Log
 from anypod.memory_store.store import WAITING_MAX
 from anypod.store import Append, Creation, Missing, Page, SessionClass, reraise
@@ -287,7 +287,7 @@ async def test_an_expired_session_costs_no_quota(server: MemoryServer, clock: St
 
 
 def test_sessions_that_nobody_asks_for_again_do_not_stay_for_ever() -> None:
-    contents, numbers = Contents(), count()
+    contents, numbers = ServerContents(), count()
     for now_ms in range(0, 100_000, 10):
         key = SessionKey(TenantId("acme"), SessionId(f"s{next(numbers)}"))
         owner = Subject(f"u{now_ms}")

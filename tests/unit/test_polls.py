@@ -16,7 +16,7 @@ from starlette.requests import Request
 from tests.conformance.kit import append, event
 from tests.unit.hub.kit import CHAT, KEY, BehindTheTimes, TestClock, TestReplica, until, who
 
-from anypod.api.dependencies import Context
+from anypod.api.dependencies import Dependencies
 from anypod.api.events import EventRoutes, PageQuery, StreamOptions
 from anypod.api.guard import Caller
 from anypod.core.errors import AnypodError
@@ -67,7 +67,7 @@ class Polled:
     def __init__(self, server: LossyServer, clock: TestClock, door: MemoryStore | None = None) -> None:
         self.server = server
         self.replica = TestReplica(door or server, clock, "r0")
-        context = Context(self.replica.desk, random.Random(7))
+        context = Dependencies(self.replica.desk, random.Random(7))
         self._routes = EventRoutes(context, StreamOptions(outbox_bytes_max=1 << 16, max_s=60.0, poll_s_max=WAIT_S))
 
     async def poll(self, after: str | None, wait_s: float = WAIT_S) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import asyncio
 
 from tests.unit.hub.kit import TestClock
 
-from anypod.redis_store.topology.question import Question
+from anypod.redis_store.topology.question import Singleflight
 
 FRESH_S = 0.2
 
@@ -16,7 +16,7 @@ class Asked:
         self.clock = TestClock()
         self.times = 0
         self._takes_s = takes_s
-        self.question = Question(self._put, self.clock, FRESH_S)
+        self.question = Singleflight(self._put, self.clock, FRESH_S)
 
     async def _put(self) -> None:
         self.times += 1

@@ -13,10 +13,10 @@ from tests.servers import free_port
 from anypod.clock import SystemClock
 from anypod.core.identity import SessionKey
 from anypod.redis_store import RedisOptions
-from anypod.redis_store.functions import Library
+from anypod.redis_store.functions import FunctionLibrary
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.log.append_codec import AppendCalls
-from anypod.redis_store.log.append_queue import HOLD_S, Writer
+from anypod.redis_store.log.append_queue import HOLD_S, AppendQueue
 from anypod.redis_store.log.grouping import GROUP_MAX
 from anypod.redis_store.wire.connection import Connection
 from anypod.store import Append
@@ -62,13 +62,13 @@ class Server:
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[Server, Writer]]:
+async def serving() -> AsyncIterator[tuple[Server, AppendQueue]]:
     """A server, and a writer that is connected to it."""
     server, numbers = Server(), count(1_000_000_000)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", server.port)
     options = RedisOptions(f"redis://127.0.0.1:{server.port}")
-    calls = AppendCalls(Library(), numbers)
-    writer = Writer(options, SystemClock(), Keyspace("anypod"), calls, nonces=numbers, metrics=Metrics(), on_moved=lambda: None)
+    calls = AppendCalls(FunctionLibrary(), numbers)
+    writer = AppendQueue(options, SystemClock(), Keyspace("anypod"), calls, nonces=numbers, metrics=Metrics(), on_moved=lambda: None)
     _, connection = await asyncio.get_running_loop().create_connection(lambda: Connection(5.0, writer.on_down), "127.0.0.1", server.port)
     writer.on_up(connection)
     try:
@@ -81,7 +81,7 @@ async def serving() -> AsyncIterator[tuple[Server, Writer]]:
         await listening.wait_closed()
 
 
-def send(writer: Writer, key: SessionKey, name: str, done: Callable[..., Any] = lambda request, result: None) -> None:
+def send(writer: AppendQueue, key: SessionKey, name: str, done: Callable[..., Any] = lambda request, result: None) -> None:
     writer.append(Append(key, (event(name),)), done)
 
 

@@ -19,7 +19,7 @@ from tests.versions.crowd import Client, Crowd
 from tests.versions.released import FOLDER, VersionedReplica, newest_wheel, number, unpacked
 
 from anypod.client import open_http
-from anypod.devcluster.balancer import Address, Balancer
+from anypod.devcluster.balancer import Balancer, Upstream
 from anypod.devcluster.ports import LOOPBACK, bind
 
 REPLICAS = 3
@@ -57,7 +57,7 @@ async def balanced(replicas: Sequence[Replica]) -> AsyncIterator[str]:
             await asyncio.sleep(0.2)
 
     with bind(0) as listener:
-        balancer = Balancer(lambda: [Address(LOOPBACK, replica.port) for replica in ready])
+        balancer = Balancer(lambda: [Upstream(LOOPBACK, replica.port) for replica in ready])
         tasks = [asyncio.create_task(balancer.run(listener)), asyncio.create_task(look())]
         try:
             yield f"http://{LOOPBACK}:{listener.getsockname()[1]}"

@@ -23,20 +23,20 @@ from uvicorn.server import ServerState
 
 from anypod.auth import Principal, Verifier
 from anypod.clock import SystemClock
-from anypod.core.frames import Limits
+from anypod.core.frames import ConnectionLimits
 from anypod.core.identity import Subject, TenantId
 from anypod.hub.attach import Attachments
 from anypod.hub.config import HubOptions
 from anypod.hub.desk import Desk
 from anypod.hub.hub import Hub
-from anypod.hub.presence import Presence
+from anypod.hub.presence import PresenceTracker
 from anypod.hub.publisher import Publisher
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.telemetry import Metrics
-from anypod.transport.authenticate import Door
-from anypod.transport.fast.dispatch import Sniffer
-from anypod.transport.fast.http_head import Head
-from anypod.transport.fast.websocket import Wire, Wires
+from anypod.transport.authenticate import Authenticator
+from anypod.transport.fast.dispatch import ProtocolDispatch
+from anypod.transport.fast.http_head import RequestHead
+from anypod.transport.fast.websocket import FastTransport, WebSocketProtocol
 from anypod.transport.fast.websocket_frames import Opcode, header_of
 
 PATH: Final = "/v1/sessions/echo/ws"
@@ -44,7 +44,7 @@ MESSAGE_BYTES_MAX: Final = 32 << 20  # the largest case has 16 MiB
 NOBODY: Final = Principal(tenant=TenantId("t"), subject=Subject("nobody"), expires_at=float("inf"))
 
 
-class OpenDoor(Door):
+class OpenDoor(Authenticator):
     """Lets in whoever comes."""
 
     def known(self, *_: Any) -> Principal:
@@ -54,7 +54,7 @@ class OpenDoor(Door):
 class EchoPeer:
     """Stands where a session's peer does, and says what it hears."""
 
-    def __init__(self, desk: Desk, wire: Wire) -> None:
+    def __init__(self, desk: Desk, wire: WebSocketProtocol) -> None:
         self.subscriber = desk.attachments.subscriber(wire, NOBODY)
         self._wire = wire
         self._attachments = desk.attachments
@@ -75,10 +75,10 @@ class EchoPeer:
         self._attachments.detach(self.subscriber)
 
 
-class EchoSniffer(Sniffer):
-    def _admit(self, head: Head, response: bytes, rest: bytes, principal: Principal) -> None:
+class EchoSniffer(ProtocolDispatch):
+    def _admit(self, head: RequestHead, response: bytes, rest: bytes, principal: Principal) -> None:
         assert head.is_upgrade
-        wire = Wire(self._wires, self._transport, self._state.connections)
+        wire = WebSocketProtocol(self._wires, self._transport, self._state.connections)
         wire.peer = EchoPeer(self._wires.desk, wire)  # type: ignore[assignment]
         self._transport.set_protocol(wire)
         wire.greet(response)
@@ -89,17 +89,17 @@ class EchoSniffer(Sniffer):
 def echo_desk() -> Desk:
     """A session layer whose sessions nobody attaches to."""
     clock, rng, metrics = SystemClock(), Random(0), Metrics()
-    limits = Limits(frame_bytes=MESSAGE_BYTES_MAX, publish_per_s=1 << 20, data_bytes=MESSAGE_BYTES_MAX)
+    limits = ConnectionLimits(frame_bytes=MESSAGE_BYTES_MAX, publish_per_s=1 << 20, data_bytes=MESSAGE_BYTES_MAX)
     options = HubOptions(replica="echo", classes={}, heartbeat_ms=25_000, silence_ms=55_000, limits=limits)
     hub = Hub(MemoryStore(MemoryServer(clock, rng)), clock, metrics, options)
-    presence = Presence(hub)
+    presence = PresenceTracker(hub)
     verifier = Verifier(clock, audience="anypod", algorithms=(), secrets=None, key_sets=())
     publisher = Publisher(hub.store, clock, metrics, hub.tasks, hub.accounts)
     return Desk(hub, Attachments(hub, presence, rng), presence, publisher, verifier.verify)
 
 
 def echo_sniffing(desk: Desk) -> Callable[..., asyncio.Protocol]:
-    wires = Wires(desk, Random(0), buffer_bytes_max=4 * MESSAGE_BYTES_MAX, stream_s_max=60.0)
+    wires = FastTransport(desk, Random(0), buffer_bytes_max=4 * MESSAGE_BYTES_MAX, stream_s_max=60.0)
     door = OpenDoor(Verifier(desk.hub.clock, audience="anypod", algorithms=(), secrets=None, key_sets=()), ())
 
     def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:

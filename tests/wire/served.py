@@ -15,9 +15,9 @@ from tests.servers import free_port
 from anypod.replica import Replica
 from anypod.server import _listen, _server
 from anypod.settings import Settings
-from anypod.transport.authenticate import Door
+from anypod.transport.authenticate import Authenticator
 from anypod.transport.fast.dispatch import sniffing
-from anypod.transport.fast.request_timeouts import Patience
+from anypod.transport.fast.request_timeouts import RequestTimeouts
 from anypod.transport.fast.uvicorn_http import plain
 
 QUIET_S_MAX: Final = 5.0  # from the end of the last client to nothing left of it
@@ -36,8 +36,8 @@ class Served:
 
     def be_patient(self, seconds_max: float, debtors_max: int) -> None:
         wires, hub = self.replica.wires, self.replica.hub
-        wires.arrivals = Patience(hub.clock, seconds_max, debtors_max, metrics=hub.metrics)
-        wires.requests = Patience(hub.clock, seconds_max, debtors_max, metrics=hub.metrics)
+        wires.arrivals = RequestTimeouts(hub.clock, seconds_max, debtors_max, metrics=hub.metrics)
+        wires.requests = RequestTimeouts(hub.clock, seconds_max, debtors_max, metrics=hub.metrics)
 
     @property
     def given_up(self) -> dict[str, int]:
@@ -64,7 +64,7 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    transport: str = "lean", door: Callable[[Replica], Door] = lambda replica: replica.door, **settings: Any
+    transport: str = "lean", door: Callable[[Replica], Authenticator] = lambda replica: replica.door, **settings: Any
 ) -> AsyncIterator[Served]:
     """`settings`: those of the product. `door`: another one than the replica's own."""
     port = free_port()

@@ -14,7 +14,7 @@ from tests.wire.served import Served, served
 
 from anypod.auth import Principal
 from anypod.core.errors import unavailable
-from anypod.transport.authenticate import Door
+from anypod.transport.authenticate import Authenticator
 from anypod.transport.cors import Cors
 from anypod.transport.fast.sse import UNHEARD_BYTES_MAX
 
@@ -127,7 +127,7 @@ async def test_a_refused_stream_is_a_problem_with_a_status(target: str, bearer: 
         await at.until_quiet()
 
 
-class ClosedDoor(Door):
+class ClosedDoor(Authenticator):
     """Cannot check anybody just now."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ import pytest
 from msgspec import Raw
 from tests.wire.served import Served, served
 
-from anypod.client import Event, Session, Signal, Undecodable
+from anypod.client import EventFrame, Session, Signal, Undecodable
 from anypod.client.machine.transport_fallback import Wanted
 from anypod.core import frames
 from anypod.core.event import NO_DETAILS, Details, author_json, draft
@@ -36,10 +36,10 @@ async def test_an_event_that_cannot_be_decoded_is_handed_on_with_its_bytes_and_i
             await session.publish("message", "first")
             await log_unchecked(at, *UNDECODABLE)
             last = await session.publish("message", "last")
-            came: list[Event] = []
+            came: list[EventFrame] = []
             async with asyncio.timeout(10):
                 async for item in session:
-                    assert isinstance(item, Event)
+                    assert isinstance(item, EventFrame)
                     came.append(item)
                     if item.id == last.id:
                         break
@@ -64,7 +64,7 @@ async def test_a_signal_that_cannot_be_decoded_is_handed_on_and_ends_nothing(tra
         await session.publish("message", "attached")
         await anext(aiter(session))
         for text in (b"1e999", b"1"):
-            signal: Any = frames.Signal(name="ring", data=Raw(text), from_=frames.Origin(author="ann"))
+            signal: Any = frames.SignalFrame(name="ring", data=Raw(text), from_=frames.Origin(author="ann"))
             at.replica.hub.store.notify(KEY, encode_notice(SignalNotice(frame=Raw(frames.encode(signal)))))
         async with asyncio.timeout(10):
             assert (await heard.get()).data == Undecodable(b"1e999")

@@ -13,7 +13,7 @@ from tests.wire.served import Served, served
 
 from anypod.telemetry import Metrics
 from anypod.transport.fast.http_head import HEAD_BYTES_MAX
-from anypod.transport.fast.request_timeouts import ARRIVAL_S_MAX, DEBTORS_MAX, REQUEST_S_MAX, SWEEP_S, Patience
+from anypod.transport.fast.request_timeouts import ARRIVAL_S_MAX, DEBTORS_MAX, REQUEST_S_MAX, SWEEP_S, RequestTimeouts
 
 SECURITY = Path(__file__).parents[2] / "service/docs/security.md"
 SWEPT_S_MAX = 5 * SWEEP_S
@@ -29,7 +29,7 @@ class Debtor:
 
 async def test_whoever_owes_too_long_is_ended_and_nobody_else() -> None:
     clock = TestClock()
-    patience = Patience(clock, 10.0, metrics=Metrics())
+    patience = RequestTimeouts(clock, 10.0, metrics=Metrics())
     late, paid, later = Debtor(), Debtor(), Debtor()
     patience.begin(late)
     patience.begin(paid)
@@ -45,7 +45,7 @@ async def test_whoever_owes_too_long_is_ended_and_nobody_else() -> None:
 
 
 async def test_when_too_many_owe_the_oldest_goes() -> None:
-    patience = Patience(TestClock(), 10.0, debtors_max=2, metrics=Metrics())
+    patience = RequestTimeouts(TestClock(), 10.0, debtors_max=2, metrics=Metrics())
     debtors = [Debtor() for _ in range(4)]
     for debtor in debtors:
         patience.begin(debtor)
@@ -55,7 +55,7 @@ async def test_when_too_many_owe_the_oldest_goes() -> None:
 
 async def test_whoever_begins_anew_has_the_whole_time_again() -> None:
     clock = TestClock()
-    patience = Patience(clock, 10.0, metrics=Metrics())
+    patience = RequestTimeouts(clock, 10.0, metrics=Metrics())
     again, other = Debtor(), Debtor()
     patience.begin(again)
     patience.begin(other)
@@ -69,7 +69,7 @@ async def test_whoever_begins_anew_has_the_whole_time_again() -> None:
 
 async def test_those_who_are_ended_are_counted_by_the_reason_and_those_who_pay_are_not() -> None:
     clock, metrics = TestClock(), Metrics()
-    patience = Patience(clock, 10.0, debtors_max=2, metrics=metrics)
+    patience = RequestTimeouts(clock, 10.0, debtors_max=2, metrics=metrics)
     crowded_out, paid, slow = Debtor(), Debtor(), Debtor()
     for debtor in (crowded_out, paid, slow):
         patience.begin(debtor)

@@ -15,15 +15,15 @@ from websockets.frames import Opcode
 
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
-from anypod.hub.client_connection import Peer
+from anypod.hub.client_connection import ClientConnection
 from anypod.hub.delivery import Batch
 from anypod.hub.paced_queue import AT_ONCE_MAX
 from anypod.hub.subscriber import Subscriber
 from anypod.replica import Replica
-from anypod.transport.authenticate import Door
-from anypod.transport.fast.dispatch import Sniffer
-from anypod.transport.fast.sse import EventWire
-from anypod.transport.fast.websocket import GOODBYE_S_MAX, Wire
+from anypod.transport.authenticate import Authenticator
+from anypod.transport.fast.dispatch import ProtocolDispatch
+from anypod.transport.fast.sse import SseProtocol
+from anypod.transport.fast.websocket import GOODBYE_S_MAX, WebSocketProtocol
 
 CLOSE = sent(Opcode.CLOSE, b"\x03\xe8")
 PUBLISH = {"type": "publish", "kind": "message", "data": {}}
@@ -205,7 +205,9 @@ async def uncollected() -> AsyncIterator[None]:
 
 
 def count_of_connections() -> int:
-    return sum(isinstance(one, Sniffer | Wire | EventWire | Peer | Subscriber) for one in gc.get_objects())
+    return sum(
+        isinstance(one, ProtocolDispatch | WebSocketProtocol | SseProtocol | ClientConnection | Subscriber) for one in gc.get_objects()
+    )
 
 
 async def test_a_port_whose_connection_has_gone_takes_anything_and_does_nothing() -> None:
@@ -214,7 +216,7 @@ async def test_a_port_whose_connection_has_gone_takes_anything_and_does_nothing(
             stream.send(b"GET /v1/sessions/s1/events HTTP/1.1\r\nAccept: text/event-stream\r\n")
             stream.send(b"Host: a\r\nAuthorization: Bearer %b\r\n\r\n" % at.credential.encode())
             await stream.head()
-            ports = [one for one in at.connections if isinstance(one, Wire | EventWire)]
+            ports = [one for one in at.connections if isinstance(one, WebSocketProtocol | SseProtocol)]
         await at.until_quiet()
         assert len(ports) == 2
         for port in ports:
@@ -228,10 +230,10 @@ async def test_a_port_whose_connection_has_gone_takes_anything_and_does_nothing(
         assert not any(at.left_behind.values())
 
 
-class SlowDoor(Door):
+class SlowDoor(Authenticator):
     """Knows nobody at once, and lets in or refuses when told to."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Authenticator) -> None:
         self._door = door
         self.is_asked = asyncio.Event()
         self.may_answer = asyncio.Event()
@@ -249,7 +251,7 @@ class SlowDoor(Door):
 async def test_a_client_that_goes_while_its_credential_is_checked_leaves_nothing_behind(credential_: str) -> None:
     doors: list[SlowDoor] = []
 
-    def slow(replica: Replica) -> Door:
+    def slow(replica: Replica) -> Authenticator:
         doors.append(SlowDoor(replica.door))
         return doors[0]
 
@@ -266,7 +268,7 @@ async def test_a_client_that_goes_while_its_credential_is_checked_leaves_nothing
 async def test_what_is_sent_while_a_credential_is_checked_waits(credential_: str, type_: str) -> None:
     doors: list[SlowDoor] = []
 
-    def slow(replica: Replica) -> Door:
+    def slow(replica: Replica) -> Authenticator:
         doors.append(SlowDoor(replica.door))
         return doors[0]
 

@@ -13,23 +13,23 @@ from starlette.routing import WebSocketRoute as StarletteWebSocketRoute
 from starlette.types import ASGIApp
 
 from anypod.api import cluster, erasure, events, problems, sessions, tickets
-from anypod.api.dependencies import Context
+from anypod.api.dependencies import Dependencies
 from anypod.api.guard import Guard, check_routes
 from anypod.api.openapi import describe
 from anypod.auth import Tickets
 from anypod.hub.desk import Desk
 from anypod.hub.erasure import Erasures
-from anypod.hub.membership import Fleet
+from anypod.hub.membership import Membership
 from anypod.telemetry import Metrics
 from anypod.transport.asgi.websocket import WebSocketRoute
-from anypod.transport.authenticate import Door
+from anypod.transport.authenticate import Authenticator
 from anypod.transport.cors import CorsMiddleware
 
 
 class PublicApp(FastAPI):
     """With CORS around all of it, the handler of what has failed too: no middleware of Starlette's own stands outside that one."""
 
-    def __init__(self, door: Door, metrics: Metrics, **described: Any) -> None:
+    def __init__(self, door: Authenticator, metrics: Metrics, **described: Any) -> None:
         super().__init__(**described)
         self._door = door
         self._metrics = metrics
@@ -39,12 +39,20 @@ class PublicApp(FastAPI):
 
 
 def create_app(
-    desk: Desk, door: Door, rng: Random, *, streams: events.StreamOptions, issuer: Tickets, fleet: Fleet, erasures: Erasures, version: str
+    desk: Desk,
+    door: Authenticator,
+    rng: Random,
+    *,
+    streams: events.StreamOptions,
+    issuer: Tickets,
+    fleet: Membership,
+    erasures: Erasures,
+    version: str,
 ) -> FastAPI:
     """What clients reach. Raises TypeError for a route without a guard."""
     described = {"title": "anypod", "version": version, "description": "Sessions that reconnect to any pod."}
     app = PublicApp(door, desk.hub.metrics, **described, docs_url=None, redoc_url=None)
-    context = Context(desk, rng)
+    context = Dependencies(desk, rng)
     guard = Guard(app, context, door)
     problems.install(app, desk.hub.metrics)
     sessions.add_routes(guard, context)

@@ -40,9 +40,9 @@ class EventBody(Struct, kw_only=True):
     on_busy: str | None = None
     traceparent: str | None = None
 
-    def as_frame(self, event_id: str) -> frames.Publish:
+    def as_frame(self, event_id: str) -> frames.PublishFrame:
         names = ("kind", "data", "turn", "fence", "attempt", "part", "replaces", "intent", "on_busy", "traceparent")
-        return frames.Publish(id=event_id, **{name: getattr(self, name) for name in names})
+        return frames.PublishFrame(id=event_id, **{name: getattr(self, name) for name in names})
 
 
 class SessionBody(Struct, kw_only=True):

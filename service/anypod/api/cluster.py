@@ -8,26 +8,26 @@ from fastapi import Request
 from msgspec import Struct
 from starlette.responses import Response
 
-from anypod.api.dependencies import Context
+from anypod.api.dependencies import Dependencies
 from anypod.api.guard import Caller, Guard
 from anypod.api.openapi import answers
-from anypod.hub.membership import Fellow, Fleet
+from anypod.hub.membership import Membership, ReplicaMember
 
 
 class ClusterView(Struct):
     """`replicas`: all that serve, by name; `connections`: of them together."""
 
-    replicas: tuple[Fellow, ...]
+    replicas: tuple[ReplicaMember, ...]
     connections: int
 
 
-def add_routes(guard: Guard, context: Context, fleet: Fleet) -> None:
+def add_routes(guard: Guard, context: Dependencies, fleet: Membership) -> None:
     at = ClusterRoutes(context, fleet)
     guard.add("GET", "/v1/cluster", at.read, needs="admin", costs="request", tag="cluster", openapi_extra=answers(200, ClusterView))
 
 
 class ClusterRoutes:
-    def __init__(self, context: Context, fleet: Fleet) -> None:
+    def __init__(self, context: Dependencies, fleet: Membership) -> None:
         self._context = context
         self._fleet = fleet
 

@@ -16,7 +16,7 @@ from anypod.hub.desk import Desk
 from anypod.store import Missing, Page
 
 
-class Context:
+class Dependencies:
     def __init__(self, desk: Desk, rng: Random) -> None:
         self.desk = desk
         self.rng = rng

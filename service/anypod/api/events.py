@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
 from anypod.api.bodies import LIST_MAX, EventBody, decode_events
-from anypod.api.dependencies import Context, etag, expected
+from anypod.api.dependencies import Dependencies, etag, expected
 from anypod.api.guard import Caller, Guard, wants_stream
 from anypod.api.openapi import answers, takes
 from anypod.api.polls import PageView, page_after, page_of_poll
@@ -23,10 +23,10 @@ from anypod.core.errors import AnypodError
 from anypod.core.event import Draft
 from anypod.core.identity import SessionKey, is_name
 from anypod.hub.attach import HISTORY_MAX
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 from anypod.hub.farewell import RECONNECT_MS_MAX
 from anypod.hub.publisher import Publication
-from anypod.hub.requests import Pen, history_frame
+from anypod.hub.requests import DraftBuilder, history_frame
 from anypod.transport.asgi import sse
 from anypod.transport.asgi.longpoll import WAIT_S_MAX, wait_for_events
 from anypod.transport.attach_query import ask_of_query
@@ -55,7 +55,7 @@ class HistoryView(msgspec.Struct, omit_defaults=True):
     before: str | None = None
 
 
-def add_routes(guard: Guard, context: Context, streams: "StreamOptions") -> None:
+def add_routes(guard: Guard, context: Dependencies, streams: "StreamOptions") -> None:
     at = EventRoutes(context, streams)
     add = partial(guard.add, tag="events")
     one = "/v1/sessions/{session_id}"
@@ -86,7 +86,7 @@ class PageQuery(BaseModel):
 
 
 class EventRoutes:
-    def __init__(self, context: Context, streams: "StreamOptions") -> None:
+    def __init__(self, context: Dependencies, streams: "StreamOptions") -> None:
         self._context = context
         self._streams = streams
 
@@ -109,7 +109,7 @@ class EventRoutes:
         view = await self._first_page(principal, key, query)
         is_sent_away = False
         if query.wait and not view.events and not view.closed:
-            ask = Ask(key, after=view.cursor, may_create=False)
+            ask = AttachRequest(key, after=view.cursor, may_create=False)
             bulkhead = context.desk.hub.accounts.bulkhead(caller.account)
             bulkhead.leave()  # others of this subject may ask while it waits
             try:
@@ -126,9 +126,9 @@ class EventRoutes:
         """What there is already. Raises AnypodError."""
         if query.wait is None:
             return await page_after(self._context, principal, key, query.after or "start", limit=query.limit, fold=query.folds)
-        return await page_of_poll(self._context, principal, Ask(key, after=query.after), limit=query.limit, fold=query.folds)
+        return await page_of_poll(self._context, principal, AttachRequest(key, after=query.after), limit=query.limit, fold=query.folds)
 
-    async def _wait(self, request: Request, principal: Principal, ask: Ask, wait_s: float) -> bool:
+    async def _wait(self, request: Request, principal: Principal, ask: AttachRequest, wait_s: float) -> bool:
         """Is the poller to take another connection? Raises AnypodError `draining` instead of holding up the end of the replica."""
         hub, rng = self._context.desk.hub, self._context.rng
         if hub.is_leaving:
@@ -157,7 +157,7 @@ class StreamOptions(msgspec.Struct, frozen=True):
 
 
 def _drafts(
-    context: Context, principal: Principal, key: SessionKey, bodies: Sequence[EventBody], idempotency_key: str | None
+    context: Dependencies, principal: Principal, key: SessionKey, bodies: Sequence[EventBody], idempotency_key: str | None
 ) -> list[Draft]:
     """Raises AnypodError for the first event that may not be published or is malformed."""
     hub = context.desk.hub
@@ -165,7 +165,7 @@ def _drafts(
     if not is_name(stem) or (len(bodies) > 1 and len(stem) > STEM_CHARS_MAX):
         raise AnypodError("malformed", f"Idempotency-Key must be 1 to 64 of A-Z a-z 0-9 _ . : -, of a list at most {STEM_CHARS_MAX}")
     made: list[Draft] = []
-    pen = Pen(principal, hub.options.limits.data_bytes)
+    pen = DraftBuilder(principal, hub.options.limits.data_bytes)
     for index, body in enumerate(bodies):
         event_id = body.id or (stem if len(bodies) == 1 else f"{stem}.{index}")
         payload = _payload(body)
@@ -188,7 +188,7 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def _stream(context: Context, streams: StreamOptions, principal: Principal, ask: Ask) -> Response:
+async def _stream(context: Dependencies, streams: StreamOptions, principal: Principal, ask: AttachRequest) -> Response:
     stream = sse.Stream(context.desk, principal, outbox_bytes_max=streams.outbox_bytes_max, max_s=streams.max_s, rng=context.rng)
     try:
         await stream.open(ask)

@@ -13,14 +13,14 @@ from fastapi import FastAPI, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from anypod.api.dependencies import Context
+from anypod.api.dependencies import Dependencies
 from anypod.auth import Access, Principal, authorise, owner_demanded
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, Subject
 from anypod.core.permits import Account, Action
 from anypod.store import Page
 from anypod.transport.attach_query import session_key
-from anypod.transport.authenticate import Door
+from anypod.transport.authenticate import Authenticator
 
 OPEN: Final = frozenset({"/openapi.json"})  # without a credential: what the service speaks is no secret
 
@@ -54,7 +54,7 @@ Handler = Callable[Concatenate[Caller, Request, P], Awaitable[Response]]
 class Guard:
     """Registers the routes of one application."""
 
-    def __init__(self, app: FastAPI, context: Context, door: Door) -> None:
+    def __init__(self, app: FastAPI, context: Dependencies, door: Authenticator) -> None:
         self._app = app
         self._context = context
         self._door = door
@@ -76,7 +76,7 @@ class Guard:
         """`needs`: of the caller, in the session that the path names, if it does. `costs`: the permits of its subject and tenant.
 
         `owner_by`: who sees that the session is one that the caller reaches by its owner: the guard, which reads it before; or the
-        handler, which hands `Caller.owner` to the store with its write, or reads by `Context.page` itself.
+        handler, which hands `Caller.owner` to the store with its write, or reads by `Dependencies.page` itself.
         `takes_tickets`: of who asks for a stream. `described`: as FastAPI takes it.
         """
         reads_first = owner_by == "guard" and "{session_id}" in path

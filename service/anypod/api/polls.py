@@ -6,15 +6,15 @@ Owns the judgement of a poll's cursor and the making of what is not there. Must 
 import msgspec
 from msgspec import Raw
 
-from anypod.api.dependencies import Context
+from anypod.api.dependencies import Dependencies
 from anypod.auth import Principal, is_authorised
 from anypod.core import frames
 from anypod.core.cursor import Cursor, Facts, Reset, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.event import as_json
 from anypod.core.identity import SessionKey
-from anypod.hub.attach_request import Ask, lost_with
-from anypod.hub.first_page import judged
+from anypod.hub.attach_request import AttachRequest, reset_for_missing
+from anypod.hub.first_page import verified_read
 from anypod.hub.recovery import end_of
 from anypod.hub.session import common_cursor
 from anypod.store import Missing, Page, Snapshot
@@ -31,11 +31,13 @@ class PageView(msgspec.Struct):
     closed: bool
 
 
-async def page_after(context: Context, principal: Principal, key: SessionKey, after: str, *, limit: int, fold: bool) -> PageView:
+async def page_after(context: Dependencies, principal: Principal, key: SessionKey, after: str, *, limit: int, fold: bool) -> PageView:
     """Raises AnypodError `cursor_gone` with the frame that says why, where the cursor cannot be honoured."""
     place = parse_after(after)
     seq = place.seq if isinstance(place, Cursor) else 0 if place == "start" else None
-    page, verdict = await judged(context.desk.hub.store, place, lambda: context.page(principal, key, "read", seq, limit=limit, fold=fold))
+    page, verdict = await verified_read(
+        context.desk.hub.store, place, lambda: context.page(principal, key, "read", seq, limit=limit, fold=fold)
+    )
     if isinstance(verdict, Reset):
         raise await _cursor_gone(context, principal, key, verdict, page)
     facts = page.snapshot.facts
@@ -50,7 +52,7 @@ async def page_after(context: Context, principal: Principal, key: SessionKey, af
     )
 
 
-async def page_of_poll(context: Context, principal: Principal, ask: Ask, *, limit: int, fold: bool) -> PageView:
+async def page_of_poll(context: Dependencies, principal: Principal, ask: AttachRequest, *, limit: int, fold: bool) -> PageView:
     """As `page_after`, for who attaches by it: what is missing is created, or told as on other transports.
 
     A log may be lost between any two steps of a poll, so it is the step that misses it that asks what has become of it. Somebody else
@@ -65,7 +67,7 @@ async def page_of_poll(context: Context, principal: Principal, ask: Ask, *, limi
     return await page_after(context, principal, ask.key, ask.after or "start", limit=limit, fold=fold)
 
 
-async def _cursor_gone(context: Context, principal: Principal, key: SessionKey, verdict: Reset, page: Page) -> AnypodError:
+async def _cursor_gone(context: Dependencies, principal: Principal, key: SessionKey, verdict: Reset, page: Page) -> AnypodError:
     facts, common = page.snapshot.facts, None
     if verdict.common is not None:
         facts = (await context.page(principal, key, "read", verdict.common)).snapshot.facts
@@ -76,7 +78,7 @@ async def _cursor_gone(context: Context, principal: Principal, key: SessionKey, 
 
 def _reset_frame(snapshot: Snapshot, facts: Facts, verdict: Reset, common: str | None, wall_ms: int) -> bytes:
     return frames.encode(
-        frames.Reset(
+        frames.ResetFrame(
             reason=verdict.reason,
             common=common,
             common_seq=verdict.common if common is not None else None,
@@ -89,7 +91,7 @@ def _reset_frame(snapshot: Snapshot, facts: Facts, verdict: Reset, common: str |
     )
 
 
-async def _create_missing(context: Context, principal: Principal, ask: Ask) -> None:
+async def _create_missing(context: Dependencies, principal: Principal, ask: AttachRequest) -> None:
     """With the right to. Raises AnypodError `cursor_gone` when there was a history, but for who was there when it was deleted."""
     if ask.after is not None:
         await context.desk.hub.store.confirm()
@@ -98,10 +100,10 @@ async def _create_missing(context: Context, principal: Principal, ask: Ask) -> N
         return
     if not is_authorised(principal, ask.key.session, "publish"):
         return
-    lost = lost_with(ask, found, principal.subject)
+    lost = reset_for_missing(ask, found, principal.subject)
     if lost is not None:
         context.desk.hub.metrics.resets[lost.reason] += 1
-        raise AnypodError("cursor_gone", reset=frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
+        raise AnypodError("cursor_gone", reset=frames.encode(frames.ResetFrame(reason=lost.reason, folded=0, oldest=0)))
     try:
         await context.desk.attachments.creations.create(principal, ask.key)
     except AnypodError as error:

@@ -12,16 +12,16 @@ from msgspec import UNSET, Raw
 from starlette.responses import Response
 
 from anypod.api.bodies import METADATA_BYTES, PatchBody, SessionBody, SignalBody, decode, objects
-from anypod.api.dependencies import Context, etag, expected
+from anypod.api.dependencies import Dependencies, etag, expected
 from anypod.api.guard import Caller, Guard
 from anypod.api.openapi import answers, takes
 from anypod.auth import Principal, is_authorised
 from anypod.core.errors import AnypodError
-from anypod.core.frames import Limits, Origin
+from anypod.core.frames import ConnectionLimits, Origin
 from anypod.core.identity import SESSION_ID_BYTES, SessionKey, is_name, new_session_id
-from anypod.hub.attach_request import Contents
+from anypod.hub.attach_request import InitialState
 from anypod.hub.requests import SIGNAL_BYTES_MAX, signal_notice
-from anypod.hub.state_patch import Edit
+from anypod.hub.state_patch import StatePatch
 from anypod.store import Page, Snapshot
 
 SESSION_BODY_BYTES_MAX = 3 * METADATA_BYTES + 4_096
@@ -41,7 +41,7 @@ class SessionView(msgspec.Struct, omit_defaults=True):
     live: Raw
     metadata: Raw
     turns: list[Any]
-    limits: Limits
+    limits: ConnectionLimits
     is_closed: bool = msgspec.field(name="closed")
     presence: list[Raw] | None = None
 
@@ -58,7 +58,7 @@ class SessionList(msgspec.Struct, omit_defaults=True):
     next: str | None = None
 
 
-class Published(msgspec.Struct):
+class PublishedView(msgspec.Struct):
     cursor: str
 
 
@@ -69,7 +69,7 @@ class _Place(NamedTuple):
     session_id: str
 
 
-def add_routes(guard: Guard, context: Context) -> None:
+def add_routes(guard: Guard, context: Dependencies) -> None:
     at = SessionRoutes(context)
     add = partial(guard.add, tag="sessions")
     creation = takes(SessionBody, is_required=False) | answers(201, SessionView, if_there=200)
@@ -78,7 +78,7 @@ def add_routes(guard: Guard, context: Context) -> None:
     one = "/v1/sessions/{session_id}"
     add("GET", one, at.look, needs="read", costs="request", openapi_extra=answers(200, SessionView))
     add("PATCH", one, at.patch, needs="state", costs="write", openapi_extra=takes(PatchBody) | answers(200, SessionView))
-    add("POST", f"{one}/close", at.close, needs="own", costs="write", openapi_extra=answers(200, Published))
+    add("POST", f"{one}/close", at.close, needs="own", costs="write", openapi_extra=answers(200, PublishedView))
     add("DELETE", one, at.delete, needs="own", costs="delete", status_code=204)
     add(
         "POST",
@@ -93,7 +93,7 @@ def add_routes(guard: Guard, context: Context) -> None:
 
 
 class SessionRoutes:
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Dependencies) -> None:
         self._context = context
 
     async def create(self, caller: Caller, request: Request) -> Response:
@@ -106,7 +106,9 @@ class SessionRoutes:
             raise AnypodError("malformed" if not is_name(session_id) else "not_allowed", "this session id may not be used")
         state, live, metadata = objects(body.state, body.live, body.metadata)
         key = SessionKey(principal.tenant, session_id)  # type: ignore[arg-type]
-        page, is_new = await self._context.desk.attachments.creations.create(principal, key, Contents(body.class_, state, live, metadata))
+        page, is_new = await self._context.desk.attachments.creations.create(
+            principal, key, InitialState(body.class_, state, live, metadata)
+        )
         return _answer(_view(self._context, key, page.snapshot), 201 if is_new else 200, page)
 
     async def listing(
@@ -149,7 +151,7 @@ class SessionRoutes:
     async def close(self, caller: Caller, request: Request, session_id: str) -> Response:
         """End the log: reads go on, publishes are refused. For its owner, or an administrator."""
         cursor = await self._context.desk.hub.store.end(caller.key, caller.owner)
-        return Response(msgspec.json.encode(Published(cursor)), media_type="application/json")
+        return Response(msgspec.json.encode(PublishedView(cursor)), media_type="application/json")
 
     async def delete(self, caller: Caller, request: Request, session_id: str) -> Response:
         """Delete everything of the session. For its owner, or an administrator."""
@@ -174,8 +176,8 @@ def _place_of(cursor: str) -> _Place:
     return _Place(int(active_ms), session_id)
 
 
-def _edit(context: Context, caller: Caller, body: PatchBody, *, silent: bool, expect: str | None) -> Edit:
-    return Edit(
+def _edit(context: Dependencies, caller: Caller, body: PatchBody, *, silent: bool, expect: str | None) -> StatePatch:
+    return StatePatch(
         key=caller.key,
         owner=caller.owner,
         author=caller.principal.author,
@@ -188,7 +190,7 @@ def _edit(context: Context, caller: Caller, body: PatchBody, *, silent: bool, ex
     )
 
 
-def _view(context: Context, key: SessionKey, snapshot: Snapshot, presence: list[Raw] | None = None) -> SessionView:
+def _view(context: Dependencies, key: SessionKey, snapshot: Snapshot, presence: list[Raw] | None = None) -> SessionView:
     options = context.desk.hub.options
     is_live = context.desk.hub.clock.wall_ms() < snapshot.live_until_ms
     return SessionView(

@@ -11,7 +11,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from anypod.api.bodies import decode
-from anypod.api.dependencies import Context
+from anypod.api.dependencies import Dependencies
 from anypod.api.guard import Caller, Guard
 from anypod.api.openapi import answers, takes
 from anypod.auth import Tickets, is_authorised
@@ -34,14 +34,14 @@ class TicketView(Struct):
     expires_in_ms: int
 
 
-def add_routes(guard: Guard, context: Context, tickets: Tickets) -> None:
+def add_routes(guard: Guard, context: Dependencies, tickets: Tickets) -> None:
     at = TicketRoutes(context, tickets)
     described = takes(TicketBody, is_required=False) | answers(201, TicketView)
     guard.add("POST", "/v1/tickets", at.issue, needs="read", costs="request", tag="tickets", status_code=201, openapi_extra=described)
 
 
 class TicketRoutes:
-    def __init__(self, context: Context, tickets: Tickets) -> None:
+    def __init__(self, context: Dependencies, tickets: Tickets) -> None:
         self._context = context
         self._tickets = tickets
 

@@ -20,16 +20,16 @@ from anypod.core.identity import Subject
 Access = Right | Literal["own"]
 
 ACCESS_OF_FRAME: Final[Mapping[type[frames.ClientFrame], Access]] = {
-    frames.Init: "read",
-    frames.Publish: "publish",
-    frames.SignalOut: "signal",
-    frames.PresenceOut: "signal",
-    frames.Sync: "read",
-    frames.HistoryAsk: "read",
-    frames.StatePatch: "state",
-    frames.Cancel: "cancel",
-    frames.Auth: "read",
-    frames.Beat: "read",
+    frames.InitFrame: "read",
+    frames.PublishFrame: "publish",
+    frames.ClientSignalFrame: "signal",
+    frames.ClientPresenceFrame: "signal",
+    frames.SyncFrame: "read",
+    frames.ClientHistoryFrame: "read",
+    frames.StatePatchFrame: "state",
+    frames.CancelFrame: "cancel",
+    frames.AuthFrame: "read",
+    frames.ClientHeartbeatFrame: "read",
 }
 
 

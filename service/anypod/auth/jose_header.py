@@ -20,7 +20,7 @@ _TYPES: Final = frozenset({"", "jwt", "at+jwt"})  # an identity or logout creden
 _Url = Annotated[str, Meta(pattern="^https?://")]
 
 
-class Header(NamedTuple):
+class JoseHeader(NamedTuple):
     """`algorithm` has one name: `Ed25519` is the newer one (RFC 9864) of what providers still call `EdDSA`."""
 
     algorithm: str
@@ -45,7 +45,7 @@ class _Members(Struct):
 
 
 @lru_cache(HEADERS_MAX)
-def parse_header(segment: bytes) -> Header:
+def parse_header(segment: bytes) -> JoseHeader:
     """Good for choosing the key and for nothing else. Raises AnypodError `not_authenticated`."""
     try:
         text = decoded(segment).decode()
@@ -56,7 +56,7 @@ def parse_header(segment: bytes) -> Header:
         raise refusal("the credential asks for an extension that is not understood")
     if (members.typ or "").lower().removeprefix("application/") not in _TYPES:
         raise refusal("the credential is of another type")
-    return Header(canonical(members.alg), None if members.kid is UNSET else members.kid)
+    return JoseHeader(canonical(members.alg), None if members.kid is UNSET else members.kid)
 
 
 def canonical(algorithm: str) -> str:

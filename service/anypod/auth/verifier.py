@@ -13,7 +13,7 @@ from anypod.auth.claims import claimed_issuer, principal_of
 from anypod.auth.hs256 import ALGORITHM as HS256
 from anypod.auth.hs256 import SecretKey, SecretRing
 from anypod.auth.http_fetch import Fetcher
-from anypod.auth.jose_header import Header, parse_header
+from anypod.auth.jose_header import JoseHeader, parse_header
 from anypod.auth.principal import Principal
 from anypod.auth.refusal import refusal
 from anypod.clock import Clock
@@ -75,7 +75,7 @@ class Verifier:
         self._cache.move_to_end(digest)
         return principal
 
-    def _header(self, shown: bytes) -> Header:
+    def _header(self, shown: bytes) -> JoseHeader:
         header = parse_header(shown.partition(b".")[0])
         if header.algorithm not in self._algorithms:
             raise refusal("the credential is signed with an algorithm that is not accepted here")

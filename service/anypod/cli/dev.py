@@ -22,9 +22,9 @@ def dev(
     """Run a cluster here, in the foreground: Redis, replicas, a balancer, and something to watch."""
     import uvloop
 
-    from anypod.devcluster.cluster import Plan
+    from anypod.devcluster.cluster import ClusterPlan
     from anypod.devcluster.environment import given_redis_url, raise_descriptor_limit
     from anypod.devcluster.run import run
 
     raise_descriptor_limit()
-    uvloop.run(run(Plan(data_dir, port, replicas, given_redis_url()), with_demo=demo))
+    uvloop.run(run(ClusterPlan(data_dir, port, replicas, given_redis_url()), with_demo=demo))

@@ -19,7 +19,7 @@ from anypod.prove.plan import (
     SESSIONS,
     SESSIONS_MAX,
     SESSIONS_MIN,
-    Plan,
+    ProofPlan,
 )
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ def prove(
         given, other = made.credential, other or made.foreign
         neighbours, elsewhere = neighbours or made.neighbour, elsewhere or made.narrowed
     chosen_seed, stem = _chance(seed)
-    plan = Plan(url.rstrip("/"), given, other, neighbours, elsewhere, seconds, sessions, rate, replicas, chosen_seed, stem)
+    plan = ProofPlan(url.rstrip("/"), given, other, neighbours, elsewhere, seconds, sessions, rate, replicas, chosen_seed, stem)
     plan.check()
     _run(plan, report)
 
 
-def _run(plan: Plan, report: Path | None) -> None:
+def _run(plan: ProofPlan, report: Path | None) -> None:
     import uvloop
 
     from anypod.devcluster.environment import raise_descriptor_limit

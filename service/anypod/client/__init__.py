@@ -3,22 +3,22 @@
 from anypod.client.io.http import open_http
 from anypod.client.phase import Phase
 from anypod.client.session import Session
-from anypod.client.types import Attached, HistoryPage, Item, Presence, Reset, Signal, Undecodable
+from anypod.client.types import Attached, HistoryPage, Item, Presence, SessionReset, Signal, Undecodable
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
-from anypod.core.frames import Event
+from anypod.core.frames import EventFrame
 
 __all__ = [
     "AnypodError",
     "Attached",
-    "Event",
+    "EventFrame",
     "HistoryPage",
     "Item",
     "Phase",
     "Presence",
     "Receipt",
-    "Reset",
     "Session",
+    "SessionReset",
     "Signal",
     "Undecodable",
     "open_http",

@@ -14,10 +14,10 @@ import aiohttp
 import msgspec
 
 from anypod.client.io.decoding import decode_history
-from anypod.client.io.http import Endpoint, open_http
+from anypod.client.io.http import HttpEndpoint, open_http
 from anypod.client.io.runner import Credential, Listeners, Runner
 from anypod.client.machine.commands import Send
-from anypod.client.machine.inputs import NetworkChanged, Offer, Stop, Tell
+from anypod.client.machine.inputs import NetworkChanged, Publish, SendFrame, Stop
 from anypod.client.machine.machine import Machine
 from anypod.client.machine.options import Options
 from anypod.client.machine.outbox import OUTBOX_BYTES_MAX, OUTBOX_COUNT_MAX
@@ -86,7 +86,7 @@ class Session:
         self._machine = Machine(options, self._rng.random)
         self._cursor = after  # of the item that was iterated last
         self._own_http: aiohttp.ClientSession | None = None
-        self._endpoint: Endpoint | None = None
+        self._endpoint: HttpEndpoint | None = None
         self._runner: Runner | None = None
         self._owner: asyncio.Task[None] | None = None
 
@@ -94,7 +94,7 @@ class Session:
         assert self._owner is None, "a session is entered once"
         if self._http is None:
             self._http = self._own_http = open_http()
-        self._endpoint = Endpoint(self._http, self._url, self.id)
+        self._endpoint = HttpEndpoint(self._http, self._url, self.id)
         self._runner = Runner(self._machine, self._endpoint, self._credential, self._listeners)
         self._owner = asyncio.get_running_loop().create_task(self._runner.run(), name=f"session {self.id}")
         try:
@@ -123,7 +123,7 @@ class Session:
         return self._runner
 
     @property
-    def _at(self) -> Endpoint:
+    def _at(self) -> HttpEndpoint:
         assert self._endpoint is not None, "use `async with`"
         return self._endpoint
 
@@ -150,7 +150,7 @@ class Session:
     async def __anext__(self) -> Item:
         """The next event, each once and in order, or a `Reset`. Ends with the log; raises AnypodError when the server says stop."""
         item = await self._running.delivery.take()
-        self._cursor = item.cursor if isinstance(item, frames.Event) else item.common
+        self._cursor = item.cursor if isinstance(item, frames.EventFrame) else item.common
         return item
 
     async def history(self, *, before: str | None = None, limit: int = 50) -> HistoryPage:
@@ -185,7 +185,7 @@ class Session:
         if not is_name(event_id) or not is_name(kind):
             raise AnypodError("malformed", "id and kind are 1 to 64 of A-Z a-z 0-9 _ . : -")
         payload = bytes(data) if isinstance(data, bytes | bytearray | memoryview) else None
-        publish = frames.Publish(
+        publish = frames.PublishFrame(
             ref=event_id,
             id=event_id,
             kind=kind,
@@ -200,17 +200,17 @@ class Session:
             expect=expect,
             traceparent=traceparent,
         )
-        return await self._running.publish(Offer(publish, payload))
+        return await self._running.publish(Publish(publish, payload))
 
     async def signal(self, name: str, data: Any = None, *, to: str | None = None) -> None:
         """To whoever is attached right now; never logged, and not sent again. `to`: an author, author/device, or an own device."""
-        if not self._tell(frames.SignalOut(name=name, data=_raw(data), to=to)):
+        if not self._tell(frames.ClientSignalFrame(name=name, data=_raw(data), to=to)):
             body = {"name": name, "data": data} | ({"to": to} if to is not None else {})
             await self._at.ask("POST", "/signals", body)
 
     def presence(self, data: Any) -> None:
         """What others see of this device, told again after every reconnect. Only a WebSocket carries it."""
-        self._tell(frames.PresenceOut(data=_raw(data)))
+        self._tell(frames.ClientPresenceFrame(data=_raw(data)))
 
     async def patch_state(
         self,
@@ -230,7 +230,7 @@ class Session:
         """Cancel a turn by its id, by the id of the event that is its cause (even before it exists), or all of them."""
         if turn is not None:
             await self._at.ask("POST", f"/turns/{turn}/cancel")
-        elif not self._tell(frames.Cancel(input=cause, all=is_all)):
+        elif not self._tell(frames.CancelFrame(input=cause, all=is_all)):
             raise AnypodError("unavailable", "only a WebSocket carries this, and none is attached")
 
     def network_changed(self) -> None:
@@ -238,7 +238,7 @@ class Session:
         self._running.feed(NetworkChanged())
 
     def _tell(self, frame: frames.ClientFrame) -> bool:
-        return any(isinstance(command, Send) for command in self._running.feed(Tell(frame)))
+        return any(isinstance(command, Send) for command in self._running.feed(SendFrame(frame)))
 
     def _new_id(self) -> str:
         return b32encode(self._rng.randbytes(ID_BYTES)).decode().lower()

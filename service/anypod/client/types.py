@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from anypod.core import frames
-from anypod.core.frames import Event
+from anypod.core.frames import EventFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Undecodable:
 
 
 @dataclass(frozen=True, slots=True)
-class Reset:
+class SessionReset:
     """The history that was delivered is void: after the event of cursor `common` if there is one, else all of it.
 
     What is true instead follows, beginning after `common` or with the oldest event kept. `common_seq`: the seq of `common`, if the
@@ -71,28 +71,28 @@ class Presence:
 class HistoryPage:
     """Durable events, oldest first. `before`: the cursor to ask with for the page before this one, None at the beginning."""
 
-    events: Sequence[Event]
+    events: Sequence[EventFrame]
     before: str | None
 
 
-Item = Event | Reset
+Item = EventFrame | SessionReset
 
 
-def item_of(frame: frames.Event | frames.Reset) -> Item:
-    if isinstance(frame, frames.Event):
+def item_of(frame: frames.EventFrame | frames.ResetFrame) -> Item:
+    if isinstance(frame, frames.EventFrame):
         return frame
-    return Reset(frame.reason, frame.common, frame.common_seq, frame.oldest, frame.folded, _value(frame.state), _value(frame.live))
+    return SessionReset(frame.reason, frame.common, frame.common_seq, frame.oldest, frame.folded, _value(frame.state), _value(frame.live))
 
 
-def attached_of(frame: frames.Created | frames.Restored) -> Attached:
-    return Attached(_value(frame.state), _value(frame.live), frame.turns, frame.replica, isinstance(frame, frames.Created))
+def attached_of(frame: frames.CreatedFrame | frames.RestoredFrame) -> Attached:
+    return Attached(_value(frame.state), _value(frame.live), frame.turns, frame.replica, isinstance(frame, frames.CreatedFrame))
 
 
-def signal_of(frame: frames.Signal) -> Signal:
+def signal_of(frame: frames.SignalFrame) -> Signal:
     return Signal(frame.name, _value(frame.data), frame.from_.author, frame.from_.device)
 
 
-def presence_of(frame: frames.Presence) -> Presence:
+def presence_of(frame: frames.PresenceFrame) -> Presence:
     return Presence(*([_value(entry) for entry in entries] for entries in (frame.joined, frame.left, frame.updated)))
 
 

@@ -100,7 +100,7 @@ class Budget:
         return self._promised_at - now
 
 
-class Pace:
+class AdaptiveRate:
     """Which share of its budgets a replica spends: less at once when it is pressed, more again little by little."""
 
     __slots__ = ("share",)

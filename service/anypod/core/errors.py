@@ -40,7 +40,7 @@ Code = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ErrorRow:
     """One code. `close` is the WebSocket close code when it ends a connection; None: only ever an `error` frame."""
 
     status: int
@@ -49,35 +49,35 @@ class Row:
     title: str
 
 
-CODES: Final[dict[Code, Row]] = {
-    "malformed": Row(400, 4400, False, "The request or frame does not follow the protocol."),
-    "not_authenticated": Row(401, 4401, False, "The credential is missing, expired or not valid."),
-    "not_allowed": Row(403, 4403, False, "The credential does not permit this."),
-    "no_such_session": Row(404, 4404, False, "There is no such session for this credential."),
-    "no_such_turn": Row(404, None, False, "There is no such turn in this session."),
-    "not_found": Row(404, None, False, "There is nothing at this path."),
-    "method_not_allowed": Row(405, None, False, "This path does not take that method."),
-    "not_supported": Row(501, None, False, "The contract has this, but this version does not serve it yet; nothing was done."),
-    "conflict": Row(409, None, False, "The same id was published before with another body."),
-    "stale": Row(412, None, False, "The log has moved on since the expected cursor."),
-    "closed": Row(409, None, False, "The session is closed: it can be read, not written."),
-    "fenced": Row(409, None, False, "Another attempt has taken this turn over."),
-    "already_finished": Row(409, None, False, "The turn has already ended."),
-    "already_answered": Row(409, None, False, "The tool call has already been answered."),
-    "cursor_gone": Row(410, None, False, "The cursor cannot be honoured; see the reset beside this code."),
-    "too_large": Row(413, 4413, False, "The frame or event is larger than the limit."),
-    "too_many_frames": Row(429, 4429, True, "Too many frames a second on this connection."),
-    "rate_limited": Row(429, None, True, "Too many requests a second for this credential."),
-    "quota_exceeded": Row(403, 4403, False, "A storage quota is used up."),
-    "storage_full": Row(507, None, True, "The store has no memory left for events."),
-    "unavailable": Row(503, 1013, True, "The store cannot be reached; nothing was accepted."),
-    "overloaded": Row(503, 1013, True, "The replica takes no more work right now."),
-    "draining": Row(503, 1012, True, "The replica is leaving; another one serves the session."),
-    "heartbeat_missed": Row(408, 4408, True, "Nothing was heard from the client for too long."),
-    "replaced": Row(409, 4409, False, "The same device has attached again."),
-    "slow_consumer": Row(408, 4410, True, "The client reads too slowly; resume from the cursor."),
-    "outbox_full": Row(429, None, True, "The client holds too much that is not sent yet; nothing was accepted."),
-    "internal": Row(500, 1011, True, "The replica failed to handle this; the cause is in its log."),
+CODES: Final[dict[Code, ErrorRow]] = {
+    "malformed": ErrorRow(400, 4400, False, "The request or frame does not follow the protocol."),
+    "not_authenticated": ErrorRow(401, 4401, False, "The credential is missing, expired or not valid."),
+    "not_allowed": ErrorRow(403, 4403, False, "The credential does not permit this."),
+    "no_such_session": ErrorRow(404, 4404, False, "There is no such session for this credential."),
+    "no_such_turn": ErrorRow(404, None, False, "There is no such turn in this session."),
+    "not_found": ErrorRow(404, None, False, "There is nothing at this path."),
+    "method_not_allowed": ErrorRow(405, None, False, "This path does not take that method."),
+    "not_supported": ErrorRow(501, None, False, "The contract has this, but this version does not serve it yet; nothing was done."),
+    "conflict": ErrorRow(409, None, False, "The same id was published before with another body."),
+    "stale": ErrorRow(412, None, False, "The log has moved on since the expected cursor."),
+    "closed": ErrorRow(409, None, False, "The session is closed: it can be read, not written."),
+    "fenced": ErrorRow(409, None, False, "Another attempt has taken this turn over."),
+    "already_finished": ErrorRow(409, None, False, "The turn has already ended."),
+    "already_answered": ErrorRow(409, None, False, "The tool call has already been answered."),
+    "cursor_gone": ErrorRow(410, None, False, "The cursor cannot be honoured; see the reset beside this code."),
+    "too_large": ErrorRow(413, 4413, False, "The frame or event is larger than the limit."),
+    "too_many_frames": ErrorRow(429, 4429, True, "Too many frames a second on this connection."),
+    "rate_limited": ErrorRow(429, None, True, "Too many requests a second for this credential."),
+    "quota_exceeded": ErrorRow(403, 4403, False, "A storage quota is used up."),
+    "storage_full": ErrorRow(507, None, True, "The store has no memory left for events."),
+    "unavailable": ErrorRow(503, 1013, True, "The store cannot be reached; nothing was accepted."),
+    "overloaded": ErrorRow(503, 1013, True, "The replica takes no more work right now."),
+    "draining": ErrorRow(503, 1012, True, "The replica is leaving; another one serves the session."),
+    "heartbeat_missed": ErrorRow(408, 4408, True, "Nothing was heard from the client for too long."),
+    "replaced": ErrorRow(409, 4409, False, "The same device has attached again."),
+    "slow_consumer": ErrorRow(408, 4410, True, "The client reads too slowly; resume from the cursor."),
+    "outbox_full": ErrorRow(429, None, True, "The client holds too much that is not sent yet; nothing was accepted."),
+    "internal": ErrorRow(500, 1011, True, "The replica failed to handle this; the cause is in its log."),
 }
 
 CLOSE_GONE: Final = 1001
@@ -99,7 +99,7 @@ class AnypodError(Exception):
         self.reset: Final = reset  # with cursor_gone: the session.reset frame
 
     @property
-    def row(self) -> Row:
+    def row(self) -> ErrorRow:
         return CODES[self.code]
 
 

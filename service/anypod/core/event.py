@@ -88,7 +88,7 @@ def author_json(subject: str) -> bytes:
     return msgspec.json.encode(subject)
 
 
-class Form:
+class EventTemplate:
     """What all events of one kind by one author have in common, checked and encoded once. `author` comes from `author_json`.
 
     Raises AnypodError `malformed`, as `draft` does.
@@ -161,7 +161,7 @@ def draft(
 
     Raises AnypodError `malformed`.
     """
-    form = Form(kind, author)
+    form = EventTemplate(kind, author)
     return form.binary(event_id, data, ts_ms, details) if is_binary else form.draft(event_id, data, ts_ms, details)
 
 
@@ -194,7 +194,7 @@ def complete(item: Draft, seq: int, cursor: str, replaced: tuple[int, int] | Non
     return header if item.payload is None else len(header).to_bytes(4, "big") + header + item.payload
 
 
-class Position(NamedTuple):
+class EventPosition(NamedTuple):
     """Where a frame stands in the log, read off its bytes."""
 
     seq: int
@@ -210,7 +210,7 @@ def is_frame_start(payload: bytes) -> bool:
     return payload.startswith((FRAME_START, b"\0"))
 
 
-def position(frame: bytes) -> Position:
+def position(frame: bytes) -> EventPosition:
     """Seq and cursor of a frame that `complete` made, without parsing the rest of it.
 
     Raises ValueError or IndexError when they do not stand where they stand in a frame.
@@ -218,7 +218,7 @@ def position(frame: bytes) -> Position:
     start = _SEQ_AT + _offset(frame)
     comma = frame.index(b",", start)
     cursor_at = comma + len(_CURSOR_START)
-    return Position(int(frame[start:comma]), frame[cursor_at : frame.index(b'"', cursor_at)].decode())
+    return EventPosition(int(frame[start:comma]), frame[cursor_at : frame.index(b'"', cursor_at)].decode())
 
 
 def _offset(frame: bytes) -> int:

@@ -20,11 +20,11 @@ NO_STATE: Final = Raw(b"{}")
 Ref = str | Annotated[int, Meta(ge=-INTEGER_MAX, le=INTEGER_MAX)] | None
 
 
-class _Client(Struct, tag_field="type", omit_defaults=True, gc=False, kw_only=True):
+class _ClientFrame(Struct, tag_field="type", omit_defaults=True, gc=False, kw_only=True):
     ref: Ref = None
 
 
-class Init(_Client, tag="session.init", kw_only=True):
+class InitFrame(_ClientFrame, tag="session.init", kw_only=True):
     protocol: int
     resume: bool = False
     after: str | None = None
@@ -35,7 +35,7 @@ class Init(_Client, tag="session.init", kw_only=True):
     history: int | None = None
 
 
-class Publish(_Client, tag="publish", kw_only=True):
+class PublishFrame(_ClientFrame, tag="publish", kw_only=True):
     id: str
     kind: str
     data: Raw | UnsetType = UNSET
@@ -50,60 +50,71 @@ class Publish(_Client, tag="publish", kw_only=True):
     traceparent: str | None = None
 
 
-class SignalOut(_Client, tag="signal", kw_only=True):
+class ClientSignalFrame(_ClientFrame, tag="signal", kw_only=True):
     name: str
     data: Raw = Raw(b"null")
     to: str | None = None
 
 
-class PresenceOut(_Client, tag="presence", kw_only=True):
+class ClientPresenceFrame(_ClientFrame, tag="presence", kw_only=True):
     data: Raw
 
 
-class Sync(_Client, tag="sync", kw_only=True):
+class SyncFrame(_ClientFrame, tag="sync", kw_only=True):
     after: str
 
 
-class HistoryAsk(_Client, tag="history", kw_only=True):
+class ClientHistoryFrame(_ClientFrame, tag="history", kw_only=True):
     before: str | None = None
     limit: int = 50
 
 
-class StatePatch(_Client, tag="state.patch", kw_only=True):
+class StatePatchFrame(_ClientFrame, tag="state.patch", kw_only=True):
     state: Raw | UnsetType = UNSET
     live: Raw | UnsetType = UNSET
     metadata: Raw | UnsetType = UNSET
     expect: str | None = None
 
 
-class Cancel(_Client, tag="cancel", kw_only=True):
+class CancelFrame(_ClientFrame, tag="cancel", kw_only=True):
     turn: str | None = None
     input: str | None = None
     all: bool = False
 
 
-class Auth(_Client, tag="auth", kw_only=True):
+class AuthFrame(_ClientFrame, tag="auth", kw_only=True):
     token: str
 
 
-class Beat(_Client, tag="heartbeat", kw_only=True):
+class ClientHeartbeatFrame(_ClientFrame, tag="heartbeat", kw_only=True):
     cursor: str | None = None
 
 
-ClientFrame = Init | Publish | SignalOut | PresenceOut | Sync | HistoryAsk | StatePatch | Cancel | Auth | Beat
+ClientFrame = (
+    InitFrame
+    | PublishFrame
+    | ClientSignalFrame
+    | ClientPresenceFrame
+    | SyncFrame
+    | ClientHistoryFrame
+    | StatePatchFrame
+    | CancelFrame
+    | AuthFrame
+    | ClientHeartbeatFrame
+)
 
 
-class _Server(Struct, tag_field="type", omit_defaults=True, kw_only=True):
+class _ServerFrame(Struct, tag_field="type", omit_defaults=True, kw_only=True):
     ref: Ref = None
 
 
-class Limits(Struct):
+class ConnectionLimits(Struct):
     frame_bytes: int
     publish_per_s: int
     data_bytes: int
 
 
-class _Attached(_Server, kw_only=True):
+class _AttachedFrame(_ServerFrame, kw_only=True):
     session_id: str
     cursor: str
     folded: int
@@ -114,19 +125,19 @@ class _Attached(_Server, kw_only=True):
     state: Raw
     live: Raw
     turns: list[Any]
-    limits: Limits
+    limits: ConnectionLimits
     replica: str
 
 
-class Created(_Attached, tag="session.created", kw_only=True):
+class CreatedFrame(_AttachedFrame, tag="session.created", kw_only=True):
     pass
 
 
-class Restored(_Attached, tag="session.restored", kw_only=True):
+class RestoredFrame(_AttachedFrame, tag="session.restored", kw_only=True):
     pass
 
 
-class Reset(_Server, tag="session.reset", kw_only=True):
+class ResetFrame(_ServerFrame, tag="session.reset", kw_only=True):
     reason: str
     common: str | None = None
     common_seq: int | None = None
@@ -137,7 +148,7 @@ class Reset(_Server, tag="session.reset", kw_only=True):
     live: Raw = NO_STATE
 
 
-class Closed(_Server, tag="session.closed", kw_only=True):
+class ClosedFrame(_ServerFrame, tag="session.closed", kw_only=True):
     cursor: str
 
 
@@ -147,7 +158,7 @@ class Replaces(Struct):
     last_seq: int
 
 
-class Event(_Server, tag="event", kw_only=True):
+class EventFrame(_ServerFrame, tag="event", kw_only=True):
     seq: int
     cursor: str
     id: str
@@ -162,20 +173,20 @@ class Event(_Server, tag="event", kw_only=True):
     replaces: Replaces | None = None
 
 
-class SyncDone(_Server, tag="sync.done", kw_only=True):
+class SyncDoneFrame(_ServerFrame, tag="sync.done", kw_only=True):
     cursor: str
     seq: int | None = None
     folded: int
 
 
-class Published(_Server, tag="published", kw_only=True):
+class PublishedFrame(_ServerFrame, tag="published", kw_only=True):
     id: str
     seq: int
     cursor: str
     duplicate: bool
 
 
-class History(_Server, tag="history", kw_only=True):
+class HistoryFrame(_ServerFrame, tag="history", kw_only=True):
     events: list[Raw]
     before: str | None = None
 
@@ -187,60 +198,60 @@ class Origin(Struct, omit_defaults=True):
     device: str | None = None
 
 
-class Signal(_Server, tag="signal", kw_only=True):
+class SignalFrame(_ServerFrame, tag="signal", kw_only=True):
     name: str
     data: Raw
     from_: Origin = msgspec.field(name="from")
     to: str | None = None
 
 
-class Presence(_Server, tag="presence", kw_only=True):
+class PresenceFrame(_ServerFrame, tag="presence", kw_only=True):
     joined: list[Raw] = []
     left: list[Raw] = []
     updated: list[Raw] = []
 
 
-class AuthExpiring(_Server, tag="auth.expiring", kw_only=True):
+class AuthExpiringFrame(_ServerFrame, tag="auth.expiring", kw_only=True):
     in_ms: int
 
 
-class AuthOk(_Server, tag="auth.ok", kw_only=True):
+class AuthOkFrame(_ServerFrame, tag="auth.ok", kw_only=True):
     pass
 
 
-class Heartbeat(_Server, tag="heartbeat", kw_only=True):
+class HeartbeatFrame(_ServerFrame, tag="heartbeat", kw_only=True):
     cursor: str
     ts: int
     folded: int | None = None  # given when events with folded deltas between them follow: what is missing up to here is legal
 
 
-class Goaway(_Server, tag="goaway", kw_only=True):
+class GoawayFrame(_ServerFrame, tag="goaway", kw_only=True):
     reason: str
     reconnect_after_ms: int
 
 
-class Error(_Server, tag="error", kw_only=True):
+class ErrorFrame(_ServerFrame, tag="error", kw_only=True):
     code: Code | str
     message: str
     retry_after_ms: int | None = None
 
 
 ServerFrame = (
-    Created
-    | Restored
-    | Reset
-    | Closed
-    | Event
-    | SyncDone
-    | Published
-    | History
-    | Signal
-    | Presence
-    | AuthExpiring
-    | AuthOk
-    | Heartbeat
-    | Goaway
-    | Error
+    CreatedFrame
+    | RestoredFrame
+    | ResetFrame
+    | ClosedFrame
+    | EventFrame
+    | SyncDoneFrame
+    | PublishedFrame
+    | HistoryFrame
+    | SignalFrame
+    | PresenceFrame
+    | AuthExpiringFrame
+    | AuthOkFrame
+    | HeartbeatFrame
+    | GoawayFrame
+    | ErrorFrame
 )
 
 _client_frame: Final[msgspec.json.Decoder[ClientFrame]] = msgspec.json.Decoder(ClientFrame)
@@ -260,11 +271,11 @@ def decode_client(text: bytes) -> ClientFrame:
         raise AnypodError("malformed", _without_content(exc)) from exc
 
 
-def decode_binary(data: bytes) -> tuple[Publish, bytes]:
+def decode_binary(data: bytes) -> tuple[PublishFrame, bytes]:
     """One binary frame of a client: the publish frame without `data`, and the payload. Raises AnypodError `malformed`."""
     header, payload = split_binary(data)
     frame = decode_client(header)
-    if not isinstance(frame, Publish) or frame.data is not UNSET:
+    if not isinstance(frame, PublishFrame) or frame.data is not UNSET:
         raise AnypodError("malformed", "the header of a binary frame is a publish frame without data")
     return frame, payload
 
@@ -284,4 +295,4 @@ def _without_content(exc: Exception) -> str:
 
 
 def error_frame(error: AnypodError, ref: str | int | None = None) -> bytes:
-    return encode(Error(code=error.code, message=error.message, ref=ref, retry_after_ms=error.retry_after_ms))
+    return encode(ErrorFrame(code=error.code, message=error.message, ref=ref, retry_after_ms=error.retry_after_ms))

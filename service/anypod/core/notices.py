@@ -12,7 +12,7 @@ from typing import Final, Literal
 import msgspec
 from msgspec import Raw, Struct
 
-from anypod.core.frames import Presence
+from anypod.core.frames import PresenceFrame
 from anypod.core.json_value import compact
 
 
@@ -108,7 +108,7 @@ encode_notice: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(Notice).decode
 _decode_tag: Final = msgspec.json.Decoder(_Tagged).decode
 _decode_member: Final = msgspec.json.Decoder(MemberEntry).decode
-_decode_presence: Final = msgspec.json.Decoder(Presence).decode
+_decode_presence: Final = msgspec.json.Decoder(PresenceFrame).decode
 
 
 def is_notice(payload: bytes) -> bool:

@@ -62,7 +62,7 @@ class Allowances:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RateLimits:
     """What all subjects have in common, or all tenants. `interval_s`, `burst_s`: those of `permits`, which every publish asks for."""
 
     permits: Rate
@@ -74,11 +74,11 @@ class Limits:
     burst_s: float
 
 
-def limits_of(allowance: Allowance, arrivals: Rate) -> Limits:
+def limits_of(allowance: Allowance, arrivals: Rate) -> RateLimits:
     """A bucket of permits or bytes holds what it gains in a second."""
     permits = Rate(allowance.permits_per_s, allowance.permits_per_s)
     reads = Rate(allowance.read_bytes_per_s, allowance.read_bytes_per_s)
-    return Limits(permits, reads, arrivals, allowance.connections_max, allowance.stored_bytes_max, permits.interval_s, permits.burst_s)
+    return RateLimits(permits, reads, arrivals, allowance.connections_max, allowance.stored_bytes_max, permits.interval_s, permits.burst_s)
 
 
 class Party:
@@ -90,7 +90,7 @@ class Party:
 
     __slots__ = ("__weakref__", "arrivals_full_at", "connections", "limits", "permits_full_at", "read_full_at", "stored")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: RateLimits) -> None:
         self.limits = limits
         self.permits_full_at = self.read_full_at = self.arrivals_full_at = 0.0  # see `Rate`
         self.connections = 0
@@ -110,7 +110,7 @@ class Account(Party):
 
     __slots__ = ("subject", "tenant")
 
-    def __init__(self, limits: Limits, tenant: Party, subject: str) -> None:
+    def __init__(self, limits: RateLimits, tenant: Party, subject: str) -> None:
         super().__init__(limits)
         self.tenant = tenant
         self.subject = subject

@@ -20,13 +20,13 @@ _BODY = b"no replica accepts connections right now\n"
 REFUSAL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b" % (len(_BODY), _BODY)
 
 
-class Address(NamedTuple):
+class Upstream(NamedTuple):
     host: str
     port: int
 
 
 class Balancer:
-    def __init__(self, replicas: Callable[[], Sequence[Address]]) -> None:
+    def __init__(self, replicas: Callable[[], Sequence[Upstream]]) -> None:
         self._replicas = replicas
         self._turn = 0
         self._fronts: set[_Front] = set()
@@ -63,7 +63,7 @@ class Balancer:
     def lost(self, front: "_Front") -> None:
         self._fronts.discard(front)
 
-    def _in_turn(self) -> Sequence[Address]:
+    def _in_turn(self) -> Sequence[Upstream]:
         replicas = self._replicas()
         if not replicas:
             return ()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from anypod.devcluster.credentials import DEMO_SESSION, DEMO_TENANT, TTL_S, reader_credential
-from anypod.devcluster.state_file import RECORD_NAME, Row
+from anypod.devcluster.state_file import RECORD_NAME, ClusterRow
 
 CURL_LINE = (
     'curl -N -H "Accept: text/event-stream" -H "Authorization: Bearer {credential}" "{url}/v1/sessions/{session}/events?after=start"'
@@ -28,7 +28,7 @@ asyncio.run(main())
 END"""
 
 
-def lines(row: Row, data: Path, *, python: str, with_demo: bool) -> Iterator[str]:
+def lines(row: ClusterRow, data: Path, *, python: str, with_demo: bool) -> Iterator[str]:
     credential = reader_credential()
     yield f"\nanypod runs at {row.url}, a balancer before {len(row.replicas)} replicas:"
     for replica in row.replicas:

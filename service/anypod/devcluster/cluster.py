@@ -17,9 +17,9 @@ from anypod.core.errors import AnypodError
 from anypod.devcluster import redis_server
 from anypod.devcluster.balancer import BACKLOG, Balancer
 from anypod.devcluster.ports import LOOPBACK, Ports, bind
-from anypod.devcluster.process import Child, Surroundings
-from anypod.devcluster.replica import SERVE, Replica, serve_command
-from anypod.devcluster.state_file import Record, RedisRow, Row
+from anypod.devcluster.process import SupervisedProcess, Surroundings
+from anypod.devcluster.replica import SERVE, ReplicaProcess, serve_command
+from anypod.devcluster.state_file import ClusterRow, RedisRow, StateFile
 from anypod.settings.formats import without_password
 
 FIRST_REDIS_PORT = 6380  # beside a Redis of the machine's own
@@ -30,7 +30,7 @@ READY_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ClusterPlan:
     """`port`: the balancer's, None: any. `redis_url`: a Redis that is there already, None: the cluster runs its own.
 
     `serve`: the command line of a replica.
@@ -43,26 +43,26 @@ class Plan:
     serve: tuple[str, ...] = SERVE
 
 
-class Cluster:
-    def __init__(self, plan: Plan, clock: Clock, say: Callable[[str], None]) -> None:
+class DevCluster:
+    def __init__(self, plan: ClusterPlan, clock: Clock, say: Callable[[str], None]) -> None:
         self._plan = plan
         self._clock = clock
         self._around = Surroundings(plan.data / "logs", clock, say, self._changed)
         self._ports = Ports()
-        self._record = Record(plan.data)
+        self._record = StateFile(plan.data)
         self._listener: socket.socket | None = None
-        self._redis: Child | None = None
+        self._redis: SupervisedProcess | None = None
         self._redis_url = without_password(plan.redis_url or "")
         self._is_up = False
-        self.replicas: list[Replica] = []
+        self.replicas: list[ReplicaProcess] = []
 
     @property
-    def row(self) -> Row:
+    def row(self) -> ClusterRow:
         """What `dev.json` says."""
         assert self._listener is not None
         url = f"http://{LOOPBACK}:{self._listener.getsockname()[1]}"
         redis = RedisRow(self._redis_url, self._redis.pid if self._redis else None)
-        return Row(url, os.getpid(), [replica.row for replica in self.replicas], redis)
+        return ClusterRow(url, os.getpid(), [replica.row for replica in self.replicas], redis)
 
     def kill(self) -> None:
         """End every process at once, by force; each is still started again unless the cluster is ending."""
@@ -70,7 +70,7 @@ class Cluster:
             child.kill()
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Cluster"]:
+    async def running(self) -> AsyncIterator["DevCluster"]:
         """Everything is up inside, and gone afterwards. Raises a group with an AnypodError when something does not start."""
         self._open()
         try:
@@ -113,13 +113,15 @@ class Cluster:
         if self._plan.redis_url is None:
             port = self._ports.claim(FIRST_REDIS_PORT)
             command = redis_server.server_command(redis_server.find_server(), port, self._plan.data / "redis")
-            self._redis = Child("redis", lambda: command, self._around)
+            self._redis = SupervisedProcess("redis", lambda: command, self._around)
             self._redis_url = f"redis://{LOOPBACK}:{port}/0"
             started.append([tasks.create_task(self._redis.keep())])
             await self._until(lambda: redis_server.answers(port), self._redis)
 
         serve = serve_command(self._plan.serve, self._redis_url if self._redis else None)
-        self.replicas += [Replica(f"replica-{number}", serve, self._ports, self._around) for number in range(1, self._plan.replicas + 1)]
+        self.replicas += [
+            ReplicaProcess(f"replica-{number}", serve, self._ports, self._around) for number in range(1, self._plan.replicas + 1)
+        ]
         started.append([tasks.create_task(replica.child.keep()) for replica in self.replicas])
         for replica in self.replicas:
             await self._until(replica.is_ready, replica.child)
@@ -131,7 +133,7 @@ class Cluster:
         self._is_up = True
         self._changed()
 
-    async def _until(self, is_ready: Callable[[], Awaitable[bool]], child: Child) -> None:
+    async def _until(self, is_ready: Callable[[], Awaitable[bool]], child: SupervisedProcess) -> None:
         give_up_s = self._clock.now() + START_S_MAX
         while not await is_ready():
             if child.deaths >= START_DEATHS_MAX or self._clock.now() > give_up_s:
@@ -142,7 +144,7 @@ class Cluster:
         if self._is_up:
             self._record.write(self.row)
 
-    def _children(self) -> list[Child]:
+    def _children(self) -> list[SupervisedProcess]:
         return [*(replica.child for replica in self.replicas), *([self._redis] if self._redis else [])]
 
     def _close(self) -> None:

@@ -16,11 +16,11 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from anypod.client import Attached, Event, Phase, Session
+from anypod.client import Attached, EventFrame, Phase, Session
 from anypod.clock import Clock, SystemClock, system_random
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SESSION_ID_BYTES, new_session_id
-from anypod.devcluster.cluster import Cluster, Plan
+from anypod.devcluster.cluster import ClusterPlan, DevCluster
 from anypod.devcluster.credentials import reader_credential
 from anypod.devcluster.demo_publisher import TALK, converse, demo_session
 from anypod.devcluster.tally import Tally
@@ -39,7 +39,7 @@ async def run(kills: int, redis_url: str | None) -> Tally | None:
     tally = Tally()
     is_done = False
 
-    async def prove(cluster: Cluster) -> None:
+    async def prove(cluster: DevCluster) -> None:
         nonlocal is_done
         console.print(f"Starting {'Redis, ' if redis_url is None else ''}replicas and a balancer for this demonstration …")
         async with cluster.running():
@@ -48,13 +48,13 @@ async def run(kills: int, redis_url: str | None) -> Tally | None:
         is_done = True
 
     with TemporaryDirectory(prefix="anypod-demo-") as folder:
-        cluster = Cluster(Plan(Path(folder) / "data", redis_url=redis_url), clock, lambda line: None)
+        cluster = DevCluster(ClusterPlan(Path(folder) / "data", redis_url=redis_url), clock, lambda line: None)
         await until_signalled(prove(cluster), force=cluster.kill)
     return tally if is_done else None
 
 
 class Proof:
-    def __init__(self, cluster: Cluster, clock: Clock, tally: Tally) -> None:
+    def __init__(self, cluster: DevCluster, clock: Clock, tally: Tally) -> None:
         self._cluster = cluster
         self._clock = clock
         self._tally = tally
@@ -92,7 +92,7 @@ class Proof:
         )
         async with session:
             async for item in session:
-                if not isinstance(item, Event):
+                if not isinstance(item, EventFrame):
                     raise AnypodError("internal", f"the client was reset ({item.reason}), which a replica's death is no reason for")
                 self._tally.receive(item.id, item.seq)
 

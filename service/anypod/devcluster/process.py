@@ -39,7 +39,7 @@ class Surroundings:
     changed: Callable[[], None]
 
 
-class Child:
+class SupervisedProcess:
     """`command` is asked at every start: a port may have been taken meanwhile."""
 
     def __init__(self, name: str, command: Callable[[], Command], around: Surroundings) -> None:

@@ -6,10 +6,10 @@ Owns its name, its two ports and its environment. Must not know the other replic
 import asyncio
 import sys
 
-from anypod.devcluster.balancer import Address
+from anypod.devcluster.balancer import Upstream
 from anypod.devcluster.environment import DEV
 from anypod.devcluster.ports import LOOPBACK, Ports, is_free
-from anypod.devcluster.process import Child, Command, Surroundings
+from anypod.devcluster.process import Command, SupervisedProcess, Surroundings
 from anypod.devcluster.state_file import ReplicaRow
 
 FIRST_PORT = 8101
@@ -24,7 +24,7 @@ def serve_command(argv: tuple[str, ...], own_redis_url: str | None) -> Command:
     return Command(argv, {**DEV, **({"ANYPOD_REDIS_URL": own_redis_url} if own_redis_url else {})})
 
 
-class Replica:
+class ReplicaProcess:
     """`command` and its variables start it, whatever its ports are."""
 
     def __init__(self, name: str, command: Command, ports: Ports, around: Surroundings) -> None:
@@ -33,11 +33,11 @@ class Replica:
         self._ports = ports
         self._port = ports.claim(FIRST_PORT)
         self._admin_port = ports.claim(FIRST_ADMIN_PORT)
-        self.child = Child(name, self._command, around)
+        self.child = SupervisedProcess(name, self._command, around)
 
     @property
-    def address(self) -> Address:
-        return Address(LOOPBACK, self._port)
+    def address(self) -> Upstream:
+        return Upstream(LOOPBACK, self._port)
 
     @property
     def row(self) -> ReplicaRow:

@@ -31,14 +31,14 @@ class RedisRow(Struct):
     pid: int | None
 
 
-class Row(Struct):
+class ClusterRow(Struct):
     url: str
     pid: int
     replicas: list[ReplicaRow]
     redis: RedisRow
 
 
-class Record:
+class StateFile:
     """Stands beside the data directory, and only while the cluster runs."""
 
     def __init__(self, data: Path) -> None:
@@ -58,7 +58,7 @@ class Record:
         self._lock = lock
         self.path.unlink(missing_ok=True)  # a supervisor that was killed could not take its record away
 
-    def write(self, row: Row) -> None:
+    def write(self, row: ClusterRow) -> None:
         """Replace the file in one step: a reader sees the old row or the new one."""
         draft = self.path.with_suffix(".json.new")
         draft.write_bytes(msgspec.json.format(msgspec.json.encode(row), indent=2) + b"\n")
@@ -73,7 +73,7 @@ class Record:
 
     def _who_has_it(self) -> str:
         try:
-            row = msgspec.json.decode(self.path.read_bytes(), type=Row)
+            row = msgspec.json.decode(self.path.read_bytes(), type=ClusterRow)
         except (OSError, msgspec.MsgspecError):
             return f"another anypod cluster uses {self._data}: stop it, or choose another --data-dir"
         return (

@@ -16,21 +16,21 @@ from anypod.core import frames
 from anypod.core.admission import Rate
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject, TenantId
-from anypod.core.permits import COSTS, Account, Action, Allowances, Limits, Party, limits_of
+from anypod.core.permits import COSTS, Account, Action, Allowances, Party, RateLimits, limits_of
 from anypod.hub.config import Arrivals
 from anypod.store import Usage
 
 ACTION_OF_FRAME: Final[Mapping[type[frames.ClientFrame], Action]] = {
-    frames.Init: "frame",
-    frames.Publish: "publish",
-    frames.SignalOut: "signal",
-    frames.PresenceOut: "presence",
-    frames.Sync: "sync",
-    frames.HistoryAsk: "history",
-    frames.StatePatch: "patch",
-    frames.Cancel: "frame",
-    frames.Auth: "auth",
-    frames.Beat: "frame",
+    frames.InitFrame: "frame",
+    frames.PublishFrame: "publish",
+    frames.ClientSignalFrame: "signal",
+    frames.ClientPresenceFrame: "presence",
+    frames.SyncFrame: "sync",
+    frames.ClientHistoryFrame: "history",
+    frames.StatePatchFrame: "patch",
+    frames.CancelFrame: "frame",
+    frames.AuthFrame: "auth",
+    frames.ClientHeartbeatFrame: "frame",
 }
 assert ACTION_OF_FRAME.keys() == set(get_args(frames.ClientFrame)), "a frame without a cost"
 
@@ -72,7 +72,7 @@ class Tenant(Party):
 
     __slots__ = ("accounts", "name")
 
-    def __init__(self, limits: Limits, name: TenantId) -> None:
+    def __init__(self, limits: RateLimits, name: TenantId) -> None:
         super().__init__(limits)
         self.name = name
         self.accounts: dict[str, Account] = {}

@@ -12,12 +12,12 @@ from random import Random
 from typing import Final
 
 from anypod.clock import Clock
-from anypod.core.admission import Budget, Pace
+from anypod.core.admission import AdaptiveRate, Budget
 from anypod.core.errors import AnypodError
 from anypod.core.permits import Account
 from anypod.hub.background import Tasks
 from anypod.hub.config import Arrivals
-from anypod.hub.paced_queue import Queue
+from anypod.hub.paced_queue import PacedQueue
 from anypod.telemetry import Arrival, Metrics
 
 WAIT_S_MAX: Final = 1.5  # longer than that, a client that waits in silence takes the connection for dead
@@ -28,7 +28,7 @@ SLOW_SHARE_MAX: Final = 0.01  # of a second's appends: their 99th percentile
 HELD_MAX: Final = 4_096  # refusals that are told late; beyond that they are told at once, or the connection is cut
 
 
-class WaitingRoom:
+class AdmissionControl:
     def __init__(self, arrivals: Arrivals, clock: Clock, rng: Random, *, metrics: Metrics, tasks: Tasks) -> None:
         self._clock = clock
         self._rng = rng
@@ -40,10 +40,10 @@ class WaitingRoom:
             "resume": Budget(arrivals.resumes_per_s),
             "fresh": Budget(arrivals.fresh_per_s),
         }
-        self._queues = {arrival: Queue(clock, tasks) for arrival in self._budgets}
-        self._cuts = Queue(clock, tasks)
+        self._queues = {arrival: PacedQueue(clock, tasks) for arrival in self._budgets}
+        self._cuts = PacedQueue(clock, tasks)
         self._held = 0
-        self._pace = Pace()
+        self._pace = AdaptiveRate()
         self._appends = self._slow_appends = 0
         metrics.watch("arrivals_waiting", lambda: sum(map(len, self._queues.values())))
         metrics.watch("admission_pace", lambda: self._pace.share)

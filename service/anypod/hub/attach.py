@@ -13,18 +13,18 @@ from anypod.core.cursor import Cursor, Reset, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.identity import is_name
 from anypod.core.timing import CONNECTION_AGE_JITTER_PERCENT
-from anypod.hub.admission import WaitingRoom
-from anypod.hub.attach_frames import Opening, encode_done, opening_frame, reset_frame
-from anypod.hub.attach_request import NO_EVENTS, Ask, after_of, folds, lost_with
-from anypod.hub.creations import Creations
+from anypod.hub.admission import AdmissionControl
+from anypod.hub.attach_frames import AttachReply, opening_frame, reset_frame, sync_done_frame
+from anypod.hub.attach_request import NO_EVENTS, AttachRequest, after_of, folds, reset_for_missing
+from anypod.hub.creations import SessionFactory
 from anypod.hub.delivery import Batch, Batches, is_large
 from anypod.hub.first_page import first_page
-from anypod.hub.heartbeat_schedule import TURNS_PER_S, Roster
+from anypod.hub.heartbeat_schedule import TURNS_PER_S, HeartbeatSchedule
 from anypod.hub.hub import Hub
-from anypod.hub.presence import Presence
+from anypod.hub.presence import PresenceTracker
 from anypod.hub.recovery import end_of
-from anypod.hub.session import LocalSession
-from anypod.hub.subscriber import Phase, Port, Subscriber
+from anypod.hub.session import HubSession
+from anypod.hub.subscriber import Subscriber, SubscriberPhase, SubscriberPort
 from anypod.store import Missing, Page, Snapshot
 from anypod.telemetry import Arrival
 
@@ -34,14 +34,14 @@ HISTORY_MAX = 1_000  # durable events that an attaching client may ask for
 
 
 class Attachments:
-    def __init__(self, hub: Hub, presence: Presence, rng: Random) -> None:
+    def __init__(self, hub: Hub, presence: PresenceTracker, rng: Random) -> None:
         self._hub = hub
         self._presence = presence
         self._rng = rng
         self._batches = Batches()
-        self.creations = Creations(hub, rng)
-        self.waiting = WaitingRoom(hub.options.arrivals, hub.clock, rng, metrics=hub.metrics, tasks=hub.tasks)
-        self.everybody = Roster(max(1, round(hub.options.heartbeat_ms / 1000 * TURNS_PER_S)))
+        self.creations = SessionFactory(hub, rng)
+        self.waiting = AdmissionControl(hub.options.arrivals, hub.clock, rng, metrics=hub.metrics, tasks=hub.tasks)
+        self.everybody = HeartbeatSchedule(max(1, round(hub.options.heartbeat_ms / 1000 * TURNS_PER_S)))
         self.opening: dict[Subscriber, float] = {}  # since when (clock seconds), oldest first: the wheel ends those who never open
         hub.metrics.watch("connections", lambda: len(self.everybody))
 
@@ -51,7 +51,7 @@ class Attachments:
         self._hub.accounts.check_room(account)
         self.waiting.check(account)
 
-    def subscriber(self, port: Port, principal: Principal) -> Subscriber:
+    def subscriber(self, port: SubscriberPort, principal: Principal) -> Subscriber:
         account = self._hub.accounts.of(principal)
         made = Subscriber(port, principal, self.new_id(), self._hub.clock.now(), account)
         self._hub.accounts.enter(account)
@@ -74,7 +74,7 @@ class Attachments:
         self._presence.leave(subscriber)
         self._hub.detach(subscriber)
 
-    def attach(self, subscriber: Subscriber, ask: Ask, opened: Callable[[], None]) -> None:
+    def attach(self, subscriber: Subscriber, ask: AttachRequest, opened: Callable[[], None]) -> None:
         """Open when there is a permit, for who was welcome: at once where the tail serves it, otherwise in a task.
 
         `opened` is called when the client may do more than wait.
@@ -90,8 +90,8 @@ class Attachments:
             else:
                 self._attach(subscriber, ask, opened)
 
-    def _attach(self, subscriber: Subscriber, ask: Ask, opened: Callable[[], None]) -> None:
-        if subscriber.phase is Phase.GONE:
+    def _attach(self, subscriber: Subscriber, ask: AttachRequest, opened: Callable[[], None]) -> None:
+        if subscriber.phase is SubscriberPhase.GONE:
             return  # it did not wait
         try:
             is_open = self._open_from_tail(subscriber, ask)
@@ -103,7 +103,7 @@ class Attachments:
         else:
             self._hub.tasks.start(self._open_or_close(subscriber, ask, opened), "attach")
 
-    async def _open_or_close(self, subscriber: Subscriber, ask: Ask, opened: Callable[[], None]) -> None:
+    async def _open_or_close(self, subscriber: Subscriber, ask: AttachRequest, opened: Callable[[], None]) -> None:
         try:
             await self._open(subscriber, ask)
         except AnypodError as error:
@@ -111,18 +111,18 @@ class Attachments:
         else:
             opened()
 
-    async def open(self, subscriber: Subscriber, ask: Ask) -> None:
+    async def open(self, subscriber: Subscriber, ask: AttachRequest) -> None:
         """As `attach`, returning when the first frames have been handed to the port. Raises AnypodError."""
         self._arrive(subscriber, ask)
         await self.waiting.enter(_arrival(ask))
         await self._open(subscriber, ask)
 
-    async def go_on(self, subscriber: Subscriber, ask: Ask) -> None:
+    async def go_on(self, subscriber: Subscriber, ask: AttachRequest) -> None:
         """As `open`, for who was here a moment ago: the next of a row of polls is no arrival."""
         self._check(subscriber.principal, ask)
         await self._open(subscriber, ask)
 
-    async def _open(self, subscriber: Subscriber, ask: Ask) -> None:
+    async def _open(self, subscriber: Subscriber, ask: AttachRequest) -> None:
         if (wait_s := self._hub.accounts.read_wait_s(subscriber.account)) > 0:
             await self._hub.clock.sleep(wait_s)
         if NO_EVENTS in ask.features:
@@ -137,7 +137,7 @@ class Attachments:
         lost: Reset | None = None
         was_created = isinstance(session, Missing)
         if isinstance(session, Missing):
-            lost = lost_with(ask, session, subscriber.principal.subject)
+            lost = reset_for_missing(ask, session, subscriber.principal.subject)
             await self.creations.create_missing(subscriber, ask, lost)
             session = await self._hub.load(ask.key, 0)
             if isinstance(session, Missing):
@@ -152,19 +152,19 @@ class Attachments:
         finally:
             session.pins -= 1
 
-    def _arrive(self, subscriber: Subscriber, ask: Ask) -> None:
+    def _arrive(self, subscriber: Subscriber, ask: AttachRequest) -> None:
         self._check(subscriber.principal, ask)
         if ask.after is not None:
             subscriber.recovers_since = self._hub.clock.now()
 
-    def _check(self, principal: Principal, ask: Ask) -> None:
+    def _check(self, principal: Principal, ask: AttachRequest) -> None:
         authorise(principal, ask.key.session, "read")
         if ask.device is not None and not is_name(ask.device):
             raise AnypodError("malformed", "device must be 1 to 64 of A-Z a-z 0-9 _ . : -")
         if ask.history is not None and not 0 <= ask.history <= HISTORY_MAX:
             raise AnypodError("malformed", f"history must be 0 to {HISTORY_MAX}")
 
-    def _admit(self, subscriber: Subscriber, ask: Ask, snapshot: Snapshot | None) -> None:
+    def _admit(self, subscriber: Subscriber, ask: AttachRequest, snapshot: Snapshot | None) -> None:
         """By its owner; by its name it was admitted when it arrived. A page may tell of another owner than the replica knows.
 
         Raises AnypodError. Who comes back is told of a foreign session what it would be told of a missing one.
@@ -175,12 +175,12 @@ class Attachments:
         try:
             authorise(subscriber.principal, ask.key.session, "read", owner=snapshot.owner)
         except AnypodError:
-            self.creations.tell_lost(subscriber, lost_with(ask, Missing(), subscriber.principal.subject))
+            self.creations.tell_lost(subscriber, reset_for_missing(ask, Missing(), subscriber.principal.subject))
             raise
 
     # Opening.
 
-    def _open_from_tail(self, subscriber: Subscriber, ask: Ask) -> bool:
+    def _open_from_tail(self, subscriber: Subscriber, ask: AttachRequest) -> bool:
         """One write holds it all, unless that is much: the opening frame, what was missed, and the end of the replay."""
         session = self._hub.sessions.get(ask.key)
         if session is None or not session.is_ready or session.is_closed:
@@ -203,7 +203,7 @@ class Attachments:
         batch = self._batch_from_tail(session, seq, cursor, ask)
         if batch is None:
             subscriber.stand_at(seq, cursor)
-            opening = Opening(len(session.missed(seq)), seq, resumed_at=cursor, ref=ask.ref)
+            opening = AttachReply(len(session.missed(seq)), seq, resumed_at=cursor, ref=ask.ref)
             subscriber.port.deliver(Batch([self._opening(session, opening)]))
             self._hub.catch_up.go_on(subscriber)
         else:
@@ -216,7 +216,7 @@ class Attachments:
         self._after_opening(subscriber, ask)
         return True
 
-    def _batch_from_tail(self, session: LocalSession, seq: int, cursor: str, ask: Ask) -> Batch | None:
+    def _batch_from_tail(self, session: HubSession, seq: int, cursor: str, ask: AttachRequest) -> Batch | None:
         """Made once for all who resume from the same place, unless it repeats a `ref` or tells what changes with time.
 
         None: it would be too large to be handed over at once.
@@ -229,14 +229,14 @@ class Attachments:
         missed = session.missed(seq)
         if is_large(missed):
             return None
-        opening = self._opening(session, Opening(len(missed), seq, resumed_at=cursor, ref=ask.ref))
-        batch = Batch([opening, *missed, encode_done(session)])
+        opening = self._opening(session, AttachReply(len(missed), seq, resumed_at=cursor, ref=ask.ref))
+        batch = Batch([opening, *missed, sync_done_frame(session)])
         return self._batches.keep(made_of, batch) if is_common else batch
 
-    async def _open_created(self, subscriber: Subscriber, ask: Ask, session: LocalSession, lost: Reset | None) -> None:
+    async def _open_created(self, subscriber: Subscriber, ask: AttachRequest, session: HubSession, lost: Reset | None) -> None:
         """A client that comes back to nothing is told so before it is told of the new session."""
         page, seq, _ = await first_page(self._hub, ask, "tail" if ask.after == "tail" else "start")
-        if subscriber.phase is Phase.GONE:
+        if subscriber.phase is SubscriberPhase.GONE:
             return
         self._admit(subscriber, ask, page.snapshot)
         self._seat(subscriber, session, ask)
@@ -245,10 +245,10 @@ class Attachments:
             subscriber.port.send(reset_frame(session, lost.reason, page.snapshot.facts, "", self._hub.clock.wall_ms()))
         self._begin(subscriber, ask, page, seq, kind="created", cursor="")
 
-    async def _open_from_log(self, subscriber: Subscriber, ask: Ask, session: LocalSession) -> None:
+    async def _open_from_log(self, subscriber: Subscriber, ask: AttachRequest, session: HubSession) -> None:
         after = after_of(ask)
         page, seq, verdict = await first_page(self._hub, ask, after)
-        if subscriber.phase is Phase.GONE:
+        if subscriber.phase is SubscriberPhase.GONE:
             return
         self._admit(subscriber, ask, page.snapshot)
         self._seat(subscriber, session, ask)
@@ -260,13 +260,13 @@ class Attachments:
                 subscriber.is_replaying = False
             missed = max(0, page.snapshot.facts.head.seq - subscriber.seq)
             self._hub.metrics.attaches["reset"] += 1
-            subscriber.port.send(self._opening(session, Opening(missed, subscriber.seq, ref=ask.ref)))
+            subscriber.port.send(self._opening(session, AttachReply(missed, subscriber.seq, ref=ask.ref)))
             self._hub.catch_up.go_on(subscriber)
             self._after_opening(subscriber, ask)
         else:
             self._begin(subscriber, ask, page, seq, kind="restored", cursor=str(after) if isinstance(after, Cursor) else "")
 
-    async def _open_deaf(self, subscriber: Subscriber, ask: Ask) -> None:
+    async def _open_deaf(self, subscriber: Subscriber, ask: AttachRequest) -> None:
         """Who wants no events needs no feed: the session is looked at once, and kept by nobody but this subscriber."""
         page = await self._hub.store.read(ask.key, None, limit=0)
         was_created = isinstance(page, Missing)
@@ -275,17 +275,19 @@ class Attachments:
             page = await self._hub.store.read(ask.key, None, limit=0)
             if isinstance(page, Missing):
                 raise AnypodError("unavailable", retry_after_ms=100)
-        session = LocalSession(ask.key)
+        session = HubSession(ask.key)
         session.settle(page, page.snapshot.facts.head.seq)
         self._admit(subscriber, ask, page.snapshot)
         self._seat(subscriber, session, ask._replace(device=None))
         subscriber.stand_at(session.seq, session.cursor)
         session.enter(subscriber)
         self._hub.metrics.attaches["created" if was_created else "restored"] += 1
-        opening = self._opening(session, Opening(0, session.seq, ref=ask.ref, was_created=was_created))
-        subscriber.port.deliver(Batch([opening, encode_done(session)]))
+        opening = self._opening(session, AttachReply(0, session.seq, ref=ask.ref, was_created=was_created))
+        subscriber.port.deliver(Batch([opening, sync_done_frame(session)]))
 
-    def _begin(self, subscriber: Subscriber, ask: Ask, page: Page, seq: int, *, kind: Literal["created", "restored"], cursor: str) -> None:
+    def _begin(
+        self, subscriber: Subscriber, ask: AttachRequest, page: Page, seq: int, *, kind: Literal["created", "restored"], cursor: str
+    ) -> None:
         """The opening frame and the first page, in one delivery if it is a small one; whatever is missing then, the catch-up serves.
 
         `cursor`: the client's at `seq`, which the page proves; "" where it has none.
@@ -298,7 +300,7 @@ class Attachments:
         self._hub.metrics.attaches[kind] += 1
         self._hub.metrics.tail_misses += 1
         subscriber.fold = folds(ask)
-        opening = Opening(
+        opening = AttachReply(
             missed, seq, resumed_at=ask.after, ref=ask.ref, was_created=kind == "created", head=str(facts.head), folded=facts.folded
         )
         if is_large(page.frames):
@@ -314,10 +316,10 @@ class Attachments:
         self._hub.catch_up.go_on(subscriber)
         self._after_opening(subscriber, ask)
 
-    def _opening(self, session: LocalSession, opening: Opening) -> bytes:
+    def _opening(self, session: HubSession, opening: AttachReply) -> bytes:
         return opening_frame(session, opening, self._hub.options, self._hub.clock.wall_ms())
 
-    def _seat(self, subscriber: Subscriber, session: LocalSession, ask: Ask) -> None:
+    def _seat(self, subscriber: Subscriber, session: HubSession, ask: AttachRequest) -> None:
         self.opening.pop(subscriber, None)
         if ask.features:
             subscriber.features = frozenset(ask.features)
@@ -325,10 +327,10 @@ class Attachments:
         if ask.device is not None:
             self._hub.devices.take(session, subscriber, ask.device)
 
-    def _after_opening(self, subscriber: Subscriber, ask: Ask) -> None:
+    def _after_opening(self, subscriber: Subscriber, ask: AttachRequest) -> None:
         if "presence" in subscriber.features:
             self._presence.join(subscriber)
 
 
-def _arrival(ask: Ask) -> Arrival:
+def _arrival(ask: AttachRequest) -> Arrival:
     return "fresh" if ask.after is None and not ask.resume else "resume"

@@ -10,10 +10,10 @@ from msgspec import Raw
 from anypod.core import frames
 from anypod.core.cursor import Cursor, Facts, Reason
 from anypod.hub.config import HubOptions
-from anypod.hub.session import LocalSession
+from anypod.hub.session import HubSession
 
 
-class Opening(NamedTuple):
+class AttachReply(NamedTuple):
     """`missed`: events that follow, after `after_seq`.
 
     `head`, `folded`: as the page behind the frame saw them; None: as the session stands.
@@ -28,9 +28,9 @@ class Opening(NamedTuple):
     folded: int | None = None
 
 
-def opening_frame(session: LocalSession, opening: Opening, options: HubOptions, wall_ms: int) -> bytes:
+def opening_frame(session: HubSession, opening: AttachReply, options: HubOptions, wall_ms: int) -> bytes:
     assert session.snapshot is not None
-    kind = frames.Created if opening.was_created else frames.Restored
+    kind = frames.CreatedFrame if opening.was_created else frames.RestoredFrame
     return frames.encode(
         kind(
             ref=opening.ref,
@@ -50,15 +50,15 @@ def opening_frame(session: LocalSession, opening: Opening, options: HubOptions, 
     )
 
 
-def encode_done(session: LocalSession, ref: str | int | None = None) -> bytes:
-    return frames.encode(frames.SyncDone(ref=ref, cursor=session.cursor, folded=session.facts.folded, seq=session.seq))
+def sync_done_frame(session: HubSession, ref: str | int | None = None) -> bytes:
+    return frames.encode(frames.SyncDoneFrame(ref=ref, cursor=session.cursor, folded=session.facts.folded, seq=session.seq))
 
 
-def reset_frame(session: LocalSession, reason: Reason, facts: Facts, common: str, wall_ms: int) -> bytes:
+def reset_frame(session: HubSession, reason: Reason, facts: Facts, common: str, wall_ms: int) -> bytes:
     """`common`: the last cursor that the client shares with the log, "" when there is none."""
     shared = Cursor.parse(common)
     return frames.encode(
-        frames.Reset(
+        frames.ResetFrame(
             reason=reason,
             common=common or None,
             common_seq=shared.seq if shared is not None else None,

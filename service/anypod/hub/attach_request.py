@@ -14,7 +14,7 @@ from anypod.store import Missing
 NO_EVENTS: Final = "no_events"  # the feature of a client that only publishes: it gets its answers and heartbeats, nothing else
 
 
-class Ask(NamedTuple):
+class AttachRequest(NamedTuple):
     """What a client asks for when it attaches (protocol.md, `session.init`)."""
 
     key: SessionKey
@@ -30,7 +30,7 @@ class Ask(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Contents:
+class InitialState:
     """What a new session begins with; JSON objects."""
 
     class_name: str | None = None
@@ -39,18 +39,18 @@ class Contents:
     metadata: bytes = b"{}"
 
 
-NO_CONTENTS = Contents()
+NO_STATE = InitialState()
 
 
-def after_of(ask: Ask) -> After:
+def after_of(ask: AttachRequest) -> After:
     return parse_after(ask.after) if ask.after is not None else "start"
 
 
-def folds(ask: Ask) -> bool:
+def folds(ask: AttachRequest) -> bool:
     return ask.fold if ask.fold is not None else ask.after is None
 
 
-def lost_with(ask: Ask, missing: Missing, subject: Subject) -> Reset | None:
+def reset_for_missing(ask: AttachRequest, missing: Missing, subject: Subject) -> Reset | None:
     """What a client that comes back has lost with a session that is not there; None when it does not come back.
 
     That it was deleted is told to its owner alone: to others it was never there.

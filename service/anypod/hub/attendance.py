@@ -38,7 +38,7 @@ class Attendance:
     def begin_watching(self) -> None:
         """From here on those who wait are told; first of all who are there."""
         if self.waiting:
-            frame = frames.encode(frames.Presence(joined=[Raw(one.member.entry) for one in self.entries.values()]))
+            frame = frames.encode(frames.PresenceFrame(joined=[Raw(one.member.entry) for one in self.entries.values()]))
             for subscriber in self.waiting:
                 self.watching[subscriber] = None
                 subscriber.port.send(frame)
@@ -109,4 +109,4 @@ def _difference(before: Mapping[str, Attendee | None], after: Mapping[str, Atten
             joined.append(Raw(new.member.entry))
         elif old.member.entry != new.member.entry:
             updated.append(Raw(new.member.entry))
-    return frames.encode(frames.Presence(joined=joined, left=left, updated=updated)) if joined or left or updated else None
+    return frames.encode(frames.PresenceFrame(joined=joined, left=left, updated=updated)) if joined or left or updated else None

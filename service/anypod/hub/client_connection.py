@@ -18,12 +18,12 @@ from anypod.core.event import Draft, Receipt
 from anypod.core.identity import SessionKey, Subject
 from anypod.core.permits import REFUSAL_S_MAX, Action
 from anypod.hub.accounts import ACTION_OF_FRAME, limited
-from anypod.hub.attach_request import NO_EVENTS, Ask
+from anypod.hub.attach_request import NO_EVENTS, AttachRequest
 from anypod.hub.desk import Desk
 from anypod.hub.publisher import Publication
-from anypod.hub.requests import Pen, ask_of, history_frame, published_frame, signal_notice
-from anypod.hub.state_patch import Edit
-from anypod.hub.subscriber import Phase, TalkingPort
+from anypod.hub.requests import DraftBuilder, ask_of, history_frame, published_frame, signal_notice
+from anypod.hub.state_patch import StatePatch
+from anypod.hub.subscriber import SubscriberPhase, TalkingPort
 from anypod.store import Missing, Results
 
 EARLY_FRAMES_MAX: Final = 64  # sent before the attachment is open; more is `too_many_frames`
@@ -33,7 +33,7 @@ ATTACHED: Final[frozenset[Access]] = frozenset({"read"})  # what every attachmen
 ASKS_MAX: Final = 8  # answers that a client may be waiting for at once, beside publishes
 
 
-class Peer:
+class ClientConnection:
     """`heard`, then `take` for each frame, then `flush`: what comes together goes to the log together."""
 
     __slots__ = (
@@ -66,12 +66,12 @@ class Peer:
         self._drafts: dict[str, Draft] | None = None  # by id, which comes once in a piece
         self._refs: list[str | int | None] | None = None  # of these drafts
         self._is_open = False
-        self._pen: Pen | None = None  # made for the first publish: most clients only listen
+        self._pen: DraftBuilder | None = None  # made for the first publish: most clients only listen
         self._granted = ATTACHED  # and so in use: a fresh credential must grant it too
         self._asks = 0
         self._seen = 0  # where the session stood at the client's last heartbeat
 
-    def begin(self, ask: Ask) -> None:
+    def begin(self, ask: AttachRequest) -> None:
         """Attach. Called for session.init, or by a transport that was given its fields with the connection itself."""
         self._early = []
         self._desk.attachments.attach(self.subscriber, ask, self._opened)
@@ -98,7 +98,7 @@ class Peer:
             self._take_early(text, is_binary)
             return
         self._desk.metrics.frames_in += 1
-        if self.subscriber.phase is Phase.GONE:
+        if self.subscriber.phase is SubscriberPhase.GONE:
             return
         try:
             frame, payload = frames.decode_binary(text) if is_binary else (frames.decode_client(text), None)
@@ -106,21 +106,21 @@ class Peer:
             self.refuse(error)
             return
         try:
-            if type(frame) is frames.Publish:
+            if type(frame) is frames.PublishFrame:
                 self._publish(frame, payload)
             elif not self._admits_frame():
                 self.refuse(AnypodError("too_many_frames"))
             else:
                 self._other(frame)
         except AnypodError as error:
-            self._answer_error(error, frame.ref if not isinstance(frame, frames.Publish) else frame.ref or frame.id)
+            self._answer_error(error, frame.ref if not isinstance(frame, frames.PublishFrame) else frame.ref or frame.id)
 
     def _take_early(self, text: bytes, is_binary: bool) -> None:
         """Before the attachment is open; what waits is counted when it is taken."""
         if self._early is None:
             self._desk.metrics.frames_in += 1
             self._first(text)
-        elif self.subscriber.phase is not Phase.GONE:
+        elif self.subscriber.phase is not SubscriberPhase.GONE:
             self._keep_early(text, is_binary)
 
     def _keep_early(self, text: bytes, is_binary: bool) -> None:
@@ -161,7 +161,7 @@ class Peer:
     def _first(self, text: bytes) -> None:
         try:
             frame = frames.decode_client(text)
-            if not isinstance(frame, frames.Init):
+            if not isinstance(frame, frames.InitFrame):
                 raise AnypodError("malformed", "the first frame must be session.init")
             self.begin(ask_of(self.key, frame))
         except AnypodError as error:
@@ -184,7 +184,7 @@ class Peer:
 
     # Publishing.
 
-    def _publish(self, frame: frames.Publish, payload: bytes | None) -> None:
+    def _publish(self, frame: frames.PublishFrame, payload: bytes | None) -> None:
         desk, subscriber = self._desk, self.subscriber
         wait_s, self._publishes_full_at = desk.publishes.take(self._publishes_full_at, subscriber.heard_at)
         if wait_s > 0:
@@ -194,7 +194,7 @@ class Peer:
             return
         if self._pen is None:
             self._authorise(frame)
-            self._pen = Pen(subscriber.principal, desk.hub.options.limits.data_bytes)
+            self._pen = DraftBuilder(subscriber.principal, desk.hub.options.limits.data_bytes)
         made = self._pen.draft(frame, payload, desk.wall_ms)
         if frame.expect is not None:
             self.flush()
@@ -228,7 +228,7 @@ class Peer:
         self._desk.publisher.publish(publication, self._published)
 
     def _published(self, publication: Publication, result: Results | AnypodError) -> None:
-        if self.subscriber.phase is Phase.GONE:
+        if self.subscriber.phase is SubscriberPhase.GONE:
             return
         if type(result) is list and len(result) == 1 and type(receipt := result[0]) is Receipt:  # nearly always
             self.port.send(published_frame(receipt, publication.refs[0]))
@@ -246,27 +246,27 @@ class Peer:
         self._authorise(frame)
         self._charge(ACTION_OF_FRAME[type(frame)])
         match frame:
-            case frames.Beat():
+            case frames.ClientHeartbeatFrame():
                 self._beat(frame)
-            case frames.Sync():
+            case frames.SyncFrame():
                 self._sync(frame)
-            case frames.SignalOut():
+            case frames.ClientSignalFrame():
                 if self._may_be_another():
                     self._ask(self._signal_once_verified(frame), frame.ref)
                 else:
                     self._signal(frame)
-            case frames.PresenceOut():
+            case frames.ClientPresenceFrame():
                 self._hears_events()
                 self._desk.presence.update(self.subscriber, bytes(frame.data))
-            case frames.HistoryAsk():
+            case frames.ClientHistoryFrame():
                 self._ask(self._history(frame), frame.ref)
-            case frames.StatePatch():
+            case frames.StatePatchFrame():
                 self._ask(self._patch(frame), frame.ref)
-            case frames.Auth():
+            case frames.AuthFrame():
                 self._ask(self._auth(frame), frame.ref)
-            case frames.Cancel():
+            case frames.CancelFrame():
                 raise AnypodError("no_such_turn")
-            case frames.Init() | frames.Publish():  # the latter was handled before
+            case frames.InitFrame() | frames.PublishFrame():  # the latter was handled before
                 raise AnypodError("malformed", "session.init comes once")
 
     def _charge(self, action: Action) -> None:
@@ -326,10 +326,10 @@ class Peer:
         finally:
             self._asks -= 1
 
-    def _beat(self, frame: frames.Beat) -> None:
+    def _beat(self, frame: frames.ClientHeartbeatFrame) -> None:
         """A client that has not applied what was sent a whole interval ago gets it again."""
         session = self.subscriber.session
-        if session is None or self.subscriber.phase is not Phase.LIVE:
+        if session is None or self.subscriber.phase is not SubscriberPhase.LIVE:
             return
         if frame.cursor and frame.cursor != session.cursor:
             cursor = Cursor.parse(frame.cursor)
@@ -338,21 +338,21 @@ class Peer:
                 self._desk.hub.catch_up.replay_from(self.subscriber, cursor)
         self._seen = session.seq
 
-    def _sync(self, frame: frames.Sync) -> None:
+    def _sync(self, frame: frames.SyncFrame) -> None:
         self._hears_events()
         self.subscriber.replay_ref = frame.ref
         self._desk.hub.catch_up.replay_from(self.subscriber, parse_after(frame.after))
 
-    async def _signal_once_verified(self, frame: frames.SignalOut) -> None:
+    async def _signal_once_verified(self, frame: frames.ClientSignalFrame) -> None:
         await self._verify_owner()
         self._signal(frame)
 
-    def _signal(self, frame: frames.SignalOut) -> None:
+    def _signal(self, frame: frames.ClientSignalFrame) -> None:
         self._desk.hub.metrics.signals += 1
         origin = frames.Origin(author=self.subscriber.author, device=self.subscriber.device)
         self._desk.hub.store.notify(self.key, signal_notice(frame.name, bytes(frame.data), origin, frame.to))
 
-    async def _history(self, frame: frames.HistoryAsk) -> None:
+    async def _history(self, frame: frames.ClientHistoryFrame) -> None:
         if self.subscriber.principal.owner_required is not None:
             await self._verify_owner()
         self._desk.hub.accounts.check_reading(self.subscriber.account)
@@ -363,9 +363,9 @@ class Peer:
         page.ref = frame.ref
         self.port.send(frames.encode(page))
 
-    async def _patch(self, frame: frames.StatePatch) -> None:
+    async def _patch(self, frame: frames.StatePatchFrame) -> None:
         hub, principal = self._desk.hub, self.subscriber.principal
-        edit = Edit(
+        edit = StatePatch(
             key=self.key,
             owner=principal.owner_required,
             author=principal.author,
@@ -380,10 +380,10 @@ class Peer:
         assert receipt is not None
         self.port.send(published_frame(receipt, frame.ref))
 
-    async def _auth(self, frame: frames.Auth) -> None:
+    async def _auth(self, frame: frames.AuthFrame) -> None:
         """A fresh credential permits all that the attachment does, or ends it: it is what counts from now on, and the old one is not."""
         principal = await self._desk.verify(frame.token)
-        if self.subscriber.phase is Phase.GONE:
+        if self.subscriber.phase is SubscriberPhase.GONE:
             return
         if not principal.is_same_as(self.subscriber.principal):
             raise AnypodError("not_allowed", "a fresh credential must be for the same principal")
@@ -395,4 +395,4 @@ class Peer:
             return
         self.subscriber.principal = principal
         self._pen = None
-        self.port.send(frames.encode(frames.AuthOk(ref=frame.ref)))
+        self.port.send(frames.encode(frames.AuthOkFrame(ref=frame.ref)))

@@ -6,7 +6,7 @@ Owns the bounds of a replica's session layer. Must not know where the values com
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from anypod.core.frames import Limits
+from anypod.core.frames import ConnectionLimits
 from anypod.core.outbox import OUTBOX_TOTAL_BYTES_MAX
 from anypod.core.permits import Allowances
 from anypod.store import SessionClass
@@ -39,7 +39,7 @@ class HubOptions:
     linger_s: float = 30.0  # a session that nobody is attached to stays loaded so long, for whoever comes back
     init_s_max: float = 10.0  # session.init comes within this time
     max_connection_age_s: float = 0.0  # after that, give or take a fifth, a connection is asked to find another replica; 0: never
-    limits: Limits = field(default_factory=lambda: Limits(frame_bytes=73_728, publish_per_s=100, data_bytes=65_536))
+    limits: ConnectionLimits = field(default_factory=lambda: ConnectionLimits(frame_bytes=73_728, publish_per_s=100, data_bytes=65_536))
     arrivals: Arrivals = Arrivals()
     allowances: Allowances = field(default_factory=Allowances)
     class_default: str = "chat"

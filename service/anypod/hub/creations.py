@@ -11,7 +11,7 @@ from anypod.core import frames
 from anypod.core.cursor import Reset
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey
-from anypod.hub.attach_request import NO_CONTENTS, Ask, Contents
+from anypod.hub.attach_request import NO_STATE, AttachRequest, InitialState
 from anypod.hub.hub import Hub
 from anypod.hub.subscriber import Subscriber
 from anypod.store import Creation, Page
@@ -20,12 +20,12 @@ EPOCH_CHARS: Final = 10  # 51 random bits: two lives of one session id never sha
 _EPOCH_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
-class Creations:
+class SessionFactory:
     def __init__(self, hub: Hub, rng: Random) -> None:
         self._hub = hub
         self._rng = rng
 
-    async def create(self, principal: Principal, key: SessionKey, contents: Contents = NO_CONTENTS) -> tuple[Page, bool]:
+    async def create(self, principal: Principal, key: SessionKey, contents: InitialState = NO_STATE) -> tuple[Page, bool]:
         """A new session of the principal's, or its own of that name (False). Raises AnypodError."""
         options = self._hub.options
         class_name = contents.class_name or options.class_default
@@ -43,14 +43,14 @@ class Creations:
         )
         return await self._hub.store.create(creation)
 
-    async def create_missing(self, subscriber: Subscriber, ask: Ask, lost: Reset | None) -> None:
+    async def create_missing(self, subscriber: Subscriber, ask: AttachRequest, lost: Reset | None) -> None:
         """The session that somebody came to and that is not there. Raises AnypodError, `no_such_session` to whom may not make it."""
         principal = subscriber.principal
         if not (ask.may_create and is_authorised(principal, ask.key.session, "publish")):
             self.tell_lost(subscriber, lost)
             raise AnypodError("no_such_session")
         try:
-            await self.create(principal, ask.key, Contents(class_name=ask.class_name))
+            await self.create(principal, ask.key, InitialState(class_name=ask.class_name))
         except AnypodError as error:
             if error.code != "no_such_session":
                 raise
@@ -59,4 +59,4 @@ class Creations:
     def tell_lost(self, subscriber: Subscriber, lost: Reset | None) -> None:
         """To who comes back, and finds no session that it may have."""
         if lost is not None:
-            subscriber.port.send(frames.encode(frames.Reset(reason=lost.reason, folded=0, oldest=0)))
+            subscriber.port.send(frames.encode(frames.ResetFrame(reason=lost.reason, folded=0, oldest=0)))

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import Final
 
 from anypod.core.event import position
-from anypod.core.frames import Heartbeat, encode
+from anypod.core.frames import HeartbeatFrame, encode
 from anypod.core.identity import SessionKey
 from anypod.store import within
 
@@ -93,4 +93,4 @@ def announcement(cursor: str, folded: int, wall_ms: int) -> bytes:
 
     `cursor`: the session's.
     """
-    return encode(Heartbeat(cursor=cursor, ts=wall_ms, folded=folded))
+    return encode(HeartbeatFrame(cursor=cursor, ts=wall_ms, folded=folded))

@@ -11,9 +11,9 @@ from anypod.core.admission import Rate
 from anypod.core.byte_budget import ByteBudget
 from anypod.hub.attach import Attachments
 from anypod.hub.hub import Hub
-from anypod.hub.presence import Presence
+from anypod.hub.presence import PresenceTracker
 from anypod.hub.publisher import Publisher
-from anypod.hub.state_patch import Editor
+from anypod.hub.state_patch import StatePatcher
 
 FRAMES_PER_PUBLISH: Final = 2  # other frames that a client may send for each publish that it may
 
@@ -29,7 +29,7 @@ class Evictable(Protocol):
 
 
 class Desk:
-    def __init__(self, hub: Hub, attachments: Attachments, presence: Presence, publisher: Publisher, verify: Verify) -> None:
+    def __init__(self, hub: Hub, attachments: Attachments, presence: PresenceTracker, publisher: Publisher, verify: Verify) -> None:
         self.hub = hub
         self.clock = hub.clock
         self.wall_ms = hub.clock.wall_ms()  # when the frames came that are taken: asked once for all of one read
@@ -37,7 +37,7 @@ class Desk:
         self.attachments = attachments
         self.presence = presence
         self.publisher = publisher
-        self.editor = Editor(hub.store, publisher)
+        self.editor = StatePatcher(hub.store, publisher)
         self.verify = verify
         self.early: ByteBudget[Evictable] = ByteBudget(EARLY_TOTAL_BYTES_MAX)
         limits = hub.options.limits

@@ -19,8 +19,8 @@ from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.core.notices import DeviceNotice, encode_notice
 from anypod.hub.background import Tasks
-from anypod.hub.session import LocalSession, Place
-from anypod.hub.subscriber import Phase, Subscriber
+from anypod.hub.session import DeviceClaim, HubSession
+from anypod.hub.subscriber import Subscriber, SubscriberPhase
 from anypod.store import Store
 from anypod.telemetry import Metrics
 
@@ -49,15 +49,15 @@ class Devices:
         self._tasks = tasks
         self._dismiss = dismiss
         self._ghost_ms = ghost_ms
-        self._unsettled: dict[Place, None] = {}  # the store was away when they were claimed
+        self._unsettled: dict[DeviceClaim, None] = {}  # the store was away when they were claimed
 
-    def take(self, session: LocalSession, subscriber: Subscriber, device: str) -> None:
+    def take(self, session: HubSession, subscriber: Subscriber, device: str) -> None:
         """The subscriber holds the device's place from now on, unless a newer claim is heard of."""
         subscriber.device = device
         session.devices = session.devices or {}
         place = session.devices.get((subscriber.author, device))
         if place is None:
-            place = session.devices[subscriber.author, device] = Place(session, subscriber.author, device)
+            place = session.devices[subscriber.author, device] = DeviceClaim(session, subscriber.author, device)
         if place.holder is not None and place.holder.came_at > subscriber.came_at:
             self._tasks.start(self._yield(subscriber), "claim")  # its opening took long, and it is the older one
             return
@@ -69,7 +69,7 @@ class Devices:
     async def _yield(self, subscriber: Subscriber) -> None:
         self._dismiss(subscriber, AnypodError("replaced"))
 
-    def heard(self, session: LocalSession, notice: DeviceNotice) -> None:
+    def heard(self, session: HubSession, notice: DeviceNotice) -> None:
         """A claim of any replica, this one too."""
         place = session.devices.get((notice.author, notice.device)) if session.devices is not None else None
         if place is None or place.holder is None or place.holder.id == notice.attachment:
@@ -81,7 +81,7 @@ class Devices:
         elif notice.claim > place.number:
             self._lose(place, is_certain=notice.is_certainly_after(place.number))
 
-    def _heard_old(self, place: Place) -> None:
+    def _heard_old(self, place: DeviceClaim) -> None:
         """From a replica that knows no numbers, and closes whatever it hears of any claim. What has just attached claims again: else
         each of two might close the other."""
         if place.number and self._clock.now() - place.since > SETTLED_S:
@@ -99,12 +99,12 @@ class Devices:
 
     # Claims.
 
-    def _start(self, place: Place) -> None:
+    def _start(self, place: DeviceClaim) -> None:
         if not place.is_claiming:
             place.is_claiming = True
             self._tasks.start(self._claim(place), "claim")
 
-    async def _claim(self, place: Place) -> None:
+    async def _claim(self, place: DeviceClaim) -> None:
         """One call at a time for a place: the claim of who held it before must not come after that of who holds it now."""
         try:
             while (holder := place.holder) is not None and not place.number:
@@ -120,7 +120,7 @@ class Devices:
             place.is_claiming = False
             place.session.forget_if_empty(place)
 
-    def _settle(self, place: Place, holder: Subscriber, number: int) -> None:
+    def _settle(self, place: DeviceClaim, holder: Subscriber, number: int) -> None:
         rival, place.number, place.rival = place.rival, number, None
         if rival is not None and rival.claim > number:
             self._lose(place, is_certain=rival.is_certainly_after(number))
@@ -135,10 +135,10 @@ class Devices:
         )
         self._store.notify(place.session.key, encode_notice(notice))
 
-    def _lose(self, place: Place, *, is_certain: bool) -> None:
+    def _lose(self, place: DeviceClaim, *, is_certain: bool) -> None:
         holder = place.holder
         assert holder is not None
-        if holder.phase is Phase.GONE:
+        if holder.phase is SubscriberPhase.GONE:
             return
         if is_certain:
             self._dismiss(holder, AnypodError("replaced"))
@@ -148,7 +148,7 @@ class Devices:
 
     # What a lost notice would have said.
 
-    async def check(self, sessions: Sequence[tuple[LocalSession, int]]) -> None:
+    async def check(self, sessions: Sequence[tuple[HubSession, int]]) -> None:
         """`sessions`: with the newest claim in each. Raises AnypodError."""
         places = [place for session, _ in sessions for place in (session.devices or {}).values() if place.number]
         for start in range(0, len(places), ASKED_MAX):

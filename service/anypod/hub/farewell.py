@@ -31,5 +31,5 @@ class Farewell:
             subscriber.port.abort()  # it would not read the goodbye either
             return
         after_ms = self._rng.randrange(RECONNECT_MS_MAX)
-        subscriber.port.send(frames.encode(frames.Goaway(reason=why, reconnect_after_ms=after_ms)))
+        subscriber.port.send(frames.encode(frames.GoawayFrame(reason=why, reconnect_after_ms=after_ms)))
         subscriber.port.close(CLOSE_LEAVING, REASONS[why])

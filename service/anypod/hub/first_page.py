@@ -11,14 +11,14 @@ from anypod.core.cursor import After, Cursor, Reset, Resume, judge
 from anypod.core.errors import AnypodError
 from anypod.core.event import position
 from anypod.core.identity import SessionKey
-from anypod.hub.attach_request import Ask, folds
+from anypod.hub.attach_request import AttachRequest, folds
 from anypod.store import Missing, Page, Store
 
 if TYPE_CHECKING:
     from anypod.hub.hub import Hub
 
 
-async def judged(store: Store, after: After, read: Callable[[], Awaitable[Page]]) -> tuple[Page, Resume | Reset]:
+async def verified_read(store: Store, after: After, read: Callable[[], Awaitable[Page]]) -> tuple[Page, Resume | Reset]:
     """The page that `read` gives, and the verdict by it: a cursor that it cannot honour is judged again by a log that was confirmed."""
     page = await read()
     verdict = judge(after, page.snapshot.facts)
@@ -40,7 +40,7 @@ async def _before_latest(store: Store, key: SessionKey, count: int) -> int | Non
     return None if first is None else first - 1
 
 
-async def first_page(hub: "Hub", ask: Ask, after: After) -> tuple[Page, int, Resume | Reset]:
+async def first_page(hub: "Hub", ask: AttachRequest, after: After) -> tuple[Page, int, Resume | Reset]:
     """The page from where the client asks, the seq after which it begins, and the verdict. Raises AnypodError."""
     seq = after.seq if isinstance(after, Cursor) else 0 if after == "start" else None
     if after == "start" and ask.history is not None:
@@ -52,7 +52,7 @@ async def first_page(hub: "Hub", ask: Ask, after: After) -> tuple[Page, int, Res
             raise AnypodError("unavailable", "the session has just ended; attach again", retry_after_ms=100)
         return page
 
-    page, verdict = await judged(hub.store, after, read)
+    page, verdict = await verified_read(hub.store, after, read)
     facts = page.snapshot.facts
     if seq is None:
         return page, facts.head.seq, verdict

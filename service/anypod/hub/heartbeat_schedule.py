@@ -12,7 +12,7 @@ from anypod.hub.subscriber import Subscriber
 TURNS_PER_S: Final = 5  # a slice of the connections each time, so that heartbeats are spread over their interval
 
 
-class Roster:
+class HeartbeatSchedule:
     """`slots`: turns in a round, an interval. Dicts, because they keep the order of arrival and forget one of thousands at once."""
 
     __slots__ = ("_came", "_next", "_slots")

@@ -16,9 +16,9 @@ from anypod.hub.farewell import Farewell
 from anypod.hub.heartbeat_schedule import TURNS_PER_S
 from anypod.hub.hub import Hub
 from anypod.hub.maintenance import Maintenance
-from anypod.hub.presence import Presence
-from anypod.hub.session import LocalSession
-from anypod.hub.subscriber import Phase, Subscriber
+from anypod.hub.presence import PresenceTracker
+from anypod.hub.session import HubSession
+from anypod.hub.subscriber import Subscriber, SubscriberPhase
 
 logger = logging.getLogger(__name__)
 
@@ -27,14 +27,14 @@ EXPIRY_NOTICE_MS: Final = 30_000  # how long before its end a client is told tha
 ABORT_AFTER_S: Final = 2.0  # between the close of a stalled reader and its abort
 
 
-class Wheel:
+class Housekeeping:
     """`chores`: what else is due every second; each is told the time."""
 
     def __init__(
         self,
         hub: Hub,
         attachments: Attachments,
-        presence: Presence,
+        presence: PresenceTracker,
         *,
         farewell: Farewell,
         chores: Sequence[Callable[[float], None]] = (),
@@ -45,7 +45,7 @@ class Wheel:
         self._attachments = attachments
         self._presence = presence
         self._maintenance = Maintenance(hub.store, hub.tasks)
-        self._sessions: list[LocalSession] = []
+        self._sessions: list[HubSession] = []
         self._slice = 0
         self._slices = attachments.everybody.slots
         self._next_second = 0.0
@@ -87,10 +87,10 @@ class Wheel:
         wall_ms = self._hub.clock.wall_ms()
         silence_s = self._hub.options.silence_ms / 1000
         notice_until_s = (wall_ms + EXPIRY_NOTICE_MS + self._hub.options.heartbeat_ms) / 1000
-        made: dict[LocalSession, bytes] = {}
+        made: dict[HubSession, bytes] = {}
         for subscriber in subscribers:
             session = subscriber.session
-            if session is None or subscriber.phase is Phase.GONE:
+            if session is None or subscriber.phase is SubscriberPhase.GONE:
                 continue
             if subscriber.has_client_beats and now - subscriber.heard_at > silence_s:
                 self._hub.dismiss(subscriber, AnypodError("heartbeat_missed", "nothing was heard for too long"))
@@ -104,7 +104,7 @@ class Wheel:
                 continue
             frame = made.get(session)
             if frame is None:
-                frame = made[session] = frames.encode(frames.Heartbeat(cursor=session.cursor, ts=wall_ms))
+                frame = made[session] = frames.encode(frames.HeartbeatFrame(cursor=session.cursor, ts=wall_ms))
             subscriber.port.send(frame)
 
     def _end(self, subscriber: Subscriber) -> None:
@@ -121,11 +121,11 @@ class Wheel:
         if left_ms <= 0:
             self._hub.dismiss(subscriber, AnypodError("not_authenticated", "the credential has expired"))
             return True
-        subscriber.port.send(frames.encode(frames.AuthExpiring(in_ms=left_ms)))
+        subscriber.port.send(frames.encode(frames.AuthExpiringFrame(in_ms=left_ms)))
         return False
 
-    def _look(self, sessions: list[LocalSession], now: float) -> None:
-        quiet: list[LocalSession] = []
+    def _look(self, sessions: list[HubSession], now: float) -> None:
+        quiet: list[HubSession] = []
         for session in sessions:
             if self._hub.is_lingering_over(session, now):
                 self._hub.unload(session)
@@ -135,7 +135,7 @@ class Wheel:
             self._hub.keep_alive.look(quiet, now)
             self._hub.tasks.start(self._check_heads(quiet), "heads")
 
-    async def _check_heads(self, sessions: list[LocalSession]) -> None:
+    async def _check_heads(self, sessions: list[HubSession]) -> None:
         try:
             await self._hub.check_heads(sessions)
         except AnypodError:
@@ -167,5 +167,5 @@ class Wheel:
             self._hub.dismiss(subscriber, AnypodError("malformed", f"no session.init within {self._hub.options.init_s_max:g} s"))
 
 
-def _at(items: list[LocalSession], index: int, slices: int) -> int:
+def _at(items: list[HubSession], index: int, slices: int) -> int:
     return len(items) * index // slices

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from anypod.clock import Clock
 from anypod.core.errors import CLOSE_LEAVING, CODES, AnypodError, Code, close_reason
 from anypod.core.event import is_frame_start
-from anypod.core.frames import Closed, encode
+from anypod.core.frames import ClosedFrame, encode
 from anypod.core.identity import SessionKey
 from anypod.core.notices import (
     ClosedNotice,
@@ -33,10 +33,10 @@ from anypod.hub.config import HubOptions
 from anypod.hub.devices import Devices
 from anypod.hub.keep_alive import KeepAlive
 from anypod.hub.outbox_budget import OutboxBudget
-from anypod.hub.recovery import CatchUp
+from anypod.hub.recovery import Recovery
 from anypod.hub.resync import Resync
-from anypod.hub.session import LocalSession
-from anypod.hub.subscriber import Phase, Subscriber
+from anypod.hub.session import HubSession
+from anypod.hub.subscriber import Subscriber, SubscriberPhase
 from anypod.hub.tail import TAIL_BYTES_MAX, TailBudget
 from anypod.store import Missing, Page, Store
 from anypod.telemetry import Metrics
@@ -56,14 +56,14 @@ class Hub:
         self.tails = TailBudget(options.tail_bytes_max)
         self.outboxes = OutboxBudget(options.outbox_total_bytes_max)
         self.tasks = Tasks(metrics)
-        self.catch_up = CatchUp(self)
+        self.catch_up = Recovery(self)
         # Told by who keeps presence.
-        self.on_presence: Callable[[LocalSession, SignalNotice], None] = lambda session, notice: None
-        self.on_interrupted: Callable[[LocalSession], None] = lambda session: None
+        self.on_presence: Callable[[HubSession, SignalNotice], None] = lambda session, notice: None
+        self.on_interrupted: Callable[[HubSession], None] = lambda session: None
         self.devices = Devices(store, clock, metrics, self.tasks, dismiss=self.dismiss, ghost_ms=options.silence_ms)
         self._resyncs = Resync(self)
         self.keep_alive = KeepAlive(store, clock, self.tasks, options.heartbeat_ms)
-        self.sessions: dict[SessionKey, LocalSession] = {}
+        self.sessions: dict[SessionKey, HubSession] = {}
         self.is_leaving = False  # the replica sends everybody away
         self.has_surplus = False  # it sends some of them away
         self.stalled: dict[Subscriber, None] = {}  # whose ports take no more: the wheel looks after them
@@ -88,7 +88,7 @@ class Hub:
     # The feed (store.Sink).
 
     def on_batch(self, batch: Sequence[tuple[SessionKey, bytes]]) -> None:
-        touched: dict[LocalSession, None] = {}
+        touched: dict[HubSession, None] = {}
         for key, payload in batch:
             session = self.sessions.get(key)
             if session is None:
@@ -121,12 +121,12 @@ class Hub:
                 self.resync(session)
                 self.on_interrupted(session)
 
-    def flush(self, session: LocalSession) -> None:
+    def flush(self, session: HubSession) -> None:
         delivered = session.flush(self.clock.wall_ms())
         self.metrics.events_delivered += delivered
         self.tails.note(session.tail)
 
-    def _on_notice(self, session: LocalSession, notice: Notice) -> None:
+    def _on_notice(self, session: HubSession, notice: Notice) -> None:
         match notice:
             case SignalNotice(is_presence=True) as told:
                 self.on_presence(session, told)
@@ -141,7 +141,7 @@ class Hub:
             case DeviceNotice() as claim:
                 self.devices.heard(session, claim)
 
-    def _pass_on(self, session: LocalSession, signal: SignalNotice) -> None:
+    def _pass_on(self, session: HubSession, signal: SignalNotice) -> None:
         frame = on_one_line(bytes(signal.frame))
         for subscriber in session.members:
             if signal.is_for(subscriber.author, subscriber.device) and subscriber.id != signal.origin and subscriber.paused_at is None:
@@ -149,11 +149,11 @@ class Hub:
 
     # Loading.
 
-    async def load(self, key: SessionKey, after: int | None) -> LocalSession | Missing:
+    async def load(self, key: SessionKey, after: int | None) -> HubSession | Missing:
         """The session, standing where the log stands. `after`: the place that the first one to ask resumes from."""
         session = self.sessions.get(key)
         if session is None:
-            session = self.sessions[key] = LocalSession(key)
+            session = self.sessions[key] = HubSession(key)
             session.loading = asyncio.get_running_loop().create_future()
             self.tasks.start(self._load(session, after), "load")
         if session.loading is not None:
@@ -162,7 +162,7 @@ class Hub:
                 return missing
         return session
 
-    async def _load(self, session: LocalSession, after: int | None) -> None:
+    async def _load(self, session: HubSession, after: int | None) -> None:
         loading = session.loading
         assert loading is not None
         try:
@@ -185,7 +185,7 @@ class Hub:
         self.settle(session, page, page.snapshot.facts.head.seq if after is None else after)
         loading.set_result(None)
 
-    def settle(self, session: LocalSession, page: Page, after: int) -> None:
+    def settle(self, session: HubSession, page: Page, after: int) -> None:
         self.tails.drop(session.tail)
         early = session.settle(page, after)
         self.tails.note(session.tail)
@@ -196,46 +196,46 @@ class Hub:
         if refused or session.resync_again:
             self.resync(session)
 
-    def _forget(self, session: LocalSession) -> None:
+    def _forget(self, session: HubSession) -> None:
         self.tails.drop(session.tail)
         if self.sessions.get(session.key) is session:
             del self.sessions[session.key]
             self.store.unsubscribe(session.key)
 
-    def unload(self, session: LocalSession) -> None:
+    def unload(self, session: HubSession) -> None:
         """Nobody is attached: give its memory back."""
         assert session.is_empty
         self._forget(session)
 
-    def resync(self, session: LocalSession) -> None:
+    def resync(self, session: HubSession) -> None:
         """Bring the session to the log's head, proving its history. One read at a time; asking again means one more."""
         self._resyncs.ask(session)
 
-    async def check_heads(self, sessions: Iterable[LocalSession]) -> None:
+    async def check_heads(self, sessions: Iterable[HubSession]) -> None:
         """A quiet feed is no proof of a quiet log: ask the log."""
         await self._resyncs.check_heads(sessions)
 
     # Endings.
 
-    def vanished(self, session: LocalSession, missing: Missing) -> None:
+    def vanished(self, session: HubSession, missing: Missing) -> None:
         if missing.was_deleted:
             self.drop(session, "no_such_session", "the session was deleted")
         else:
             # They come back at once, and are told then what their cursor is worth.
             self._dismiss_all(session, CLOSE_LEAVING, "the session has expired; attach again")
 
-    def closed(self, session: LocalSession) -> None:
+    def closed(self, session: HubSession) -> None:
         assert session.snapshot is not None
-        frame = encode(Closed(cursor=str(session.facts.head)))
+        frame = encode(ClosedFrame(cursor=str(session.facts.head)))
         for subscriber in tuple(session.live):
             subscriber.port.send(frame)
             subscriber.port.close(1000, "the session is closed")
 
-    def drop(self, session: LocalSession, code: Code, reason: str) -> None:
+    def drop(self, session: HubSession, code: Code, reason: str) -> None:
         """The session is gone for everybody."""
         self._dismiss_all(session, CODES[code].close or CLOSE_LEAVING, reason)
 
-    def _dismiss_all(self, session: LocalSession, close: int, reason: str) -> None:
+    def _dismiss_all(self, session: HubSession, close: int, reason: str) -> None:
         for subscriber in session.members:
             subscriber.port.close(close, reason)
             self.detach(subscriber)
@@ -244,7 +244,7 @@ class Hub:
     def dismiss(self, subscriber: Subscriber, error: AnypodError) -> None:
         """End one attachment, or what was to become one."""
         self.metrics.errors[error.code] += 1
-        if subscriber.phase is Phase.OPENING:
+        if subscriber.phase is SubscriberPhase.OPENING:
             subscriber.port.refuse(error)
         else:
             subscriber.port.close(error.row.close or CLOSE_LEAVING, close_reason(error))
@@ -263,14 +263,14 @@ class Hub:
         self.stalled.pop(subscriber, None)
         self.outboxes.drop(subscriber)
         session = subscriber.session
-        if session is None or subscriber.phase is Phase.GONE:
-            subscriber.phase = Phase.GONE
+        if session is None or subscriber.phase is SubscriberPhase.GONE:
+            subscriber.phase = SubscriberPhase.GONE
             return
         session.remove(subscriber)
-        subscriber.phase = Phase.GONE
+        subscriber.phase = SubscriberPhase.GONE
         if session.is_empty:
             session.idle_since = self.clock.now()
 
-    def is_lingering_over(self, session: LocalSession, now: float) -> bool:
+    def is_lingering_over(self, session: HubSession, now: float) -> bool:
         is_idle = session.is_empty and not session.pins and session.is_ready and not session.is_resyncing
         return is_idle and session.idle_since is not None and now - session.idle_since > self.options.linger_s

@@ -18,7 +18,7 @@ ANNOUNCE_S: Final = 3.0  # between two announcements: each costs the store one c
 ENTRY_TTL_MS: Final = 10_000  # outlives two that were missed; then the replica is held for dead
 
 
-class Fellow(Struct, frozen=True, kw_only=True):
+class ReplicaMember(Struct, frozen=True, kw_only=True):
     """One replica. `since_ms`: when it began, in epoch time; `draining`: it sends everybody away, and gets nobody new."""
 
     replica: str
@@ -29,7 +29,7 @@ class Fellow(Struct, frozen=True, kw_only=True):
     since_ms: int
 
 
-class Fleet:
+class Membership:
     """`is_leaving`: whether this replica refuses traffic."""
 
     def __init__(self, hub: Hub, attachments: Attachments, rng: Random, *, version: str, is_leaving: Callable[[], bool]) -> None:
@@ -42,7 +42,7 @@ class Fleet:
         self._count = 0
         hub.metrics.watch("replicas", lambda: self._count)
 
-    async def announce(self) -> Sequence[Fellow]:
+    async def announce(self) -> Sequence[ReplicaMember]:
         """Say what this replica holds, and hear it of all, this one too. Raises AnypodError."""
         return await self._tell(msgspec.json.encode(self._own()))
 
@@ -50,22 +50,22 @@ class Fleet:
         """Be forgotten at once rather than when the entry is over. Raises AnypodError."""
         await self._tell(b"")
 
-    async def _tell(self, entry: bytes) -> Sequence[Fellow]:
+    async def _tell(self, entry: bytes) -> Sequence[ReplicaMember]:
         heard = await self._hub.store.announce(self._life, entry, ttl_ms=ENTRY_TTL_MS)
         fellows = sorted(filter(None, map(self._read, heard)), key=lambda fellow: (fellow.replica, fellow.since_ms))
         self._count = len(fellows)
         return fellows
 
-    def _read(self, entry: bytes) -> Fellow | None:
+    def _read(self, entry: bytes) -> ReplicaMember | None:
         """None: another version, or somebody else, wrote what this one cannot read."""
         try:
-            return msgspec.json.decode(entry, type=Fellow)
+            return msgspec.json.decode(entry, type=ReplicaMember)
         except UNREADABLE:
             self._hub.metrics.payloads_skipped["replica"] += 1
             return None
 
-    def _own(self) -> Fellow:
-        return Fellow(
+    def _own(self) -> ReplicaMember:
+        return ReplicaMember(
             replica=self._hub.options.replica,
             version=self._version,
             connections=len(self._attachments.everybody),

@@ -16,7 +16,7 @@ AT_ONCE_MAX: Final = 16  # in one turn of the loop, a millisecond of work if the
 TICK_S: Final = 0.001  # the loop's timers count milliseconds: it takes a shorter sleep for none, and would turn and turn until it is over
 
 
-class Queue:
+class PacedQueue:
     """Each comes with a moment (clock seconds) that is not before that of the one who came last."""
 
     __slots__ = ("_clock", "_is_served", "_tasks", "_waiting")

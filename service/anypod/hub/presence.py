@@ -24,7 +24,7 @@ from anypod.core.json_value import checked
 from anypod.core.notices import SignalNotice, presence_of, read_member
 from anypod.hub.attendance import Attendance, Attendee
 from anypod.hub.hub import Hub
-from anypod.hub.session import LocalSession
+from anypod.hub.session import HubSession
 from anypod.hub.subscriber import Subscriber
 from anypod.store import Member
 
@@ -37,7 +37,7 @@ READ_RETRY_S: Final = 1.0
 PRESENCE_BYTES_MAX: Final = 1_024  # of what one device tells of itself
 
 
-class Presence:
+class PresenceTracker:
     """`_mine`: entries that this replica keeps; `_gone`: attachments of entries that it no longer keeps, and the store may still have."""
 
     def __init__(self, hub: Hub) -> None:
@@ -49,7 +49,7 @@ class Presence:
         self._gone: dict[tuple[SessionKey, str], str] = {}
         self._recording: set[tuple[SessionKey, str]] = set()  # whose newest entry is on its way to the store
         self._unrecorded: dict[tuple[SessionKey, str], None] = {}  # the store was away
-        self._attended: dict[SessionKey, LocalSession] = {}
+        self._attended: dict[SessionKey, HubSession] = {}
         self._is_renewing = False
         self._is_living = False
         self._next_renewal = hub.clock.now() + RENEW_S
@@ -108,7 +108,7 @@ class Presence:
             if self._attended.get(session.key) is session:
                 del self._attended[session.key]
 
-    def _put(self, subscriber: Subscriber, session: LocalSession, attendance: Attendance, told: bytes) -> None:
+    def _put(self, subscriber: Subscriber, session: HubSession, attendance: Attendance, told: bytes) -> None:
         if not session.holds(subscriber):
             return  # an older attachment of its device, which is about to be told so
         name = _name(subscriber)
@@ -126,7 +126,7 @@ class Presence:
         self._hub.metrics.payloads_skipped["member"] += len(entries) - len(sound)
         return sound
 
-    def heard(self, session: LocalSession, notice: SignalNotice) -> None:
+    def heard(self, session: HubSession, notice: SignalNotice) -> None:
         attendance = session.attendance
         if attendance is None or notice.life == self.life:
             return  # what this replica changed stands here already
@@ -145,7 +145,7 @@ class Presence:
                 self._record(session.key, name)  # an older attachment of the device, which had taken its entry, has gone
         attendance.change(changed, notice.origin)
 
-    def interrupted(self, session: LocalSession) -> None:
+    def interrupted(self, session: HubSession) -> None:
         """The feed was: what is known is to be read again."""
         if session.attendance is not None:
             session.attendance.is_read = False
@@ -157,14 +157,14 @@ class Presence:
 
     # The list.
 
-    def _read_soon(self, session: LocalSession, attendance: Attendance) -> None:
+    def _read_soon(self, session: HubSession, attendance: Attendance) -> None:
         if attendance.is_read:
             attendance.begin_watching()
         elif not attendance.is_reading:
             attendance.is_reading = True
             self._hub.tasks.start(self._read(session, attendance), "presence")
 
-    async def _read(self, session: LocalSession, attendance: Attendance) -> None:
+    async def _read(self, session: HubSession, attendance: Attendance) -> None:
         try:
             while not attendance.is_read and session.attendance is attendance:
                 attendance.is_read = True

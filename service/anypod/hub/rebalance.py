@@ -17,7 +17,7 @@ from anypod.core.errors import AnypodError
 from anypod.hub.attach import Attachments
 from anypod.hub.farewell import Farewell
 from anypod.hub.hub import Hub
-from anypod.hub.membership import ANNOUNCE_S, Fellow, Fleet
+from anypod.hub.membership import ANNOUNCE_S, Membership, ReplicaMember
 from anypod.hub.subscriber import Subscriber
 
 REST_S: Final = 60.0  # without a replica that came, went or drains: longer than a step of a rollout
@@ -30,7 +30,7 @@ DRAWN_FOR_ONE: Final = 4  # when three late replicas get their share of 300, som
 class Rebalance:
     """`every_second`: called by the wheel. `share_max`: see `core.balance`; 0: nobody is sent away."""
 
-    def __init__(self, hub: Hub, attachments: Attachments, fleet: Fleet, farewell: Farewell, *, rng: Random, share_max: float) -> None:
+    def __init__(self, hub: Hub, attachments: Attachments, fleet: Membership, farewell: Farewell, *, rng: Random, share_max: float) -> None:
         self._hub = hub
         self._attachments = attachments
         self._fleet = fleet
@@ -62,7 +62,7 @@ class Rebalance:
         except AnypodError:
             self._surplus = 0  # the store is away
 
-    def _judge(self, fellows: Sequence[Fellow], now: float) -> None:
+    def _judge(self, fellows: Sequence[ReplicaMember], now: float) -> None:
         lives = frozenset((fellow.replica, fellow.since_ms) for fellow in fellows)
         if lives != self._lives or any(fellow.draining for fellow in fellows):
             self._lives, self._rests_since = lives, now

@@ -13,11 +13,11 @@ from anypod.core import frames
 from anypod.core.cursor import After, Cursor, Facts, Reset, judge_place
 from anypod.core.errors import AnypodError
 from anypod.core.event import position
-from anypod.hub.attach_frames import encode_done, reset_frame
+from anypod.hub.attach_frames import reset_frame, sync_done_frame
 from anypod.hub.delivery import PIECE_BYTES_MAX, Batch, Pieces, announcement, is_large
 from anypod.hub.replay import Replays
-from anypod.hub.session import LocalSession, common_cursor
-from anypod.hub.subscriber import Phase, Subscriber
+from anypod.hub.session import HubSession, common_cursor
+from anypod.hub.subscriber import Subscriber, SubscriberPhase
 from anypod.store import PAGE_BYTES_MAX, Missing, Page
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 RETRY_S = 0.5  # between reads while the store is away; the subscriber stays attached
 
 
-class CatchUp:
+class Recovery:
     def __init__(self, hub: "Hub") -> None:
         self._hub = hub
         self.replays = Replays(hub.store, hub.metrics)
@@ -42,7 +42,7 @@ class CatchUp:
         what a transport was handed cannot be taken back, and its client resumes from its cursor.
         """
         outboxes = self._hub.outboxes
-        if subscriber.phase is Phase.GONE:
+        if subscriber.phase is SubscriberPhase.GONE:
             return True
         outboxes.note(subscriber, size)
         has_room = size <= min(size_max, outboxes.room)
@@ -54,7 +54,7 @@ class CatchUp:
 
     def drained(self, subscriber: Subscriber, size: int) -> None:
         """The port holds less than before, and more than a little."""
-        if subscriber.phase is not Phase.GONE:
+        if subscriber.phase is not SubscriberPhase.GONE:
             self._hub.outboxes.note(subscriber, size)
 
     def fall_behind(self, subscriber: Subscriber) -> None:
@@ -75,7 +75,7 @@ class CatchUp:
 
     def go_on(self, subscriber: Subscriber) -> None:
         """Serve what is missing: at once from the tail, otherwise by a task that reads the log."""
-        if subscriber.phase is not Phase.BEHIND or subscriber.paused_at is not None or subscriber.is_replaying:
+        if subscriber.phase is not SubscriberPhase.BEHIND or subscriber.paused_at is not None or subscriber.is_replaying:
             return
         if self._pace_s(subscriber) > 0 or not self._join(subscriber):
             subscriber.is_replaying = True
@@ -90,9 +90,9 @@ class CatchUp:
     def replay_from(self, subscriber: Subscriber, after: After) -> None:
         """Go back to a place that the client names, and serve everything since."""
         session = subscriber.session
-        if session is None or subscriber.phase is Phase.GONE:
+        if session is None or subscriber.phase is SubscriberPhase.GONE:
             return
-        if subscriber.phase is Phase.BEHIND and subscriber.cursor:
+        if subscriber.phase is SubscriberPhase.BEHIND and subscriber.cursor:
             # What was sent before must be judged before it is forgotten: were it of a lost history, a place before it would
             # prove well, and nobody would tell the client. What follows a cursor of its own is under way already.
             if not isinstance(after, Cursor):
@@ -103,7 +103,7 @@ class CatchUp:
         self._move(subscriber, session, after)
         self.go_on(subscriber)
 
-    def _move(self, subscriber: Subscriber, session: LocalSession, after: After) -> None:
+    def _move(self, subscriber: Subscriber, session: HubSession, after: After) -> None:
         subscriber.wanted = None
         subscriber.fold = False
         match after:
@@ -143,26 +143,26 @@ class CatchUp:
         """Events after the subscriber's place, piece by piece; it stands at the last one that its port took. False: that took no more."""
         assert subscriber.session is not None
         for piece in self._pieces.of(subscriber.session.key, events):
-            if subscriber.phase is not Phase.BEHIND or subscriber.paused_at is not None:
+            if subscriber.phase is not SubscriberPhase.BEHIND or subscriber.paused_at is not None:
                 return False
             subscriber.stand_at(*position(piece.frames[-1]))
             subscriber.port.deliver(piece)
             self._hub.accounts.read(subscriber.account, piece.size)
             self._hub.metrics.events_delivered += len(piece.frames)
-        return subscriber.phase is Phase.BEHIND and subscriber.paused_at is None
+        return subscriber.phase is SubscriberPhase.BEHIND and subscriber.paused_at is None
 
-    def _announce(self, session: LocalSession, subscriber: Subscriber, lacking: int, facts: Facts) -> None:
+    def _announce(self, session: HubSession, subscriber: Subscriber, lacking: int, facts: Facts) -> None:
         if lacking:
             subscriber.port.send(announcement(session.cursor, facts.folded, self._hub.clock.wall_ms()))
 
-    def _end_replay(self, session: LocalSession, subscriber: Subscriber, missed: Sequence[bytes]) -> None:
-        ending = [*missed, encode_done(session, subscriber.replay_ref)]
+    def _end_replay(self, session: HubSession, subscriber: Subscriber, missed: Sequence[bytes]) -> None:
+        ending = [*missed, sync_done_frame(session, subscriber.replay_ref)]
         subscriber.replay_ref = None
         subscriber.port.deliver(Batch(ending))
         self._hub.metrics.events_delivered += len(missed)
         self.note_recovery(subscriber)
         if session.is_closed:
-            subscriber.port.send(frames.encode(frames.Closed(cursor=session.cursor)))
+            subscriber.port.send(frames.encode(frames.ClosedFrame(cursor=session.cursor)))
             subscriber.port.close(1000, "the session is closed")
 
     def note_recovery(self, subscriber: Subscriber) -> None:
@@ -177,7 +177,7 @@ class CatchUp:
                 if (wait_s := self._pace_s(subscriber)) > 0:
                     await self._hub.clock.sleep(wait_s)
                     continue
-                if subscriber.phase is not Phase.BEHIND or subscriber.paused_at is not None or self._join(subscriber):
+                if subscriber.phase is not SubscriberPhase.BEHIND or subscriber.paused_at is not None or self._join(subscriber):
                     return
                 if not await self._go_a_page(subscriber):
                     return
@@ -201,7 +201,7 @@ class CatchUp:
         assert session is not None
         bytes_max = PAGE_BYTES_MAX if self._hub.outboxes.room >= PAGE_BYTES_MAX else PIECE_BYTES_MAX
         page = await self.replays.read(session.key, after, fold=subscriber.fold, bytes_max=bytes_max)
-        if subscriber.phase is not Phase.BEHIND or subscriber.seq != after:
+        if subscriber.phase is not SubscriberPhase.BEHIND or subscriber.seq != after:
             return True  # it left, or was sent elsewhere while we read
         if isinstance(page, Missing):
             self._hub.resync(session)
@@ -240,17 +240,17 @@ class CatchUp:
         else:
             self._start_over(subscriber, session, verdict, facts)
 
-    def _start_over(self, subscriber: Subscriber, session: LocalSession, verdict: Reset, facts: Facts) -> None:
+    def _start_over(self, subscriber: Subscriber, session: HubSession, verdict: Reset, facts: Facts) -> None:
         self._tell_reset(subscriber, session, verdict, facts, "")
         subscriber.fold = True
         subscriber.seq, subscriber.cursor = facts.oldest - 1, ""
 
-    def _tell_reset(self, subscriber: Subscriber, session: LocalSession, verdict: Reset, facts: Facts, common: str) -> None:
+    def _tell_reset(self, subscriber: Subscriber, session: HubSession, verdict: Reset, facts: Facts, common: str) -> None:
         self._hub.metrics.resets[verdict.reason] += 1
         subscriber.port.send(reset_frame(session, verdict.reason, facts, common, self._hub.clock.wall_ms()))
 
 
-def is_reached(session: LocalSession, subscriber: Subscriber) -> bool:
+def is_reached(session: HubSession, subscriber: Subscriber) -> bool:
     """Does the tail begin at or before the subscriber's place, and prove it?"""
     tail = session.tail
     if not tail.floor <= subscriber.seq <= session.seq:

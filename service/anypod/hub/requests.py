@@ -11,12 +11,12 @@ from anypod.auth import Principal
 from anypod.core import frames
 from anypod.core.cursor import Cursor
 from anypod.core.errors import AnypodError
-from anypod.core.event import NO_DETAILS, Details, Draft, Form, Receipt, as_json, position
+from anypod.core.event import NO_DETAILS, Details, Draft, EventTemplate, Receipt, as_json, position
 from anypod.core.identity import NAME_CHARS_MAX, SUBJECT_CHARS_MAX, SessionKey
 from anypod.core.json_value import checked, value_of
 from anypod.core.notices import SignalNotice, encode_notice
 from anypod.core.traceparent import is_traceparent
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 from anypod.hub.hub import Hub
 
 SIGNAL_BYTES_MAX: Final = 8_192
@@ -26,11 +26,11 @@ HISTORY_LIMIT_MAX: Final = 200
 FORMS_MAX: Final = 16  # kinds that a pen remembers; clients that use more are rare, and pay for it
 
 
-def ask_of(key: SessionKey, frame: frames.Init) -> Ask:
+def ask_of(key: SessionKey, frame: frames.InitFrame) -> AttachRequest:
     """Raises AnypodError `malformed` for another version of the protocol."""
     if frame.protocol != frames.PROTOCOL:
         raise AnypodError("malformed", f"this replica speaks protocol {frames.PROTOCOL}")
-    return Ask(
+    return AttachRequest(
         key=key,
         after=frame.after,
         resume=frame.resume,
@@ -43,7 +43,7 @@ def ask_of(key: SessionKey, frame: frames.Init) -> Ask:
     )
 
 
-class Pen:
+class DraftBuilder:
     """What one credential may write. What the events of a kind have in common is checked and encoded at the first one."""
 
     __slots__ = ("_bytes_max", "_forms", "_principal", "_turn_forms")
@@ -51,10 +51,10 @@ class Pen:
     def __init__(self, principal: Principal, bytes_max: int) -> None:
         self._principal = principal
         self._bytes_max = bytes_max
-        self._forms: dict[str, Form] = {}
-        self._turn_forms: dict[str, Form] = {}
+        self._forms: dict[str, EventTemplate] = {}
+        self._turn_forms: dict[str, EventTemplate] = {}
 
-    def draft(self, frame: frames.Publish, payload: bytes | None, ts_ms: int) -> Draft:
+    def draft(self, frame: frames.PublishFrame, payload: bytes | None, ts_ms: int) -> Draft:
         """The event that a publish frame asks for, checked against the credential. Raises AnypodError."""
         has_turn = frame.turn is not None
         forms = self._turn_forms if has_turn else self._forms
@@ -76,17 +76,17 @@ class Pen:
             details = Details(frame.turn, frame.fence, frame.attempt, frame.part, frame.replaces, is_own)
         return form.draft(frame.id, data, ts_ms, details) if payload is None else form.binary(frame.id, data, ts_ms, details)
 
-    def _form(self, kind: str, has_turn: bool) -> Form:
+    def _form(self, kind: str, has_turn: bool) -> EventTemplate:
         if not self._principal.may_publish(kind, has_turn=has_turn):
             raise _not_allowed()
         forms = self._turn_forms if has_turn else self._forms
         if len(forms) >= FORMS_MAX:
             forms.clear()
-        form = forms[kind] = Form(kind, self._principal.author)
+        form = forms[kind] = EventTemplate(kind, self._principal.author)
         return form
 
 
-def _check_for_turns(frame: frames.Publish) -> None:
+def _check_for_turns(frame: frames.PublishFrame) -> None:
     """Raises AnypodError for what would be dropped in silence. A trace is named, and nothing of it is kept until replicas trace."""
     if frame.intent is not None or frame.on_busy is not None:
         raise AnypodError("not_supported", "turns are not served yet: intent and on_busy would have no effect")
@@ -101,7 +101,7 @@ def _not_allowed() -> AnypodError:
 def published_frame(receipt: Receipt, ref: str | int | None = None) -> bytes:
     if ref is not None:
         return frames.encode(
-            frames.Published(ref=ref, id=receipt.id, seq=receipt.seq, cursor=receipt.cursor, duplicate=receipt.is_duplicate)
+            frames.PublishedFrame(ref=ref, id=receipt.id, seq=receipt.seq, cursor=receipt.cursor, duplicate=receipt.is_duplicate)
         )
     # Neither an id nor a cursor holds anything that JSON would escape.
     duplicate = "true" if receipt.is_duplicate else "false"
@@ -114,11 +114,11 @@ def signal_notice(name: str, told: bytes, origin: frames.Origin, to: str | None)
         raise AnypodError("malformed", f"to is at most {ADDRESS_CHARS_MAX} characters: an author, author/device, or a device of yours")
     if len(told) > SIGNAL_BYTES_MAX or len(name) > SIGNAL_NAME_CHARS_MAX:
         raise AnypodError("too_large", f"a signal is at most {SIGNAL_BYTES_MAX} bytes, its name {SIGNAL_NAME_CHARS_MAX}")
-    frame = frames.encode(frames.Signal(name=name, data=Raw(checked(told)), from_=origin, to=to))
+    frame = frames.encode(frames.SignalFrame(name=name, data=Raw(checked(told)), from_=origin, to=to))
     return encode_notice(SignalNotice(frame=Raw(frame), to=to, sender=origin.author))
 
 
-async def history_frame(hub: Hub, key: SessionKey, before: str | None, limit: int) -> frames.History:
+async def history_frame(hub: Hub, key: SessionKey, before: str | None, limit: int) -> frames.HistoryFrame:
     """A backward page of durable events. Raises AnypodError `malformed`."""
     if not 0 < limit <= HISTORY_LIMIT_MAX:
         raise AnypodError("malformed", f"limit must be 1 to {HISTORY_LIMIT_MAX}")
@@ -127,4 +127,4 @@ async def history_frame(hub: Hub, key: SessionKey, before: str | None, limit: in
         raise AnypodError("malformed", "before must be a cursor")
     page = await hub.store.history(key, cursor.seq if cursor else None, limit=limit)
     oldest = position(page.frames[0]).cursor if page.frames and page.has_more else None
-    return frames.History(events=[Raw(as_json(frame)) for frame in page.frames], before=oldest)
+    return frames.HistoryFrame(events=[Raw(as_json(frame)) for frame in page.frames], before=oldest)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 from anypod.auth import is_authorised
 from anypod.core.cursor import judge_place
 from anypod.core.errors import AnypodError
-from anypod.hub.session import LocalSession
-from anypod.hub.subscriber import Phase
+from anypod.hub.session import HubSession
+from anypod.hub.subscriber import SubscriberPhase
 from anypod.hub.tail import TAIL_BYTES_MAX
-from anypod.store import Head, Missing, Page
+from anypod.store import LogHead, Missing, Page
 
 if TYPE_CHECKING:
     from anypod.hub.hub import Hub
@@ -28,13 +28,13 @@ class Resync:
     def __init__(self, hub: "Hub") -> None:
         self._hub = hub
 
-    def ask(self, session: LocalSession) -> None:
+    def ask(self, session: HubSession) -> None:
         session.resync_again = True
         if not session.is_resyncing and session.is_ready:
             session.is_resyncing = True
             self._hub.tasks.start(self._resync(session), "resync")
 
-    async def _resync(self, session: LocalSession) -> None:
+    async def _resync(self, session: HubSession) -> None:
         pause_s = RETRY_S_MIN
         try:
             while session.resync_again and self._hub.sessions.get(session.key) is session:
@@ -47,7 +47,7 @@ class Resync:
             session.is_resyncing = False
             self._wake(session)
 
-    async def _read_page(self, session: LocalSession) -> bool:
+    async def _read_page(self, session: HubSession) -> bool:
         """False: the store is away."""
         session.resync_again = False
         try:
@@ -60,7 +60,7 @@ class Resync:
         session.resync_again = session.resync_again or not is_at_head
         return True
 
-    async def _read_missed(self, session: LocalSession) -> bool:
+    async def _read_missed(self, session: HubSession) -> bool:
         """One page; True when the session stands at the head that the page saw."""
         after, cursor = session.seq, session.cursor
         page = await self._hub.store.read(session.key, after, limit=RESYNC_EVENTS_MAX, bytes_max=TAIL_BYTES_MAX)
@@ -75,7 +75,7 @@ class Resync:
             self._hub.closed(session)
         return not page.has_more
 
-    async def _start_over(self, session: LocalSession) -> None:
+    async def _start_over(self, session: HubSession) -> None:
         """The log is another one than the session stood in: everybody attached is behind, and judged by their own cursor."""
         for subscriber in tuple(session.live):
             session.leave(subscriber)
@@ -87,18 +87,18 @@ class Resync:
         self._hub.settle(session, page, page.snapshot.facts.head.seq)
         session.resync_again = True  # what the feed brought between this read and here was not taken
 
-    def _send_away(self, session: LocalSession, page: Page) -> None:
+    def _send_away(self, session: HubSession, page: Page) -> None:
         """The log may have come to be another owner's: whom it does not reach any more is told nothing of it."""
         for subscriber in session.members:
             if not is_authorised(subscriber.principal, session.key.session, "read", owner=page.snapshot.owner):
                 self._hub.dismiss(subscriber, AnypodError("no_such_session"))
 
-    def _wake(self, session: LocalSession) -> None:
+    def _wake(self, session: HubSession) -> None:
         for subscriber in session.members:
-            if subscriber.phase is Phase.BEHIND:
+            if subscriber.phase is SubscriberPhase.BEHIND:
                 self._hub.catch_up.go_on(subscriber)
 
-    async def check_heads(self, sessions: Iterable[LocalSession]) -> None:
+    async def check_heads(self, sessions: Iterable[HubSession]) -> None:
         """A quiet feed is no proof of a quiet log: ask the log."""
         asked = list(sessions)
         for start in range(0, len(asked), HEADS_MAX):
@@ -114,7 +114,7 @@ class Resync:
                 await self._hub.devices.check(claimed)
 
 
-def _is_elsewhere(session: LocalSession, seq: int, head: Head | None) -> bool:
+def _is_elsewhere(session: HubSession, seq: int, head: LogHead | None) -> bool:
     if head is None or session.snapshot is None:
         return True
     if head.version > session.snapshot.version:

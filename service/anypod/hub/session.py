@@ -14,14 +14,14 @@ from anypod.core.merge import Frame, Lost, Merge, Step
 from anypod.core.notices import DeviceNotice, StateNotice
 from anypod.hub.attendance import Attendance
 from anypod.hub.delivery import Batch, announcement
-from anypod.hub.subscriber import NEVER, Phase, Subscriber
+from anypod.hub.subscriber import NEVER, Subscriber, SubscriberPhase
 from anypod.hub.tail import Tail
 from anypod.store import Missing, Page, Snapshot
 
 EARLY_FRAMES_MAX = 1_000  # heard before the first range is read; beyond that they are forgotten and the log is read again
 
 
-class Place:
+class DeviceClaim:
     """What attachments of one device of one author compete for; here, the one of this replica that holds it.
 
     `name`: the store's for it. `since`: when its holder came, in clock seconds. `number`: of the claim, 0 until the store has told it.
@@ -30,7 +30,7 @@ class Place:
 
     __slots__ = ("holder", "is_claiming", "key", "name", "number", "rival", "session", "since")
 
-    def __init__(self, session: "LocalSession", author: str, device: str) -> None:
+    def __init__(self, session: "HubSession", author: str, device: str) -> None:
         self.session = session
         self.key = (author, device)
         self.name = f"{device}/{author}"
@@ -47,7 +47,7 @@ class Place:
         return former
 
 
-class LocalSession:
+class HubSession:
     """`phase`: not ready until the first range has been read. `cursor` is the log's own at `seq`, or at the newest event below it."""
 
     __slots__ = (
@@ -83,7 +83,7 @@ class LocalSession:
         self.live: dict[Subscriber, None] = {}
         self.behind: dict[Subscriber, None] | None = None  # who is attached and not live: nearly always nobody
         self.attendance: Attendance | None = None  # where somebody asks for presence
-        self.devices: dict[tuple[str, str], Place] | None = None  # by author and device
+        self.devices: dict[tuple[str, str], DeviceClaim] | None = None  # by author and device
         self.claims_checked = 0  # the newest claim in the session when the places here were last compared with the store's
         self.loading: asyncio.Future[Missing | None] | None = None
         self.is_resyncing = False
@@ -246,23 +246,23 @@ class LocalSession:
     def seat(self, subscriber: Subscriber) -> None:
         """Attached, and behind until it enters."""
         subscriber.session = self
-        subscriber.phase = Phase.BEHIND
+        subscriber.phase = SubscriberPhase.BEHIND
         self.idle_since = None
         self._stay_behind(subscriber)
 
     def enter(self, subscriber: Subscriber) -> None:
         """From here on the subscriber gets what the feed brings."""
         assert subscriber.seq == self.seq
-        subscriber.phase = Phase.LIVE
+        subscriber.phase = SubscriberPhase.LIVE
         self._catch_up(subscriber)
         self.live[subscriber] = None
 
     def leave(self, subscriber: Subscriber) -> None:
         """Behind from now on: its place is where the session stood when it left."""
-        if subscriber.phase is Phase.LIVE:
+        if subscriber.phase is SubscriberPhase.LIVE:
             self.live.pop(subscriber, None)
             self._stay_behind(subscriber)
-            subscriber.phase = Phase.BEHIND
+            subscriber.phase = SubscriberPhase.BEHIND
             subscriber.stand_at(self.seq, self.cursor)
 
     def remove(self, subscriber: Subscriber) -> None:
@@ -282,7 +282,7 @@ class LocalSession:
         place = (self.devices or {}).get((subscriber.author, subscriber.device))
         return place is not None and place.holder is subscriber
 
-    def forget_if_empty(self, place: "Place") -> None:
+    def forget_if_empty(self, place: "DeviceClaim") -> None:
         """A place is kept while somebody holds it, or a claim of it is under way."""
         is_here = self.devices is not None and self.devices.get(place.key) is place
         if self.devices is not None and is_here and place.holder is None and not place.is_claiming:

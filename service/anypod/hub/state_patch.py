@@ -18,7 +18,7 @@ STATE_BYTES_MAX: Final = 65_536  # each of state, live and metadata: they travel
 
 
 @dataclass(frozen=True, slots=True)
-class Edit:
+class StatePatch:
     """Merge patches (JSON objects), None: untouched. `event_id`: of the `context_update` that tells of it, None: silent."""
 
     key: SessionKey
@@ -36,12 +36,12 @@ class Edit:
         return b"{%b}" % b",".join(b'"%b":%b' % (name.encode(), text) for name, text in parts if text is not None)
 
 
-class Editor:
+class StatePatcher:
     def __init__(self, store: Store, publisher: Publisher) -> None:
         self._store = store
         self._publisher = publisher
 
-    async def apply(self, edit: Edit) -> Receipt | None:
+    async def apply(self, edit: StatePatch) -> Receipt | None:
         """The receipt of the `context_update`, None when silent. Raises AnypodError, `stale` when `expect` is not the head."""
         told = [draft(edit.event_id, "context_update", edit.as_data(), author=edit.author, ts_ms=edit.ts_ms)] if edit.event_id else []
         for _ in range(ATTEMPTS_MAX):
@@ -64,7 +64,7 @@ class Editor:
         return page.snapshot
 
 
-def _patch(edit: Edit, snapshot: Snapshot) -> Patch:
+def _patch(edit: StatePatch, snapshot: Snapshot) -> Patch:
     live = snapshot.live if edit.ts_ms < snapshot.live_until_ms else b"{}"
     return Patch(
         version=snapshot.version,

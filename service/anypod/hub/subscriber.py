@@ -16,10 +16,10 @@ from anypod.core.permits import Account
 from anypod.hub.delivery import Batch
 
 if TYPE_CHECKING:
-    from anypod.hub.session import LocalSession
+    from anypod.hub.session import HubSession
 
 
-class Port(Protocol):
+class SubscriberPort(Protocol):
     """The transport's side. No call blocks; a port that is full says so by `Subscriber.pause`."""
 
     def deliver(self, batch: Batch) -> None:
@@ -38,7 +38,7 @@ class Port(Protocol):
         """Give the connection up at once."""
 
 
-class TalkingPort(Port, Protocol):
+class TalkingPort(SubscriberPort, Protocol):
     """Of a client that is listened to."""
 
     def hold(self, wait_s: float) -> None:
@@ -49,7 +49,7 @@ NEVER: Final = float("inf")  # in clock seconds
 NO_FEATURES: Final = frozenset[str]()
 
 
-class Phase(Enum):
+class SubscriberPhase(Enum):
     OPENING = auto()
     BEHIND = auto()
     LIVE = auto()
@@ -90,7 +90,7 @@ class Subscriber:
         "wanted",
     )
 
-    def __init__(self, port: Port, principal: Principal, subscriber_id: str, now: float, account: Account) -> None:
+    def __init__(self, port: SubscriberPort, principal: Principal, subscriber_id: str, now: float, account: Account) -> None:
         self.account = account
         self.port = port
         self.principal = principal
@@ -98,8 +98,8 @@ class Subscriber:
         self.author: str = principal.subject
         self.device: str | None = None
         self.features: frozenset[str] = NO_FEATURES
-        self.session: LocalSession | None = None
-        self.phase = Phase.OPENING
+        self.session: HubSession | None = None
+        self.phase = SubscriberPhase.OPENING
         self.seq = 0
         self.cursor = ""
         self.fold = False

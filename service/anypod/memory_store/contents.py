@@ -38,7 +38,7 @@ class Tombstone(NamedTuple):
 
 
 @dataclass(slots=True)
-class Contents:
+class ServerContents:
     """`index`: the sessions of each subject with the time of their last recorded activity. `deletions`: of `day`, by tenant and subject."""
 
     logs: dict[SessionKey, Log] = field(default_factory=dict)
@@ -52,10 +52,10 @@ class Contents:
     lives: LifeTable = field(default_factory=LifeTable)
     erasures: dict[str, bytes] = field(default_factory=dict)
 
-    def copy(self) -> "Contents":
+    def copy(self) -> "ServerContents":
         logs = {key: log.copy() for key, log in self.logs.items()}
         index = {owner: dict(active) for owner, active in self.index.items()}
-        return Contents(
+        return ServerContents(
             logs,
             dict(self.tombstones),
             index,

@@ -17,7 +17,7 @@ from anypod.core.identity import Subject
 from anypod.core.notices import StateNotice, encode_notice
 from anypod.memory_store.claims import Claims
 from anypod.memory_store.members import Members
-from anypod.memory_store.streams import Entry, PartName, Streams
+from anypod.memory_store.streams import PartName, StreamEntry, Streams
 from anypod.store import Append, Creation, Patch, Results, SessionClass
 
 TERMS_MAX: Final = 32  # failovers that a cursor can look back on: the first and the latest 31
@@ -256,7 +256,7 @@ class Log:
         seq, cursor = self.head.seq, str(self.head)
         replaced = self.streams.end_part(_part_name(item), seq, moment.now_ms) if item.replaces else None
         frame = complete(item, seq, cursor, replaced)
-        entry = Entry(seq, self.head.tag, frame, moment.now_ms)
+        entry = StreamEntry(seq, self.head.tag, frame, moment.now_ms)
         if item.is_delta:
             self.streams.add_delta(entry, _part_name(item), item.author)
         else:

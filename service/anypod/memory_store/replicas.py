@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 
-class Entry(NamedTuple):
+class ReplicaEntry(NamedTuple):
     """Holds until then."""
 
     text: bytes
@@ -18,10 +18,10 @@ class Replicas:
     """`of_life`: one entry for each life of a replica; those that are over are forgotten at the next call."""
 
     def __init__(self) -> None:
-        self._of_life: dict[str, Entry] = {}
+        self._of_life: dict[str, ReplicaEntry] = {}
 
     def announce(self, life: str, text: bytes, *, ttl_ms: int, now_ms: int) -> Sequence[bytes]:
         self._of_life = {name: entry for name, entry in self._of_life.items() if entry.until_ms > now_ms and name != life}
         if text:
-            self._of_life[life] = Entry(text, now_ms + ttl_ms)
+            self._of_life[life] = ReplicaEntry(text, now_ms + ttl_ms)
         return [entry.text for entry in self._of_life.values()]

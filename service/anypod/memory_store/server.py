@@ -14,23 +14,23 @@ from msgspec import Raw
 from anypod.clock import Clock
 from anypod.core.cursor import Facts
 from anypod.core.errors import AnypodError
-from anypod.core.frames import Presence, encode
+from anypod.core.frames import PresenceFrame, encode
 from anypod.core.identity import SessionKey, Subject, TenantId
 from anypod.core.notices import ClosedNotice, DeletedNotice, SignalNotice, encode_notice
-from anypod.memory_store.contents import Contents
+from anypod.memory_store.contents import ServerContents
 from anypod.memory_store.log import Log, Moment
 from anypod.memory_store.members import Changed
 from anypod.memory_store.replicas import Replicas
 from anypod.store import (
     PAGE_BYTES_MAX,
     Append,
+    BackwardPage,
     Creation,
     Due,
     Erased,
-    Head,
-    HistoryPage,
     Listing,
     Lives,
+    LogHead,
     Member,
     Missing,
     Page,
@@ -46,7 +46,7 @@ TAG_MIN: Final = 1_000_000_000  # ten digits, so that every tag is as long
 TAG_END: Final = 1 << 32  # a stream's second number would hold more; a cursor should stay short
 
 
-class Door(Protocol):
+class ReplicaConnection(Protocol):
     """A replica's connection, as the server sees it."""
 
     def offer(self, key: SessionKey, payload: bytes) -> None: ...
@@ -60,18 +60,18 @@ class MemoryServer:
     def __init__(self, clock: Clock, rng: random.Random) -> None:
         self.clock = clock
         self._rng = rng
-        self._contents = Contents()
+        self._contents = ServerContents()
         self._replicas = Replicas()
-        self._doors: list[Door] = []
+        self._doors: list[ReplicaConnection] = []
         self._incarnation = self._next_incarnation()
         self.is_running = True
         self.nonces: Final = count(1)  # of patches, whichever door they come by
 
     # Replicas.
-    def attach(self, door: Door) -> None:
+    def attach(self, door: ReplicaConnection) -> None:
         self._doors.append(door)
 
-    def detach(self, door: Door) -> None:
+    def detach(self, door: ReplicaConnection) -> None:
         self._doors.remove(door)
 
     def publish(self, key: SessionKey, payload: bytes) -> None:
@@ -96,11 +96,11 @@ class MemoryServer:
         self._incarnation = self._next_incarnation()
         self.start()
 
-    def snapshot(self) -> Contents:
+    def snapshot(self) -> ServerContents:
         """What a replica of the server holds that lags behind from now on."""
         return self._contents.copy()
 
-    def fail_over(self, to: Contents) -> None:
+    def fail_over(self, to: ServerContents) -> None:
         """An asynchronous failover: everything since that snapshot is lost."""
         self._contents = to.copy()
         self.restart()
@@ -130,16 +130,16 @@ class MemoryServer:
             return Missing() if tombstone is None else Missing(was_deleted=True, owner=tombstone.owner)
         return self._page(log, after, limit, is_folded=fold, bytes_max=bytes_max)
 
-    def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> HistoryPage:
+    def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> BackwardPage:
         log = self._log(key, None)
         entries = log.streams.before(log.head.seq + 1 if before is None else before, limit + 1)
         latest = [entry.frame for entry in reversed(entries[max(0, len(entries) - limit) :])]
         frames = latest[: within(latest, bytes_max)][::-1]
-        return HistoryPage(frames, len(entries) > len(frames))
+        return BackwardPage(frames, len(entries) > len(frames))
 
-    def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
+    def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, LogHead | None]:
         found = {key: self._find(key) for key in keys}
-        return {key: None if log is None else Head(str(log.head), log.version, log.claims.newest) for key, log in found.items()}
+        return {key: None if log is None else LogHead(str(log.head), log.version, log.claims.newest) for key, log in found.items()}
 
     # Sessions.
     def create(self, creation: Creation) -> tuple[Page, bool]:
@@ -285,7 +285,7 @@ class MemoryServer:
     def _tell_presence(self, key: SessionKey, life: str, origin: str | None, changed: Changed) -> None:
         if changed.joined or changed.updated or changed.left:
             parts = [list(map(Raw, part)) for part in (changed.joined, changed.updated, changed.left)]
-            frame = Presence(joined=parts[0], updated=parts[1], left=parts[2])
+            frame = PresenceFrame(joined=parts[0], updated=parts[1], left=parts[2])
             notice = SignalNotice(frame=Raw(encode(frame)), is_presence=True, origin=origin, life=life)
             self.publish(key, encode_notice(notice))
 

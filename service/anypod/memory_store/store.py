@@ -17,14 +17,14 @@ from anypod.store import (
     DRAFTS_MAX,
     PAGE_BYTES_MAX,
     Append,
+    BackwardPage,
     Creation,
     Done,
     Due,
     Erased,
-    Head,
-    HistoryPage,
     Listing,
     Lives,
+    LogHead,
     Member,
     Missing,
     Page,
@@ -117,10 +117,10 @@ class MemoryStore:
     async def confirm(self) -> None:
         """There is one log."""
 
-    async def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> HistoryPage:
+    async def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> BackwardPage:
         return await self._call(lambda: self._server.history(key, before, limit=limit, bytes_max=bytes_max))
 
-    async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
+    async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, LogHead | None]:
         return await self._call(lambda: self._server.heads(keys))
 
     # Sessions.

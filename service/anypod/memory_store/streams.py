@@ -16,7 +16,7 @@ COMPLETED_MAX: Final = 512  # ended parts not folded yet; beyond it the two olde
 PartName = tuple[str, str]  # the turn or "", and the part
 
 
-class Entry(NamedTuple):
+class StreamEntry(NamedTuple):
     """`at_ms`: when the log took it, by the server's clock."""
 
     seq: int
@@ -43,8 +43,8 @@ class Completed(NamedTuple):
 
 @dataclass(slots=True)
 class Streams:
-    durable: list[Entry] = field(default_factory=list)
-    deltas: list[Entry] = field(default_factory=list)
+    durable: list[StreamEntry] = field(default_factory=list)
+    deltas: list[StreamEntry] = field(default_factory=list)
     open: dict[PartName, Part] = field(default_factory=dict)
     completed: list[Completed] = field(default_factory=list)
     folded: int = 0
@@ -54,11 +54,11 @@ class Streams:
     def copy(self) -> "Streams":
         return Streams(list(self.durable), list(self.deltas), dict(self.open), list(self.completed), self.folded, self.oldest, self.size)
 
-    def add_durable(self, entry: Entry) -> None:
+    def add_durable(self, entry: StreamEntry) -> None:
         self.durable.append(entry)
         self.size += len(entry.frame)
 
-    def add_delta(self, entry: Entry, name: PartName, author: bytes) -> None:
+    def add_delta(self, entry: StreamEntry, name: PartName, author: bytes) -> None:
         held = self.open.get(name)
         self.open[name] = Part(held.first if held else entry.seq, entry.seq, entry.at_ms, held.author if held else author)
         self.deltas.append(entry)
@@ -104,7 +104,7 @@ class Streams:
             self._forget(self.durable, cut)
             self._forget(self.deltas, _index(self.deltas, self.oldest))
 
-    def _forget(self, entries: list[Entry], count: int) -> None:
+    def _forget(self, entries: list[StreamEntry], count: int) -> None:
         self.size -= sum(len(entry.frame) for entry in entries[:count])
         del entries[:count]
 
@@ -116,13 +116,13 @@ class Streams:
         cut = _index(self.deltas, bound)
         return bound, max(self.folded, self.deltas[cut - 1].seq if cut > 0 else 0)
 
-    def between(self, after: int, deltas_from: int, limit: int) -> Sequence[Entry]:
+    def between(self, after: int, deltas_from: int, limit: int) -> Sequence[StreamEntry]:
         """At most `limit` entries after seq `after`, without the deltas before `deltas_from`."""
         durable = islice(self.durable, _index(self.durable, after + 1), None)
         deltas = islice(self.deltas, _index(self.deltas, max(after + 1, deltas_from)), None)
         return list(islice(merge(durable, deltas, key=_seq), limit))
 
-    def before(self, seq: int, limit: int) -> Sequence[Entry]:
+    def before(self, seq: int, limit: int) -> Sequence[StreamEntry]:
         """The last `limit` durable entries before `seq`, oldest first."""
         end = _index(self.durable, seq)
         return self.durable[max(0, end - limit) : end]
@@ -135,10 +135,10 @@ class Streams:
         return None
 
 
-def _seq(entry: Entry) -> int:
+def _seq(entry: StreamEntry) -> int:
     return entry.seq
 
 
-def _index(entries: Sequence[Entry], seq: int) -> int:
+def _index(entries: Sequence[StreamEntry], seq: int) -> int:
     """Where the entries from `seq` on begin."""
     return bisect_left(entries, seq, key=_seq)

@@ -6,15 +6,15 @@ Owns the cursors that are tried, on every transport. Must not know what is publi
 import asyncio
 from typing import Final
 
-from anypod.client.machine.inputs import Page, Received
+from anypod.client.machine.inputs import PageReceived, Received
 from anypod.client.phase import Transport
 from anypod.clock import Clock
 from anypod.core import frames
-from anypod.prove.history_checker import Track
-from anypod.prove.http_probe import Asker
+from anypod.prove.history_checker import HistoryChecker
+from anypod.prove.http_probe import HttpProbe
 from anypod.prove.reader import Around
-from anypod.prove.reader_connection import Ask, Leg
-from anypod.prove.record import Ledger
+from anypod.prove.reader_connection import ReaderConnection, ReadPlan
+from anypod.prove.record import ProofRecord
 
 UNKNOWN: Final = "nobody-ever-issued-this"
 LEG_S: Final = 1.0  # a reset comes with the attach
@@ -23,20 +23,20 @@ TRANSPORTS: Final[tuple[Transport, ...]] = ("websocket", "sse", "poll")
 GONE: Final = frozenset({"cursor_gone", "no_such_session"})
 
 
-async def try_cursors(around: Around, ledger: Ledger, foreign: str) -> None:
+async def try_cursors(around: Around, ledger: ProofRecord, foreign: str) -> None:
     """`foreign`: a cursor of another session."""
     async with asyncio.TaskGroup() as tasks:
         for what, cursor in (("a cursor that nobody issued", UNKNOWN), ("a cursor of another session", foreign)):
             for transport in TRANSPORTS:
-                ask = Ask(around.plan.url, ledger.session_id, around.plan.credential, transport, cursor)
+                ask = ReadPlan(around.plan.url, ledger.session_id, around.plan.credential, transport, cursor)
                 tasks.create_task(_try(around.clock, ledger, ask, what))
 
 
-async def _try(clock: Clock, ledger: Ledger, ask: Ask, what: str) -> None:
+async def _try(clock: Clock, ledger: ProofRecord, ask: ReadPlan, what: str) -> None:
     for _ in range(LEGS_MAX):
-        track = Track(ledger.teller(f"{ask.transport} reader that came with {what}"))
+        track = HistoryChecker(ledger.teller(f"{ask.transport} reader that came with {what}"))
         claim = _Claim(track)
-        await Leg(ask, claim.hear).run(LEG_S)
+        await ReaderConnection(ask, claim.hear).run(LEG_S)
         track.disconnected()
         if claim.is_refused is not None:
             break
@@ -49,25 +49,25 @@ async def _try(clock: Clock, ledger: Ledger, ask: Ask, what: str) -> None:
 class _Claim:
     """`is_refused`: was the reader reset before anything else? None: nothing came. The log follows, and is judged like everybody's."""
 
-    def __init__(self, track: Track) -> None:
+    def __init__(self, track: HistoryChecker) -> None:
         self._track = track
         self.is_refused: bool | None = None
 
-    def hear(self, given: Received | Page) -> None:
+    def hear(self, given: Received | PageReceived) -> None:
         match given:
-            case Received(frame=frames.Reset()) if self.is_refused is None:
+            case Received(frame=frames.ResetFrame()) if self.is_refused is None:
                 self.is_refused = True
-            case Received(frame=frames.Event() | frames.SyncDone()) | Page() if self.is_refused is None:
+            case Received(frame=frames.EventFrame() | frames.SyncDoneFrame()) | PageReceived() if self.is_refused is None:
                 self.is_refused = False
             case _:
                 pass
         if self.is_refused and isinstance(given, Received):
             self._track.take(given.frame)
-        elif self.is_refused and isinstance(given, Page):
+        elif self.is_refused and isinstance(given, PageReceived):
             self._track.turn(given)
 
 
-async def try_deleted(asker: Asker, ledger: Ledger, cursor: str) -> None:
+async def try_deleted(asker: HttpProbe, ledger: ProofRecord, cursor: str) -> None:
     """A cursor of a session that was deleted."""
     answer = await asker.insist("GET", f"/v1/sessions/{ledger.session_id}/events", params={"after": cursor})
     ledger.evidence.counts["unhonoured"] += 1

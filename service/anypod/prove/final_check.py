@@ -7,18 +7,18 @@ from typing import Final
 
 from anypod.client.io.decoding import decode_history, decode_page
 from anypod.core.errors import AnypodError
-from anypod.prove.history_checker import Applied, Track
-from anypod.prove.http_probe import Asker
-from anypod.prove.record import Ledger
+from anypod.prove.history_checker import Applied, HistoryChecker
+from anypod.prove.http_probe import HttpProbe
+from anypod.prove.record import ProofRecord
 
 PAGE: Final = 500
 HISTORY: Final = 50  # the page before the end
 COLD: Final = "pages"
 
 
-async def read_log(asker: Asker, ledger: Ledger) -> Track:
+async def read_log(asker: HttpProbe, ledger: ProofRecord) -> HistoryChecker:
     """All of it, by pages."""
-    log = Track(ledger.teller(COLD))
+    log = HistoryChecker(ledger.teller(COLD))
     path = f"/v1/sessions/{ledger.session_id}/events"
     while True:
         answer = await asker.insist("GET", path, params={"after": log.cursor, "limit": str(PAGE), "fold": "false"})
@@ -36,7 +36,7 @@ async def read_log(asker: Asker, ledger: Ledger) -> Track:
             raise AnypodError("internal", "a page of the log is empty, and more is said to follow")
 
 
-async def compare_history(asker: Asker, ledger: Ledger, log: Track) -> None:
+async def compare_history(asker: HttpProbe, ledger: ProofRecord, log: HistoryChecker) -> None:
     """The page before the end, read backwards."""
     answer = await asker.insist("GET", f"/v1/sessions/{ledger.session_id}/history", params={"limit": str(HISTORY)})
     if answer.status != 200:
@@ -48,7 +48,7 @@ async def compare_history(asker: Asker, ledger: Ledger, log: Track) -> None:
         ledger.accuse(1, "the history is not the end of the log", kept[-1][0] if kept else None)
 
 
-def compare(ledger: Ledger, log: Track) -> None:
+def compare(ledger: ProofRecord, log: HistoryChecker) -> None:
     """Whatever of it is not as promised becomes a violation."""
     _compare_receipts(ledger, log)
     _compare_ids(ledger, log)
@@ -57,7 +57,7 @@ def compare(ledger: Ledger, log: Track) -> None:
         _compare_resets(ledger, log, name, track)
 
 
-def _compare_receipts(ledger: Ledger, log: Track) -> None:
+def _compare_receipts(ledger: ProofRecord, log: HistoryChecker) -> None:
     """Guarantee 2: what was acknowledged is in the log, where it was said to be."""
     for receipt in ledger.receipts.values():
         found = log.by_seq.get(receipt.seq)
@@ -70,7 +70,7 @@ def _compare_receipts(ledger: Ledger, log: Track) -> None:
             ledger.accuse(2, f"id {receipt.id} was acknowledged, and {instead}", receipt.seq, receipt.cursor)
 
 
-def _compare_ids(ledger: Ledger, log: Track) -> None:
+def _compare_ids(ledger: ProofRecord, log: HistoryChecker) -> None:
     """Guarantees 3 and 5: each id once, as it was sent, and nothing that nobody sent."""
     first: dict[str, Applied] = {}
     for entry in log.by_seq.values():
@@ -84,7 +84,7 @@ def _compare_ids(ledger: Ledger, log: Track) -> None:
             ledger.accuse(3, f"id {entry.id} has another body in the log than was sent first", entry.seq, entry.cursor)
 
 
-def _compare_reader(ledger: Ledger, log: Track, name: str, track: Track) -> None:
+def _compare_reader(ledger: ProofRecord, log: HistoryChecker, name: str, track: HistoryChecker) -> None:
     """Guarantee 1: what a reader applied is the log."""
     for seq, entry in log.by_seq.items():
         applied = track.by_seq.get(seq)
@@ -98,7 +98,7 @@ def _compare_reader(ledger: Ledger, log: Track, name: str, track: Track) -> None
             ledger.accuse(1, f"{name}: applied what the log does not have", seq, track.by_seq[seq].cursor)
 
 
-def _compare_resets(ledger: Ledger, log: Track, name: str, track: Track) -> None:
+def _compare_resets(ledger: ProofRecord, log: HistoryChecker, name: str, track: HistoryChecker) -> None:
     """Guarantee 4, the other way round: a history that the log still has is no reason for a reset."""
     for reset in track.resets:
         if reset.last is not None and log.by_seq.get(reset.last.seq) == reset.last:

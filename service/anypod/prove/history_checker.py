@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from anypod.client.machine.inputs import Page
+from anypod.client.machine.inputs import PageReceived
 from anypod.core import frames
 from anypod.core.cursor import START
-from anypod.core.frames import Event
+from anypod.core.frames import EventFrame
 
 BODY_BYTES: Final = 12  # of a digest: that two bodies of one proof have the same one is out of the question
 
@@ -45,7 +45,7 @@ def body_digest(kind: str, data: Any) -> bytes:
     return blake2b(b"\n".join((kind.encode(), kinds_of_data, text)), digest_size=BODY_BYTES).digest()
 
 
-class Track:
+class HistoryChecker:
     """`by_seq`: everything applied. `resets`: what was announced on the way."""
 
     def __init__(self, tell: Tell) -> None:
@@ -61,26 +61,26 @@ class Track:
     def take(self, frame: frames.ServerFrame) -> Applied | None:
         """What an event became, None for whatever else a connection brings."""
         match frame:
-            case Event():
+            case EventFrame():
                 return self.event(frame)
-            case frames.Created() | frames.Restored():
+            case frames.CreatedFrame() | frames.RestoredFrame():
                 self.fold(frame.folded)
-            case frames.SyncDone():
+            case frames.SyncDoneFrame():
                 self._synced(frame)
-            case frames.Reset():
+            case frames.ResetFrame():
                 self._reset(frame)
-            case frames.Heartbeat():
+            case frames.HeartbeatFrame():
                 self.fold(frame.folded or 0)
             case _:
                 pass  # nothing of the log
         return None
 
-    def turn(self, page: Page) -> list[Applied | None]:
+    def turn(self, page: PageReceived) -> list[Applied | None]:
         """What each event of a page became."""
         self.fold(page.folded)
         return [self.event(event) for event in page.events]
 
-    def event(self, event: Event) -> Applied | None:
+    def event(self, event: EventFrame) -> Applied | None:
         """The event as applied, None when it was already."""
         seq = event.seq
         applied = Applied(seq, event.cursor, event.id, event.author, event.ts, body_digest(event.kind, event.data))
@@ -109,13 +109,13 @@ class Track:
     def fold(self, folded: int) -> None:
         self._folded = max(self._folded, folded)
 
-    def _synced(self, frame: frames.SyncDone) -> None:
+    def _synced(self, frame: frames.SyncDoneFrame) -> None:
         """The replica says that everything up to there was sent."""
         self.fold(frame.folded)
         if frame.seq is not None and frame.seq > max(self.last_seq, self._folded):
             self._tell(1, f"lost: everything up to {frame.seq} is said to be sent, {self.last_seq} came last", frame.seq, frame.cursor)
 
-    def _reset(self, frame: frames.Reset) -> None:
+    def _reset(self, frame: frames.ResetFrame) -> None:
         """The history after the common position is void."""
         common_seq = frame.common_seq or self._seq_of(frame.common)
         self.resets.append(ResetSeen(frame.reason, self.last, common_seq))

@@ -15,7 +15,7 @@ from anypod.client import open_http
 from anypod.client.io.http import FOREIGN_ERRORS, body_of, reason_of
 from anypod.clock import Clock
 from anypod.core.errors import CLOSE_RETRIED, AnypodError
-from anypod.core.frames import PROTOCOL, SUBPROTOCOL, Init, encode
+from anypod.core.frames import PROTOCOL, SUBPROTOCOL, InitFrame, encode
 
 ANSWER_S_MAX: Final = 15.0  # a replica whose store is away refuses after 5 s
 INSIST_S_MAX: Final = 30.0  # a replica restarts, a Redis fails over, within that time
@@ -49,7 +49,7 @@ class Answer:
             return None
 
 
-class Asker:
+class HttpProbe:
     """`credential` None: asks without the header."""
 
     def __init__(self, url: str, credential: str | None, clock: Clock) -> None:
@@ -113,7 +113,7 @@ class Asker:
         path = f"{self._url}/v1/sessions/{session_id}/ws"
         try:
             async with open_http() as http, http.ws_connect(path, protocols=(SUBPROTOCOL,), headers=self._headers) as socket:
-                await socket.send_str(encode(Init(protocol=PROTOCOL)).decode())
+                await socket.send_str(encode(InitFrame(protocol=PROTOCOL)).decode())
                 return await _replay(socket)
         except aiohttp.WSServerHandshakeError as exc:
             return exc.status, b""

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from anypod.prove.http_probe import Asker
-from anypod.prove.record import Ledger
+from anypod.prove.http_probe import HttpProbe
+from anypod.prove.record import ProofRecord
 
 STRANGER: Final = "stranger"  # the id of what a stranger tries to write
 
@@ -42,7 +42,7 @@ ATTEMPTS: Final = (
 )
 
 
-async def try_unknown(ledger: Ledger, asker: Asker, who: str) -> None:
+async def try_unknown(ledger: ProofRecord, asker: HttpProbe, who: str) -> None:
     """Without a credential, or with one that nobody has signed."""
     for attempt in ATTEMPTS:
         answer = await asker.insist(attempt.method, f"/v1/sessions/{ledger.session_id}{attempt.path}", attempt.body, params=attempt.params)
@@ -57,7 +57,7 @@ async def try_unknown(ledger: Ledger, asker: Asker, who: str) -> None:
         ledger.accuse(5, f"a WebSocket {who} was answered with {code}, {len(heard)} bytes came: 4401 was due")
 
 
-async def try_foreign(ledger: Ledger, asker: Asker) -> None:
+async def try_foreign(ledger: ProofRecord, asker: HttpProbe) -> None:
     """With another tenant's credential, under our session's id: a name is no permission, and names of tenants never meet."""
     who = "by another tenant"
     listed = await asker.insist("GET", "/v1/sessions")
@@ -77,7 +77,7 @@ async def try_foreign(ledger: Ledger, asker: Asker) -> None:
     await asker.insist("DELETE", f"/v1/sessions/{ledger.session_id}")
 
 
-async def try_outsider(ledger: Ledger, asker: Asker, who: str, own: Asker) -> None:
+async def try_outsider(ledger: ProofRecord, asker: HttpProbe, who: str, own: HttpProbe) -> None:
     """With a good credential of our tenant that does not reach the session, by every route and way to attach. `own`: who looks at it."""
     before = await _looked_at(own, ledger)
     listed = await asker.insist("GET", "/v1/sessions")
@@ -98,14 +98,14 @@ async def try_outsider(ledger: Ledger, asker: Asker, who: str, own: Asker) -> No
         ledger.accuse(5, f"its state, its metadata or whether it is closed has changed while it was tried {who}")
 
 
-async def _looked_at(own: Asker, ledger: Ledger) -> Any:
+async def _looked_at(own: HttpProbe, ledger: ProofRecord) -> Any:
     """What nobody of a proof changes."""
     answer = await own.insist("GET", f"/v1/sessions/{ledger.session_id}")
     told = answer.json if isinstance(answer.json, dict) else {}
     return answer.status, *(told.get(name) for name in ("state", "metadata", "closed"))
 
 
-def _judge(ledger: Ledger, count: str, what: str, status: int, expected: frozenset[int]) -> None:
+def _judge(ledger: ProofRecord, count: str, what: str, status: int, expected: frozenset[int]) -> None:
     ledger.evidence.counts[count] += 1
     if status not in expected:
         due = " or ".join(map(str, sorted(expected)))

@@ -24,7 +24,7 @@ _SCHEMES: Final = frozenset({"http", "https"})
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ProofPlan:
     """`foreign`: a credential of another tenant; `neighbour`: of another subject of ours; `narrowed`: one that is narrowed to other
     sessions than the proof's. None: there is none to try. `replicas`: how many must be met. `stem`: what session ids begin with, unique."""
 

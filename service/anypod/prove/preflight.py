@@ -11,7 +11,7 @@ import msgspec
 from anypod.auth.base64url import decoded
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
-from anypod.prove.http_probe import Answer, Asker
+from anypod.prove.http_probe import Answer, HttpProbe
 
 KINDS: Final = ("message", "x.prove")
 SERVER_ERROR: Final = 500  # from this status on it is the right place, at the wrong time
@@ -23,7 +23,7 @@ class _Expiry(msgspec.Struct):
     exp: Annotated[float, msgspec.Meta(ge=0, lt=1e11)]  # what a date can be made of
 
 
-async def check(asker: Asker, session_id: str, credential: str, clock: Clock) -> None:
+async def check(asker: HttpProbe, session_id: str, credential: str, clock: Clock) -> None:
     """Create, publish, read and delete, once each. Raises AnypodError with what to do."""
     try:
         created = await asker.ask("POST", "/v1/sessions", {"session_id": session_id})
@@ -57,7 +57,7 @@ def check_expiry(credential: str, lasts_s: float, clock: Clock) -> None:
         raise AnypodError("not_authenticated", f"the credential ends in {left_s} s, the proof takes {lasts_s:.0f} s: get a fresh one")
 
 
-async def check_outsider(asker: Asker, name: str) -> None:
+async def check_outsider(asker: HttpProbe, name: str) -> None:
     """A credential that is refused everywhere would prove nothing about isolation."""
     listed = await asker.ask("GET", "/v1/sessions")
     if listed.status != 200:

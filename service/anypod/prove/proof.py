@@ -18,9 +18,9 @@ from anypod.clock import Clock, SystemClock
 from anypod.core.errors import AnypodError
 from anypod.interrupt import until_signalled
 from anypod.prove.evidence import Evidence
-from anypod.prove.plan import Plan
-from anypod.prove.report import Header, Report, report_of
-from anypod.prove.scenario import Course
+from anypod.prove.plan import ProofPlan
+from anypod.prove.report import Report, ReportHeader, report_of
+from anypod.prove.scenario import Scenario
 from anypod.version import __version__
 
 SHOW_S: Final = 0.25
@@ -32,7 +32,7 @@ NO_NEIGHBOUR: Final = "no credential of another subject was given (--neighbour-t
 NO_NARROWED: Final = "no narrowed credential was given (--narrowed-token): whether it reaches nothing else was not tried"
 
 
-async def run(plan: Plan) -> Report:
+async def run(plan: ProofPlan) -> Report:
     """Never raises AnypodError: what kept the proof from its end is the report's reason."""
     clock, evidence = SystemClock(), Evidence()
     outsiders = ((plan.foreign, NO_FOREIGN), (plan.neighbour, NO_NEIGHBOUR), (plan.narrowed, NO_NARROWED))
@@ -43,7 +43,7 @@ async def run(plan: Plan) -> Report:
     async def prove() -> None:
         nonlocal reason
         try:
-            await _watched(Course(plan, clock, evidence), plan, clock)
+            await _watched(Scenario(plan, clock, evidence), plan, clock)
             reason = ""
         except* AnypodError as failures:
             reason = _first(failures)
@@ -52,14 +52,14 @@ async def run(plan: Plan) -> Report:
     return report_of(_header(plan, began_ms, clock.wall_ms()), evidence, reason=reason)
 
 
-async def _watched(course: Course, plan: Plan, clock: Clock) -> None:
+async def _watched(course: Scenario, plan: ProofPlan, clock: Clock) -> None:
     async with asyncio.TaskGroup() as tasks:
         watching = tasks.create_task(_show(course.evidence, plan, clock))
         await course.run()
         watching.cancel()
 
 
-async def _show(evidence: Evidence, plan: Plan, clock: Clock) -> None:
+async def _show(evidence: Evidence, plan: ProofPlan, clock: Clock) -> None:
     """Until it is cancelled."""
     began_s = clock.now()
     if not sys.stderr.isatty():
@@ -73,7 +73,7 @@ async def _show(evidence: Evidence, plan: Plan, clock: Clock) -> None:
 
 
 @contextmanager
-def _bar(plan: Plan) -> Iterator[Progress]:
+def _bar(plan: ProofPlan) -> Iterator[Progress]:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         progress.add_task("Proving", total=plan.seconds)
@@ -88,9 +88,9 @@ def _progress(evidence: Evidence) -> str:
     )
 
 
-def _header(plan: Plan, began_ms: int, ended_ms: int) -> Header:
+def _header(plan: ProofPlan, began_ms: int, ended_ms: int) -> ReportHeader:
     began, ended = (datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for ms in (began_ms, ended_ms))
-    return Header(
+    return ReportHeader(
         version=__version__,
         url=plan.url,
         began=began,

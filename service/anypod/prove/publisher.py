@@ -10,13 +10,13 @@ from typing import Final
 
 from anypod.client import open_http
 from anypod.client.io.decoding import decode_published
-from anypod.client.io.http import Endpoint, publish_body
+from anypod.client.io.http import HttpEndpoint, publish_body
 from anypod.client.machine.backoff import full_jitter_s
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
-from anypod.prove.reader import DOUBLINGS_MAX, Around, Reader
+from anypod.prove.reader import DOUBLINGS_MAX, Around, SessionReader
 from anypod.prove.reader_connection import publish_frame
-from anypod.prove.record import Draft, Ledger
+from anypod.prove.record import EventToPublish, ProofRecord
 
 INSIST_S_MAX: Final = 30.0  # on one event; beyond it the deployment is away, and whether the log has the event is left open
 ABANDON_S_MAX: Final = 0.02  # about as long as a publish takes: some are abandoned before it was logged, some after
@@ -32,10 +32,10 @@ CONTRADICTED: Final = 0.1
 BINARY: Final = 0.1
 
 
-class Publisher:
+class ProofPublisher:
     """`speaker`: the reader whose WebSocket it may use, too."""
 
-    def __init__(self, around: Around, ledger: Ledger, speaker: Reader) -> None:
+    def __init__(self, around: Around, ledger: ProofRecord, speaker: SessionReader) -> None:
         self._around = around
         self._ledger = ledger
         self._speaker = speaker
@@ -73,7 +73,7 @@ class Publisher:
         else:
             self._ledger.acknowledged(answer, attempts=attempts)
 
-    async def _repeat(self, draft: Draft) -> None:
+    async def _repeat(self, draft: EventToPublish) -> None:
         try:
             answer, _ = await self._insist(draft)
         except AnypodError as error:
@@ -82,14 +82,14 @@ class Publisher:
         if answer is not None:
             self._ledger.repeated(answer)
 
-    def _refused(self, draft: Draft, error: AnypodError) -> None:
+    def _refused(self, draft: EventToPublish, error: AnypodError) -> None:
         """Raises the error, unless it is one of the things that a proof is there to find."""
         if error.code != "conflict":
             raise error
         self._ledger.accuse(3, f"id {draft.id}, sent with its own body, is refused as a conflict")
 
-    async def _contradict(self, draft: Draft) -> None:
-        other = Draft(draft.id, draft.kind, {"instead of": draft.id}, draft.at)
+    async def _contradict(self, draft: EventToPublish) -> None:
+        other = EventToPublish(draft.id, draft.kind, {"instead of": draft.id}, draft.at)
         try:
             answer, _ = await self._insist(other)
         except AnypodError as error:
@@ -100,16 +100,16 @@ class Publisher:
             if answer is not None:
                 self._ledger.contradicted(answer)
 
-    def _new_draft(self) -> Draft:
+    def _new_draft(self) -> EventToPublish:
         rng = self._around.rng
         self._number += 1
         event_id = b32encode(rng.randbytes(ID_BYTES)).decode().lower()
         if rng.random() < BINARY:
-            return Draft(event_id, "x.prove", rng.randbytes(rng.randrange(1, 8 * WORDS_MAX)), self._around.clock.now())
+            return EventToPublish(event_id, "x.prove", rng.randbytes(rng.randrange(1, 8 * WORDS_MAX)), self._around.clock.now())
         words = "prove it, “yourself” " * rng.randrange(WORDS_MAX)
-        return Draft(event_id, "message", {"number": self._number, "text": words}, self._around.clock.now())
+        return EventToPublish(event_id, "message", {"number": self._number, "text": words}, self._around.clock.now())
 
-    async def _insist(self, draft: Draft) -> tuple[Receipt | None, int]:
+    async def _insist(self, draft: EventToPublish) -> tuple[Receipt | None, int]:
         """The answer, None when there was none for too long, and how many attempts it took. Raises AnypodError for a refusal for good."""
         clock, rng = self._around.clock, self._around.rng
         give_up_s = clock.now() + INSIST_S_MAX
@@ -131,7 +131,7 @@ class Publisher:
             await clock.sleep(wait_s)
         return None, attempts
 
-    async def _attempt(self, draft: Draft) -> Receipt | None:
+    async def _attempt(self, draft: EventToPublish) -> Receipt | None:
         """None: we have not waited for the answer."""
         leg, rng = self._speaker.leg, self._around.rng
         if leg is not None and leg.is_synced and rng.random() < BY_WEBSOCKET:
@@ -145,11 +145,11 @@ class Publisher:
             self._ledger.evidence.counts["abandoned"] += 1
             return None
 
-    async def _post(self, draft: Draft) -> Receipt:
+    async def _post(self, draft: EventToPublish) -> Receipt:
         plan, frame = self._around.plan, publish_frame(draft)
         payload = draft.data if isinstance(draft.data, bytes) else None
         async with open_http() as http:  # a new connection, which a balancer may give to another replica
-            endpoint = Endpoint(http, plan.url, self._ledger.session_id)
+            endpoint = HttpEndpoint(http, plan.url, self._ledger.session_id)
             endpoint.credential = plan.credential
             answer = decode_published(await endpoint.ask("POST", "/events", publish_body(frame, payload)))
         return Receipt(answer.id, answer.seq, answer.cursor, answer.duplicate)

@@ -10,15 +10,15 @@ from typing import Final, assert_never
 
 from anypod.client.machine.backoff import full_jitter_s
 from anypod.client.machine.connector import ATTEMPT_S_MIN
-from anypod.client.machine.inputs import Closed, Page, Received
+from anypod.client.machine.inputs import ConnectionClosed, PageReceived, Received
 from anypod.client.phase import Transport, error_of_close
 from anypod.clock import Clock
 from anypod.core import frames
 from anypod.core.errors import CLOSE_RETRIED, AnypodError
 from anypod.prove.history_checker import Applied
-from anypod.prove.plan import Plan
-from anypod.prove.reader_connection import Ask, Leg
-from anypod.prove.record import Ledger
+from anypod.prove.plan import ProofPlan
+from anypod.prove.reader_connection import ReaderConnection, ReadPlan
+from anypod.prove.record import ProofRecord
 
 LEG_S_MIN: Final = 0.3  # an attach and some events
 LEG_S_MAX: Final = 5.0  # the least silence after which a replica gives a client up: within it no heartbeat is owed
@@ -31,17 +31,17 @@ AWAY_S_MAX: Final = 0.4  # after a cut of ours: something is to be missed
 class Around:
     """What everybody in a proof is given."""
 
-    plan: Plan
+    plan: ProofPlan
     clock: Clock
     rng: Random
 
 
-class Reader:
+class SessionReader:
     """`transports`: each leg takes one of them. `leg`: the one that is up, None between two. `synced_at_s`: when it was up to date last."""
 
-    def __init__(self, around: Around, ledger: Ledger, transports: Sequence[Transport], *, starts_after_s: float = 0.0) -> None:
+    def __init__(self, around: Around, ledger: ProofRecord, transports: Sequence[Transport], *, starts_after_s: float = 0.0) -> None:
         self.name = "mixed reader" if len(transports) > 1 else f"{transports[0]} reader"
-        self.leg: Leg | None = None
+        self.leg: ReaderConnection | None = None
         self.synced_at_s: float | None = None
         self.track = ledger.track(self.name)
         self._around = around
@@ -74,12 +74,12 @@ class Reader:
         """What it has applied is not to be compared: it was kept from the rest."""
         del self._ledger.tracks[self.name]
 
-    async def _run_leg(self) -> Closed | None:
+    async def _run_leg(self) -> ConnectionClosed | None:
         plan, rng = self._around.plan, self._around.rng
         self._transport = rng.choice(self._transports)
-        ask = Ask(plan.url, self._ledger.session_id, plan.credential, self._transport, self.track.cursor)
+        ask = ReadPlan(plan.url, self._ledger.session_id, plan.credential, self._transport, self.track.cursor)
         longest_s = min(LEG_S_MAX, max(2 * LEG_S_MIN, 2 * plan.seconds / LEGS))
-        self.leg = leg = Leg(ask, self._hear)
+        self.leg = leg = ReaderConnection(ask, self._hear)
         try:
             return await leg.run(rng.uniform(LEG_S_MIN, longest_s))
         finally:
@@ -88,7 +88,7 @@ class Reader:
             if self._is_current:
                 self._is_current, self._lost_at = False, self._around.clock.now()
 
-    def _wait_s(self, closed: Closed) -> float:
+    def _wait_s(self, closed: ConnectionClosed) -> float:
         """Raises AnypodError for a close after which no client comes again."""
         if closed.code not in CLOSE_RETRIED:
             error = error_of_close(closed.code, closed.reason)
@@ -99,11 +99,11 @@ class Reader:
             return max(closed.retry_after_ms / 1000, ATTEMPT_S_MIN)
         return full_jitter_s(min(self._failures - 1, DOUBLINGS_MAX), self._around.rng.random())
 
-    def _hear(self, given: Received | Page) -> None:
+    def _hear(self, given: Received | PageReceived) -> None:
         match given:
             case Received(frame=frame):
                 self._note(frame, self.track.take(frame))
-            case Page():
+            case PageReceived():
                 for event, applied in zip(given.events, self.track.turn(given), strict=True):
                     self._note(event, applied)
                 if not given.more:
@@ -114,16 +114,16 @@ class Reader:
     def _note(self, frame: frames.ServerFrame, applied: Applied | None) -> None:
         counts = self._evidence.counts
         match frame:
-            case frames.Event():
+            case frames.EventFrame():
                 counts["delivered"] += 1
                 draft = self._ledger.drafts.get(frame.id)
                 if applied is not None and draft is not None and self._is_current:
                     self._evidence.deliveries_s.append(self._around.clock.now() - draft.at)
-            case frames.Created() | frames.Restored():
+            case frames.CreatedFrame() | frames.RestoredFrame():
                 self._evidence.met[frame.replica] += 1
-            case frames.SyncDone():
+            case frames.SyncDoneFrame():
                 self._synced()
-            case frames.Reset():
+            case frames.ResetFrame():
                 counts["reset"] += 1
             case _:
                 pass  # the track knows, or it is nothing of the log

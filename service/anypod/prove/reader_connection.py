@@ -12,20 +12,20 @@ from typing import Final
 import msgspec
 
 from anypod.client import open_http
-from anypod.client.io.http import Endpoint
+from anypod.client.io.http import HttpEndpoint
 from anypod.client.io.longpoll import PollTransport
 from anypod.client.io.sse import SseTransport
 from anypod.client.io.transport import Transport as Link
 from anypod.client.io.websocket import WebsocketTransport
 from anypod.client.machine.commands import Fetch, Open, Send
-from anypod.client.machine.inputs import Closed, Input, Opened, Page, Received
+from anypod.client.machine.inputs import ConnectionClosed, Input, Opened, PageReceived, Received
 from anypod.client.machine.outgoing import error_of
 from anypod.client.phase import Transport
 from anypod.core import frames
 from anypod.core.cursor import START
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
-from anypod.prove.record import Draft
+from anypod.prove.record import EventToPublish
 
 LINK: Final = 1  # there is one
 POLL_WAIT_S: Final = 25  # longer than any leg: a poll is cut while it waits
@@ -34,7 +34,7 @@ ANSWER_S_MAX: Final = 10.0  # of a publish over the connection; then its id is s
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class ReadPlan:
     """What a leg is for."""
 
     url: str
@@ -44,21 +44,21 @@ class Ask:
     after: str
 
 
-class Leg:
+class ReaderConnection:
     """`is_synced`: everything up to now has come."""
 
-    def __init__(self, ask: Ask, hear: Callable[[Received | Page], None]) -> None:
+    def __init__(self, ask: ReadPlan, hear: Callable[[Received | PageReceived], None]) -> None:
         self._ask = ask
         self._hear = hear
         self._link: Link | None = None
         self._answers: dict[str, asyncio.Future[Receipt]] = {}
         self.is_synced = False
 
-    async def run(self, cut_after_s: float) -> Closed | None:
+    async def run(self, cut_after_s: float) -> ConnectionClosed | None:
         """None: we have cut it."""
         try:
             async with open_http() as http:  # of its own: a new connection, which a balancer may give to another replica
-                endpoint = Endpoint(http, self._ask.url, self._ask.session_id)
+                endpoint = HttpEndpoint(http, self._ask.url, self._ask.session_id)
                 endpoint.credential = self._ask.credential
                 self._link = self._transport(endpoint)
                 async with asyncio.TaskGroup() as tasks:
@@ -73,7 +73,7 @@ class Leg:
                 if not answer.done():
                     answer.set_exception(AnypodError("unavailable", "the connection was cut before the answer"))
 
-    async def publish(self, draft: Draft) -> Receipt:
+    async def publish(self, draft: EventToPublish) -> Receipt:
         """Over this connection, a WebSocket. Raises AnypodError, `unavailable` when it ends before the answer."""
         assert self._link is not None
         payload = draft.data if isinstance(draft.data, bytes) else None
@@ -89,7 +89,7 @@ class Leg:
         finally:
             del self._answers[draft.id]
 
-    def _transport(self, endpoint: Endpoint) -> Link:
+    def _transport(self, endpoint: HttpEndpoint) -> Link:
         match self._ask.transport:
             case "websocket":
                 return WebsocketTransport(LINK, endpoint, self._feed)
@@ -104,10 +104,10 @@ class Leg:
                 self._greet()
             case Received(frame=frame):
                 self._answer(frame)
-                self.is_synced |= isinstance(frame, frames.SyncDone)
+                self.is_synced |= isinstance(frame, frames.SyncDoneFrame)
                 self._hear(given)
                 self._start_over(frame)
-            case Page():
+            case PageReceived():
                 self.is_synced |= not given.more
                 self._hear(given)
                 await self._turn(given)
@@ -119,7 +119,7 @@ class Leg:
         after = self._ask.after
         match self._ask.transport:
             case "websocket":
-                init = frames.Init(protocol=frames.PROTOCOL, resume=after != START, after=after, fold=False)
+                init = frames.InitFrame(protocol=frames.PROTOCOL, resume=after != START, after=after, fold=False)
                 self._link.obey(Send(LINK, init))
             case "poll":
                 self._link.obey(Fetch(LINK, after, 0, fold=False))
@@ -128,11 +128,11 @@ class Leg:
 
     def _start_over(self, frame: frames.ServerFrame) -> None:
         """After a reset only a poll has to be asked again: the other transports go on by themselves."""
-        if self._ask.transport == "poll" and isinstance(frame, frames.Reset):
+        if self._ask.transport == "poll" and isinstance(frame, frames.ResetFrame):
             assert self._link is not None
             self._link.obey(Fetch(LINK, frame.common or START, 0, fold=False))
 
-    async def _turn(self, page: Page) -> None:
+    async def _turn(self, page: PageReceived) -> None:
         """Ask for the page that follows."""
         assert self._link is not None
         if not (page.events or page.more):
@@ -141,18 +141,18 @@ class Leg:
 
     def _answer(self, frame: frames.ServerFrame) -> None:
         match frame:
-            case frames.Published():
+            case frames.PublishedFrame():
                 answer = self._answers.get(frame.id)
                 if answer is not None and not answer.done():
                     answer.set_result(Receipt(frame.id, frame.seq, frame.cursor, frame.duplicate))
-            case frames.Error(ref=str(ref)):
+            case frames.ErrorFrame(ref=str(ref)):
                 answer = self._answers.get(ref)
                 if answer is not None and not answer.done():
                     answer.set_exception(error_of(frame))
 
 
-def publish_frame(draft: Draft) -> frames.Publish:
+def publish_frame(draft: EventToPublish) -> frames.PublishFrame:
     """Without the data where that is binary: a payload travels beside the frame."""
     is_binary = isinstance(draft.data, bytes)
     data = msgspec.UNSET if is_binary else msgspec.Raw(msgspec.json.encode(draft.data))
-    return frames.Publish(ref=draft.id, id=draft.id, kind=draft.kind, data=data)
+    return frames.PublishFrame(ref=draft.id, id=draft.id, kind=draft.kind, data=data)

@@ -8,11 +8,11 @@ from typing import Any
 
 from anypod.core.event import Receipt
 from anypod.prove.evidence import Evidence, Violation
-from anypod.prove.history_checker import Tell, Track, body_digest
+from anypod.prove.history_checker import HistoryChecker, Tell, body_digest
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class EventToPublish:
     """An event to be published. `data`: a JSON value, or bytes. `at`: on the proof's clock, of its first attempt."""
 
     id: str
@@ -22,17 +22,17 @@ class Draft:
 
 
 @dataclass(slots=True)
-class Ledger:
+class ProofRecord:
     """`drafts`: all that was ever sent, by id. `tracks`: by the name of the reader."""
 
     session_id: str
     evidence: Evidence
-    drafts: dict[str, Draft] = field(default_factory=dict)
+    drafts: dict[str, EventToPublish] = field(default_factory=dict)
     receipts: dict[str, Receipt] = field(default_factory=dict)
-    tracks: dict[str, Track] = field(default_factory=dict)
+    tracks: dict[str, HistoryChecker] = field(default_factory=dict)
 
-    def track(self, reader: str) -> Track:
-        self.tracks[reader] = Track(self.teller(reader))
+    def track(self, reader: str) -> HistoryChecker:
+        self.tracks[reader] = HistoryChecker(self.teller(reader))
         return self.tracks[reader]
 
     def teller(self, who: str) -> Tell:

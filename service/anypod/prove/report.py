@@ -21,7 +21,7 @@ REPORT_BYTES_MAX: Final = 1 << 20
 Verdict = Literal["proven", "violated", "unfinished"]
 
 
-class Header(msgspec.Struct, frozen=True, kw_only=True):
+class ReportHeader(msgspec.Struct, frozen=True, kw_only=True):
     """`began`, `ended`: UTC, ISO 8601. Whole numbers only: they have one text in every language's JSON."""
 
     version: str
@@ -64,7 +64,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """`reason`: why it is unfinished."""
 
     format: str
-    proof: Header
+    proof: ReportHeader
     verdict: Verdict
     reason: str
     guarantees: tuple[Found, ...]
@@ -83,7 +83,7 @@ class Signed(msgspec.Struct, frozen=True):
     digest: str
 
 
-def report_of(header: Header, evidence: Evidence, *, reason: str = "") -> Report:
+def report_of(header: ReportHeader, evidence: Evidence, *, reason: str = "") -> Report:
     """`reason`: what kept the proof from its end, empty when it came to it."""
     found = tuple(
         Found(

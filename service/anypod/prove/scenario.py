@@ -8,20 +8,20 @@ from itertools import chain
 from random import Random
 from typing import Final
 
-from anypod.client.machine.inputs import Page, Received
+from anypod.client.machine.inputs import PageReceived, Received
 from anypod.client.phase import Transport
 from anypod.clock import Clock
 from anypod.core import frames
 from anypod.core.errors import AnypodError
 from anypod.prove import cursor_check, final_check, isolation_check, preflight
 from anypod.prove.evidence import Evidence
-from anypod.prove.history_checker import Track
-from anypod.prove.http_probe import Asker
-from anypod.prove.plan import Plan
-from anypod.prove.publisher import Publisher
-from anypod.prove.reader import Around, Reader
-from anypod.prove.reader_connection import Ask, Leg
-from anypod.prove.record import Ledger
+from anypod.prove.history_checker import HistoryChecker
+from anypod.prove.http_probe import HttpProbe
+from anypod.prove.plan import ProofPlan
+from anypod.prove.publisher import ProofPublisher
+from anypod.prove.reader import Around, SessionReader
+from anypod.prove.reader_connection import ReaderConnection, ReadPlan
+from anypod.prove.record import ProofRecord
 
 TRANSPORTS: Final[tuple[Transport, ...]] = ("websocket", "sse", "poll")
 SETTLE_S_MAX: Final = 30.0  # after the last publish; the slowest client that is cut is promised to be back within 10 s
@@ -34,17 +34,17 @@ FORGED_LETTERS: Final = 8
 OUTSIDERS: Final = {"neighbour": "by another subject of the tenant", "narrowed": "by a credential that is narrowed to other sessions"}
 
 
-class Course:
+class Scenario:
     """`evidence`: what has been seen so far, whenever it is looked at."""
 
-    def __init__(self, plan: Plan, clock: Clock, evidence: Evidence) -> None:
+    def __init__(self, plan: ProofPlan, clock: Clock, evidence: Evidence) -> None:
         self._plan = plan
         self._clock = clock
         self._around = Around(plan, clock, Random(plan.seed))  # noqa: S311 - the seed makes the choices of a run known; nothing is secret
-        self._asker = Asker(plan.url, plan.credential, clock)
+        self._asker = HttpProbe(plan.url, plan.credential, clock)
         outsiders = {"foreign": plan.foreign, "neighbour": plan.neighbour, "narrowed": plan.narrowed}
-        self._outsiders = {name: Asker(plan.url, shown, clock) for name, shown in outsiders.items() if shown is not None}
-        self._ledgers = [Ledger(name, evidence) for name in plan.session_ids]
+        self._outsiders = {name: HttpProbe(plan.url, shown, clock) for name, shown in outsiders.items() if shown is not None}
+        self._ledgers = [ProofRecord(name, evidence) for name in plan.session_ids]
         self.evidence = evidence
 
     async def run(self) -> None:
@@ -62,7 +62,7 @@ class Course:
         finally:
             await self._clean_up()
 
-    async def _create(self, ledger: Ledger) -> None:
+    async def _create(self, ledger: ProofRecord) -> None:
         answer = await self._asker.insist("POST", "/v1/sessions", {"session_id": ledger.session_id})
         if answer.status not in (200, 201):
             raise AnypodError("unavailable", f"a session could not be created: status {answer.status} {answer.code}")
@@ -73,7 +73,7 @@ class Course:
         readers = [self._readers(ledger, number) for number, ledger in enumerate(self._ledgers)]
         async with asyncio.TaskGroup() as tasks:
             reading = [tasks.create_task(reader.run(), name=reader.name) for reader in chain(*readers)]
-            publishers = [Publisher(self._around, ledger, steady[0]) for ledger, steady in zip(self._ledgers, readers, strict=True)]
+            publishers = [ProofPublisher(self._around, ledger, steady[0]) for ledger, steady in zip(self._ledgers, readers, strict=True)]
             publishing = [tasks.create_task(publisher.run(until_s)) for publisher in publishers]
             trying = tasks.create_task(self._try_the_forbidden())
             await asyncio.wait([*publishing, trying])
@@ -88,11 +88,11 @@ class Course:
         if away:
             raise AnypodError("unavailable", f"{away} readers were not let in within {SETTLE_S_MAX:g} s: look at readiness")
 
-    def _readers(self, ledger: Ledger, number: int) -> list[Reader]:
+    def _readers(self, ledger: ProofRecord, number: int) -> list[SessionReader]:
         """One for each transport, of which the first speaks, too; and a late one that changes its transport at every turn."""
-        steady = [Reader(self._around, ledger, (transport,)) for transport in TRANSPORTS]
+        steady = [SessionReader(self._around, ledger, (transport,)) for transport in TRANSPORTS]
         late_s = self._plan.seconds * LATE_SHARE * (number + 1) / len(self._ledgers)
-        return [*steady, Reader(self._around, ledger, TRANSPORTS, starts_after_s=late_s)]
+        return [*steady, SessionReader(self._around, ledger, TRANSPORTS, starts_after_s=late_s)]
 
     async def _try_the_forbidden(self) -> None:
         first, second = self._ledgers[:2]
@@ -100,7 +100,7 @@ class Course:
             await self._clock.sleep(POLL_S)
         foreign = next(iter(second.receipts.values())).cursor
         await cursor_check.try_cursors(self._around, first, foreign)
-        nobody, forger = (Asker(self._plan.url, shown, self._clock) for shown in (None, _forged(self._plan.credential)))
+        nobody, forger = (HttpProbe(self._plan.url, shown, self._clock) for shown in (None, _forged(self._plan.credential)))
         await isolation_check.try_unknown(first, nobody, "without a credential")
         await isolation_check.try_unknown(first, forger, "with a forged credential")
         for name, asker in self._outsiders.items():
@@ -109,7 +109,7 @@ class Course:
             else:
                 await isolation_check.try_outsider(first, asker, OUTSIDERS[name], self._asker)
 
-    async def _settle(self, sessions: list[tuple[Track, list[Reader]]]) -> int:
+    async def _settle(self, sessions: list[tuple[HistoryChecker, list[SessionReader]]]) -> int:
         """How many readers were not let in again, of which nothing can be said. What the others miss, the comparison tells."""
         began_s = self._clock.now()
         while behind := [reader for log, readers in sessions for reader in readers if reader.track.last_seq < log.last_seq]:
@@ -136,8 +136,8 @@ class Course:
         session_id = self._ledgers[0].session_id
         give_up_s = self._clock.now() + REPLICAS_S_MAX
 
-        def note(given: Received | Page) -> None:
-            if isinstance(given, Received) and isinstance(given.frame, frames.Created | frames.Restored):
+        def note(given: Received | PageReceived) -> None:
+            if isinstance(given, Received) and isinstance(given.frame, frames.CreatedFrame | frames.RestoredFrame):
                 self.evidence.met[given.frame.replica] += 1
 
         while len(self.evidence.met) < self._plan.replicas:
@@ -148,7 +148,7 @@ class Course:
                     f"{len(self.evidence.met)} of {self._plan.replicas} replicas were met within {REPLICAS_S_MAX:g} s ({met}): "
                     "are there as many ready ones, and does the balancer keep to one of them?",
                 )
-            await Leg(Ask(self._plan.url, session_id, self._plan.credential, "websocket", "tail"), note).run(MEET_S)
+            await ReaderConnection(ReadPlan(self._plan.url, session_id, self._plan.credential, "websocket", "tail"), note).run(MEET_S)
 
     async def _clean_up(self) -> None:
         """Also when somebody has ended it. A second signal does not wait for this."""
@@ -163,7 +163,7 @@ class Course:
             names = ", ".join(ledger.session_id for ledger in left)
             self.evidence.notes.append(f"{len(left)} sessions could not be deleted; they expire by themselves: {names}")
 
-    async def _delete(self, ledger: Ledger) -> bool:
+    async def _delete(self, ledger: ProofRecord) -> bool:
         answer = await self._asker.insist("DELETE", f"/v1/sessions/{ledger.session_id}")
         if answer.status == 204 and ledger.receipts:
             await cursor_check.try_deleted(self._asker, ledger, next(reversed(ledger.receipts.values())).cursor)

@@ -5,8 +5,8 @@ delivery listener → sink.
 """
 
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.functions import Library
+from anypod.redis_store.functions import FunctionLibrary
 from anypod.redis_store.sizing import Sizing, model_rows, survey
 from anypod.redis_store.store import RedisStore
 
-__all__ = ["Library", "RedisOptions", "RedisStore", "Sizing", "model_rows", "survey"]
+__all__ = ["FunctionLibrary", "RedisOptions", "RedisStore", "Sizing", "model_rows", "survey"]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.log.append_codec import owner_field
-from anypod.redis_store.log.requests import Switchboard
+from anypod.redis_store.log.requests import RequestRouter
 from anypod.redis_store.node import Node
 from anypod.redis_store.nodes import Router
 from anypod.redis_store.wire.connection import Reply, pack
@@ -23,7 +23,7 @@ PAGE_END = "|"  # between the server's name and its cursor
 
 
 class Eraser:
-    def __init__(self, keyspace: Keyspace, router: Router, writes: Switchboard) -> None:
+    def __init__(self, keyspace: Keyspace, router: Router, writes: RequestRouter) -> None:
         self._keyspace = keyspace
         self._router = router
         self._writes = writes

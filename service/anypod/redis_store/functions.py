@@ -66,7 +66,7 @@ Function = Literal[
 ]
 
 
-class Library:
+class FunctionLibrary:
     """`source` is what FUNCTION LOAD takes, `library` its name."""
 
     def __init__(self, incarnation: Literal["info", "process"] = "info") -> None:

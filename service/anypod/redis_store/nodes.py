@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 
 from anypod.core.errors import unavailable
 from anypod.core.identity import SessionKey
-from anypod.redis_store.node import Node, Tools
+from anypod.redis_store.node import Node, NodeContext
 from anypod.redis_store.preflight import check
 from anypod.redis_store.topology.slots import Owners, partition_of
 from anypod.redis_store.topology.topology import Topology, topology_of
@@ -18,7 +18,7 @@ from anypod.store import Sink
 
 
 class Router:
-    def __init__(self, tools: Tools) -> None:
+    def __init__(self, tools: NodeContext) -> None:
         self._tools = tools
         self._sink: Sink | None = None
         self._topology: Topology | None = None

@@ -15,8 +15,8 @@ import hiredis
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.functions import PREFIX, Library, idle_function
-from anypod.redis_store.log.caller import Caller
+from anypod.redis_store.functions import PREFIX, FunctionLibrary, idle_function
+from anypod.redis_store.log.caller import RequestConnection
 from anypod.redis_store.wire.connection import Reply, pack
 
 _LIST: Final = pack("FUNCTION", "LIST", "LIBRARYNAME", f"{PREFIX}*")
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 class OldLibraries:
     """Of one server. `caller`: a connection to it."""
 
-    def __init__(self, options: RedisOptions, clock: Clock, library: Library, caller: Caller) -> None:
+    def __init__(self, options: RedisOptions, clock: Clock, library: FunctionLibrary, caller: RequestConnection) -> None:
         self._options = options
         self._clock = clock
         self._library = library

@@ -14,9 +14,9 @@ from redis.exceptions import AuthenticationError, RedisError, ResponseError
 
 from anypod.core.errors import AnypodError, unavailable
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.functions import Library
+from anypod.redis_store.functions import FunctionLibrary
 from anypod.redis_store.log.durability import wait_of
-from anypod.redis_store.url import Address
+from anypod.redis_store.url import ServerAddress
 from anypod.redis_store.wire.errors import is_denied
 from anypod.redis_store.wire.policy import POLICY, judge_policy
 
@@ -27,7 +27,7 @@ LOOK_MS: Final = 10  # nothing is waited for but what there is
 logger = logging.getLogger(__name__)
 
 
-async def check(address: Address, options: RedisOptions, library: Library, *, is_node: bool = False) -> None:
+async def check(address: ServerAddress, options: RedisOptions, library: FunctionLibrary, *, is_node: bool = False) -> None:
     """`is_node`: of a cluster. Raises AnypodError `unavailable` with one line for whoever started this; with a hint when it may pass."""
     redis = _client(address, options)
     try:
@@ -50,7 +50,7 @@ async def check(address: Address, options: RedisOptions, library: Library, *, is
         await redis.aclose()
 
 
-def _client(address: Address, options: RedisOptions) -> Redis:
+def _client(address: ServerAddress, options: RedisOptions) -> Redis:
     login = address.access.login()
     return Redis(
         host=address.endpoint.host,
@@ -96,7 +96,7 @@ async def _policy(redis: Redis) -> str:
         return str((await redis.info("memory")).get("maxmemory_policy"))
 
 
-async def _replication(redis: Redis, address: Address) -> Mapping[str, object]:
+async def _replication(redis: Redis, address: ServerAddress) -> Mapping[str, object]:
     """Raises AnypodError where it is hidden: no failover could be noticed."""
     try:
         replication: Mapping[str, object] = await redis.info("replication")
@@ -109,7 +109,7 @@ async def _replication(redis: Redis, address: Address) -> Mapping[str, object]:
     return replication
 
 
-def _hidden(address: Address, what: str) -> AnypodError:
+def _hidden(address: ServerAddress, what: str) -> AnypodError:
     way = "let its user have +info, or set ANYPOD_REDIS_INCARNATION=process for all replicas, before the first session is made"
     return _unusable(f"{_where(address)} {what}, by which a failover that has lost events is noticed; {way}")
 
@@ -128,7 +128,7 @@ async def _told_otherwise(redis: Redis) -> tuple[Mapping[str, object], Mapping[s
     return {name: hello.get("version", VALKEY_MIN), "redis_mode": hello.get("mode")}, {"role": role[0]}
 
 
-async def _check_policy_if_told(redis: Redis, address: Address) -> None:
+async def _check_policy_if_told(redis: Redis, address: ServerAddress) -> None:
     """Raises AnypodError."""
     try:
         policy = await _policy(redis)
@@ -140,7 +140,7 @@ async def _check_policy_if_told(redis: Redis, address: Address) -> None:
         judge_policy(policy)
 
 
-async def _load(redis: Redis, library: Library, address: Address) -> None:
+async def _load(redis: Redis, library: FunctionLibrary, address: ServerAddress) -> None:
     try:
         await redis.function_load(library.source.decode())
     except ResponseError as exc:
@@ -150,7 +150,7 @@ async def _load(redis: Redis, library: Library, address: Address) -> None:
             raise
 
 
-async def _check_loaded(redis: Redis, library: Library, address: Address, denied: ResponseError) -> None:
+async def _check_loaded(redis: Redis, library: FunctionLibrary, address: ServerAddress, denied: ResponseError) -> None:
     """Raises AnypodError."""
     try:
         await redis.fcall(library.name("ready").decode(), 0)
@@ -175,7 +175,7 @@ async def _check_durability(redis: Redis, options: RedisOptions) -> None:
         logger.warning("redis: durability %s is not reached now (%s): publishes will be refused", options.durability, reply)
 
 
-def _where(address: Address) -> str:
+def _where(address: ServerAddress) -> str:
     return f"Redis at {address.endpoint}"
 
 

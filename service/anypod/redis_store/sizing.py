@@ -33,22 +33,22 @@ SCANS_MAX: Final = 500  # on each server: a sample comes from the first 100,000 
 FRAMES: Final = 16  # of a session, for the mean size of its frames
 
 
-class Row(NamedTuple):
+class SizingRow(NamedTuple):
     what: str
     figure: int
     unit: str
     meaning: str
 
 
-def model_rows() -> Sequence[Row]:
+def model_rows() -> Sequence[SizingRow]:
     return [
-        Row("session", SESSION_BYTES, "bytes", "an empty one, beside its state and metadata"),
-        Row("log", STREAM_BYTES_MIN, "bytes", "at least, once there is an event; the same for deltas"),
-        Row("event or delta", EVENT_BYTES, "bytes", "beside its frame, which is its data and about 180 bytes"),
-        Row("remembered id", 2 * FIELD_BYTES, "bytes", "of each event, as long as the dedup window lasts"),
-        Row("member present", MEMBER_BYTES, "bytes", "with 50 bytes of data"),
-        Row("session in an index", LISTED_BYTES, "bytes", "of its owner"),
-        Row(
+        SizingRow("session", SESSION_BYTES, "bytes", "an empty one, beside its state and metadata"),
+        SizingRow("log", STREAM_BYTES_MIN, "bytes", "at least, once there is an event; the same for deltas"),
+        SizingRow("event or delta", EVENT_BYTES, "bytes", "beside its frame, which is its data and about 180 bytes"),
+        SizingRow("remembered id", 2 * FIELD_BYTES, "bytes", "of each event, as long as the dedup window lasts"),
+        SizingRow("member present", MEMBER_BYTES, "bytes", "with 50 bytes of data"),
+        SizingRow("session in an index", LISTED_BYTES, "bytes", "of its owner"),
+        SizingRow(
             "connection", CONNECTION_BYTES, "bytes", "of a replica's memory, not of Redis'; over the portable transport eight times as much"
         ),
     ]

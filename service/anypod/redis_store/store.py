@@ -13,12 +13,12 @@ from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId, partition
 from anypod.redis_store.config import RedisOptions
 from anypod.redis_store.erasure import Eraser
-from anypod.redis_store.functions import Library
+from anypod.redis_store.functions import FunctionLibrary
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.log.append_codec import owner_field
 from anypod.redis_store.log.read_codec import bare_page, class_numbers, history_page, missing, page
-from anypod.redis_store.log.requests import Switchboard
-from anypod.redis_store.node import Tools
+from anypod.redis_store.log.requests import RequestRouter
+from anypod.redis_store.node import NodeContext
 from anypod.redis_store.nodes import Router
 from anypod.redis_store.tags import tags
 from anypod.redis_store.wire.connection import LOST, Reply, pack
@@ -28,14 +28,14 @@ from anypod.store import (
     SUBJECT_DELETIONS_MAX,
     TENANT_DELETIONS_MAX,
     Append,
+    BackwardPage,
     Creation,
     Done,
     Due,
     Erased,
-    Head,
-    HistoryPage,
     Listing,
     Lives,
+    LogHead,
     Member,
     Missing,
     Page,
@@ -54,10 +54,10 @@ class RedisStore:
     def __init__(self, options: RedisOptions, clock: Clock, rng: random.Random, metrics: Metrics | None = None) -> None:
         self._clock = clock
         self._keyspace = Keyspace(options.prefix)
-        self._library = Library(options.incarnation)
-        self._router = router = Router(Tools(options, clock, rng, self._keyspace, self._library, tags(rng), metrics or Metrics()))
-        self._writes = Switchboard(options, clock, self._library, pick=lambda name: router.node(name).writes, on_moved=router.renew)
-        self._reads = Switchboard(options, clock, self._library, pick=lambda name: router.node(name).reads, on_moved=router.renew)
+        self._library = FunctionLibrary(options.incarnation)
+        self._router = router = Router(NodeContext(options, clock, rng, self._keyspace, self._library, tags(rng), metrics or Metrics()))
+        self._writes = RequestRouter(options, clock, self._library, pick=lambda name: router.node(name).writes, on_moved=router.renew)
+        self._reads = RequestRouter(options, clock, self._library, pick=lambda name: router.node(name).reads, on_moved=router.renew)
         self._eraser = Eraser(self._keyspace, router, self._writes)
 
     async def open(self, sink: Sink) -> None:
@@ -98,12 +98,12 @@ class RedisStore:
     async def confirm(self) -> None:
         await self._router.confirm()
 
-    async def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> HistoryPage:
+    async def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> BackwardPage:
         names = self._keyspace.session(key)
         end = b"+" if before is None else b"%d" % (before - 1)
         return history_page(list_of(await self._reads.call("history", (names.meta, names.log), end, limit, bytes_max, is_repeatable=True)))
 
-    async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, Head | None]:
+    async def heads(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, LogHead | None]:
         metas = [self._keyspace.meta(key) for key in keys]
         replies = await self._reads.ask_those_up(metas, list(map(_ask_head, metas)))
         return {key: _head(reply) for key, reply in zip(keys, replies, strict=True) if reply is not LOST}
@@ -348,14 +348,14 @@ def _ask_head(meta: bytes) -> bytes:
     return b"*6\r\n$5\r\nHMGET\r\n$%d\r\n%b\r\n$1\r\np\r\n$1\r\ns\r\n$1\r\nv\r\n$1\r\na\r\n" % (len(meta), meta)
 
 
-def _head(reply: Reply) -> Head | None:
+def _head(reply: Reply) -> LogHead | None:
     """None: no session, or something of another type in its place."""
     prefix, entry, version, claim = reply if isinstance(reply, list) else (None, None, None, None)
     if not isinstance(prefix, bytes):
         return None
     assert isinstance(entry, bytes)
     assert isinstance(version, bytes)
-    return Head((b"%b-%b" % (prefix, entry)).decode(), int(version), int(claim) if isinstance(claim, bytes) else 0)
+    return LogHead((b"%b-%b" % (prefix, entry)).decode(), int(version), int(claim) if isinstance(claim, bytes) else 0)
 
 
 def _member(name: bytes, held: bytes) -> tuple[str, Member]:

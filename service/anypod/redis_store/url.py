@@ -57,7 +57,7 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True)
-class Address:
+class ServerAddress:
     """One server. Its name is resolved anew for each connection: a restarted server may have another address."""
 
     endpoint: Endpoint
@@ -92,13 +92,13 @@ class Deployment:
         url_now = options.url_now or (lambda: options.url)
         return cls(shape, endpoints, Access(lambda: _login(url_now()), Certificates(options) if is_tls else None), database, name)
 
-    def address(self, endpoint: Endpoint) -> Address:
+    def address(self, endpoint: Endpoint) -> ServerAddress:
         """A server of this deployment."""
-        return Address(endpoint, self.access, self.database)
+        return ServerAddress(endpoint, self.access, self.database)
 
-    def sentinel(self, endpoint: Endpoint, password: Callable[[], str | None]) -> Address:
+    def sentinel(self, endpoint: Endpoint, password: Callable[[], str | None]) -> ServerAddress:
         """A Sentinel, which has users of its own and keeps nothing."""
-        return Address(endpoint, self.access.as_other(lambda: Login(None, password())))
+        return ServerAddress(endpoint, self.access.as_other(lambda: Login(None, password())))
 
 
 def _endpoint(text: str, port: int) -> Endpoint:

@@ -9,7 +9,7 @@ from typing import Final
 
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, is_name
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 
 _COUNT: Final = re.compile(r"[0-9]{1,9}")  # whether it is too many, the hub says
 
@@ -26,7 +26,7 @@ def has_ask(query: Mapping[str, str]) -> bool:
     return "after" in query or "resume" in query
 
 
-def ask_of_query(key: SessionKey, query: Mapping[str, str], *, last_event_id: str | None = None) -> Ask:
+def ask_of_query(key: SessionKey, query: Mapping[str, str], *, last_event_id: str | None = None) -> AttachRequest:
     """The fields of session.init. Raises AnypodError `malformed`.
 
     What a browser's EventSource says of itself, `last_event_id`, is newer than the `after` of its address.
@@ -34,7 +34,7 @@ def ask_of_query(key: SessionKey, query: Mapping[str, str], *, last_event_id: st
     history = query.get("history")
     if history is not None and _COUNT.fullmatch(history) is None:
         raise AnypodError("malformed", "history must be a number")
-    return Ask(
+    return AttachRequest(
         key=key,
         after=last_event_id or query.get("after"),
         resume=flag(query, "resume") if "resume" in query else False,

@@ -18,7 +18,7 @@ Authenticate = Callable[[Mapping[str, str], Mapping[str, str]], Awaitable[Princi
 NO_QUERY: Final[Mapping[str, str]] = {}
 
 
-class Door:
+class Authenticator:
     """`known` and `principal` are for who attaches, `caller` for who asks for anything else. `tickets`: None takes none.
 
     `cors`: the origins of pages, in the headers of answers. `authenticate`: decides in the place of `verifier`, on the portable path;

@@ -24,8 +24,9 @@ Json = dict[str, Any]
 _INPUTS = {
     re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower(): kind
     for kind in (
-        inputs.Start, inputs.Opened, inputs.Received, inputs.Page, inputs.Closed, inputs.Answered, inputs.Offer, inputs.Tell,
-        inputs.CredentialGiven, inputs.CredentialFailed, inputs.Paused, inputs.Resumed, inputs.NetworkChanged, inputs.Tick, inputs.Stop,
+        inputs.Start, inputs.Opened, inputs.Received, inputs.PageReceived, inputs.ConnectionClosed, inputs.Answered, inputs.Publish,
+        inputs.SendFrame, inputs.CredentialGiven, inputs.CredentialFailed, inputs.Paused, inputs.Resumed, inputs.NetworkChanged,
+        inputs.Tick, inputs.Stop,
     )
 }  # fmt: skip
 _client_frame = msgspec.json.Decoder(frames.ClientFrame)
@@ -47,8 +48,8 @@ class Table:
 
     def input(self, told: Json) -> inputs.Input:
         fields = {name: self._value(name, value) for name, value in told.items() if name != "type"}
-        if "told" in fields:
-            return inputs.Tell(fields["told"])
+        if "client_frame" in fields:
+            return inputs.SendFrame(fields["client_frame"])
         return _INPUTS[told["type"]](**fields)
 
     def _value(self, name: str, value: Any) -> Any:
@@ -57,7 +58,7 @@ class Table:
                 return tuple(self._server(event) for event in value)
             case "frame":
                 return self._server(value)
-            case "told":
+            case "client_frame":
                 return _client_frame.decode(json.dumps(value))
             case "publish":
                 return _client_frame.decode(json.dumps({"type": "publish", "ref": value["id"], **value}))
@@ -81,9 +82,9 @@ def shown(command: commands.Command) -> Json:
     """A command as the table has it."""
     kind = re.sub(r"(?<!^)(?=[A-Z])", "_", type(command).__name__).lower()
     match command:
-        case commands.Settle(event_id, AnypodError() as error):
+        case commands.Complete(event_id, AnypodError() as error):
             return {"type": kind, "id": event_id, "error": error.code}
-        case commands.Settle(_, Receipt() as receipt):
+        case commands.Complete(_, Receipt() as receipt):
             return {"type": kind, "id": receipt.id, "seq": receipt.seq, "cursor": receipt.cursor, "duplicate": receipt.is_duplicate}
         case commands.Show(Phase() as phase):
             return {"type": kind, "phase": phase.name} | _present(phase, ("transport", "code", "reason", "next_attempt_at"))

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from anypod.client.machine.commands import AskCredential, Close, Command, Deliver, Open, Post, Send, Settle, Wake
-from anypod.client.machine.inputs import Answered, Closed, CredentialGiven, Input, Offer, Opened, Received, Start, Tick
+from anypod.client.machine.commands import AskCredential, Close, Command, Complete, Deliver, Open, Post, Send, Wake
+from anypod.client.machine.inputs import Answered, ConnectionClosed, CredentialGiven, Input, Opened, Publish, Received, Start, Tick
 from anypod.client.machine.machine import Machine
 from anypod.client.machine.options import Options
 from anypod.core import frames
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
 
-LIMITS = frames.Limits(frame_bytes=1 << 20, publish_per_s=100, data_bytes=1 << 16)
+LIMITS = frames.ConnectionLimits(frame_bytes=1 << 20, publish_per_s=100, data_bytes=1 << 16)
 
 
 @dataclass
@@ -37,11 +37,11 @@ class SmallWorld:
     def __init__(self, options: Options, chance: Callable[[], float]) -> None:
         self.machine = Machine(options, chance)
         self.now = 0.0
-        self.log: list[frames.Event] = []
+        self.log: list[frames.EventFrame] = []
         self.term = 0
         self.wires: dict[int, Wire] = {}
-        self.posts: deque[frames.Publish] = deque()
-        self.applied: list[frames.Event] = []
+        self.posts: deque[frames.PublishFrame] = deque()
+        self.applied: list[frames.EventFrame] = []
         self.settled: dict[str, Receipt | AnypodError] = {}
         self.offered: list[str] = []
         self.refuse_next = 0
@@ -70,13 +70,13 @@ class SmallWorld:
                     self.wires[command.link].up.append(command.frame)
             case Post():
                 self.posts.append(command.publish)
-            case Deliver(frames.Event() as event):
+            case Deliver(frames.EventFrame() as event):
                 assert not self.applied or event.seq == self.applied[-1].seq + 1, "a gap, a duplicate, or out of order"
                 self.applied.append(event)
-            case Deliver(frames.Reset() as reset):
+            case Deliver(frames.ResetFrame() as reset):
                 kept = [event.cursor for event in self.applied].index(reset.common) + 1 if reset.common else 0
                 del self.applied[kept:]
-            case Settle():
+            case Complete():
                 assert command.id not in self.settled, "settled twice"
                 self.settled[command.id] = command.outcome
             case Wake():
@@ -86,11 +86,11 @@ class SmallWorld:
 
     # The log.
 
-    def append(self, event_id: str) -> frames.Event:
+    def append(self, event_id: str) -> frames.EventFrame:
         known = next((event for event in self.log[self.forgotten :] if event.id == event_id), None)
         if known is None:
             seq = len(self.log) + 1
-            known = frames.Event(seq=seq, cursor=f"{self.term}-{seq}", id=event_id, kind="message", author="a", ts=1, data=1)
+            known = frames.EventFrame(seq=seq, cursor=f"{self.term}-{seq}", id=event_id, kind="message", author="a", ts=1, data=1)
             self.log.append(known)
             for wire in self.wires.values():
                 if wire.sent is not None:
@@ -111,17 +111,17 @@ class SmallWorld:
     def _head(self) -> str:
         return self.log[-1].cursor if self.log else "0-0"
 
-    def _reset(self, shared: int) -> frames.Reset:
+    def _reset(self, shared: int) -> frames.ResetFrame:
         common = self.log[shared - 1].cursor if shared else None
-        return frames.Reset(reason="rolled_back", common=common, common_seq=shared or None, cursor=self._head(), oldest=1)
+        return frames.ResetFrame(reason="rolled_back", common=common, common_seq=shared or None, cursor=self._head(), oldest=1)
 
     def _shared(self, lost: str) -> int:
         """Up to which seq the log still has the history of a cursor that it does not have: whatever is not of a later term."""
         term, seq = map(int, lost.split("-"))
         return sum(event.seq <= seq and int(event.cursor.split("-")[0]) <= term for event in self.log)
 
-    def _done(self) -> frames.SyncDone:
-        return frames.SyncDone(cursor=self._head(), seq=len(self.log), folded=0)
+    def _done(self) -> frames.SyncDoneFrame:
+        return frames.SyncDoneFrame(cursor=self._head(), seq=len(self.log), folded=0)
 
     # The replica.
 
@@ -138,7 +138,7 @@ class SmallWorld:
             wire.sent = self._shared(after)
             wire.down.append(self._reset(wire.sent))
         empty = msgspec.Raw(b"{}")
-        attached = frames.Restored(
+        attached = frames.RestoredFrame(
             session_id="s", cursor=self._head(), after_seq=wire.sent, folded=0, heartbeat_ms=10_000, missed=0,
             state=empty, live=empty, turns=[], limits=LIMITS, replica="r",
         )  # fmt: skip
@@ -148,32 +148,32 @@ class SmallWorld:
 
     def replica_takes(self, wire: Wire) -> None:
         match wire.up.popleft():
-            case frames.Init() as init:
+            case frames.InitFrame() as init:
                 self._attach(wire, init.after)
-            case frames.Sync() as sync:
+            case frames.SyncFrame() as sync:
                 cursors = ["0-0", *(event.cursor for event in self.log)]
                 if sync.after in cursors:
                     wire.sent = cursors.index(sync.after)
                 self._serve(wire)
                 wire.down.append(self._done())
-            case frames.Publish() as publish:
+            case frames.PublishFrame() as publish:
                 wire.down.append(self._answer(publish))
             case _:
                 pass
 
-    def _answer(self, publish: frames.Publish) -> frames.Published | frames.Error:
+    def _answer(self, publish: frames.PublishFrame) -> frames.PublishedFrame | frames.ErrorFrame:
         if self.refuse_next:
             self.refuse_next -= 1
-            return frames.Error(code="unavailable", message="", ref=publish.id, retry_after_ms=100)
+            return frames.ErrorFrame(code="unavailable", message="", ref=publish.id, retry_after_ms=100)
         count = len(self.log)
         event = self.append(publish.id)
-        return frames.Published(id=event.id, seq=event.seq, cursor=event.cursor, duplicate=event.seq <= count)
+        return frames.PublishedFrame(id=event.id, seq=event.seq, cursor=event.cursor, duplicate=event.seq <= count)
 
     # What a test may let happen.
 
     def publish(self, event_id: str) -> None:
         self.offered.append(event_id)
-        self.feed(Offer(frames.Publish(ref=event_id, id=event_id, kind="message", data=msgspec.Raw(b"1"))))
+        self.feed(Publish(frames.PublishFrame(ref=event_id, id=event_id, kind="message", data=msgspec.Raw(b"1"))))
 
     def open(self, number: int) -> None:
         wire = self.wires[number]
@@ -187,7 +187,7 @@ class SmallWorld:
 
     def cut(self, number: int, code: int = 1006) -> None:
         del self.wires[number]
-        self.feed(Closed(number, code))
+        self.feed(ConnectionClosed(number, code))
 
     def be_away(self) -> None:
         """So long that the session has forgotten the ids of all events."""
@@ -198,7 +198,7 @@ class SmallWorld:
     def answer_post(self, *, is_lost: bool = False) -> None:
         publish = self.posts.popleft()
         answer = self._answer(publish)
-        self.feed(Answered(frames.Error(code="unavailable", message="", ref=publish.id) if is_lost else answer))
+        self.feed(Answered(frames.ErrorFrame(code="unavailable", message="", ref=publish.id) if is_lost else answer))
 
     def sleep(self) -> bool:
         """Until the machine wants to be woken. False: it does not."""

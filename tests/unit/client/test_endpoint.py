@@ -9,12 +9,12 @@ from aiohttp import web
 from tests.unit.client.answers import problem
 from tests.unit.client.serving import listening_socket
 
-from anypod.client.io.http import PROBLEM_BYTES_MAX, Endpoint, open_http
+from anypod.client.io.http import PROBLEM_BYTES_MAX, HttpEndpoint, open_http
 from anypod.core.errors import AnypodError
 
 
 @asynccontextmanager
-async def endpoint_that_gets(answer: web.Response) -> AsyncIterator[Endpoint]:
+async def endpoint_that_gets(answer: web.Response) -> AsyncIterator[HttpEndpoint]:
     async def refuse(_: web.Request) -> web.Response:
         return answer
 
@@ -26,7 +26,7 @@ async def endpoint_that_gets(answer: web.Response) -> AsyncIterator[Endpoint]:
     await web.SockSite(runner, listening).start()
     try:
         async with open_http() as http:
-            yield Endpoint(http, f"http://127.0.0.1:{listening.getsockname()[1]}", "s")
+            yield HttpEndpoint(http, f"http://127.0.0.1:{listening.getsockname()[1]}", "s")
     finally:
         await runner.cleanup()
 

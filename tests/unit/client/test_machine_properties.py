@@ -11,7 +11,7 @@ from tests.unit.client.small_world import SmallWorld, Wire
 from anypod.client.machine.options import Options
 from anypod.client.machine.transport_fallback import Wanted
 from anypod.core.event import Receipt
-from anypod.core.frames import Event, Goaway, Heartbeat
+from anypod.core.frames import EventFrame, GoawayFrame, HeartbeatFrame
 
 MOVES = (
     "open", "open", "take", "take", "take", "bring", "bring", "bring", "publish", "publish", "publish", "other", "sleep", "calm",
@@ -64,12 +64,12 @@ def move_link(world: SmallWorld, number: int, wire: Wire, act: tuple[str, int]) 
         case "bring" if wire.down:
             world.bring(number)
         case "goaway":
-            wire.down.append(Goaway(reason="draining", reconnect_after_ms=100 * choice))
+            wire.down.append(GoawayFrame(reason="draining", reconnect_after_ms=100 * choice))
         case "heartbeat" if wire.sent is not None:
-            wire.down.append(Heartbeat(cursor=world.log[wire.sent - 1].cursor if wire.sent else "0-0", ts=1))
-        case "lose a frame" if wire.down and isinstance(wire.down[0], Event):
+            wire.down.append(HeartbeatFrame(cursor=world.log[wire.sent - 1].cursor if wire.sent else "0-0", ts=1))
+        case "lose a frame" if wire.down and isinstance(wire.down[0], EventFrame):
             wire.down.popleft()
-        case "repeat a frame" if wire.down and isinstance(wire.down[0], Event):
+        case "repeat a frame" if wire.down and isinstance(wire.down[0], EventFrame):
             wire.down.appendleft(wire.down[0])
         case _:
             pass

@@ -9,14 +9,14 @@ from tests.unit.client.reading import take
 
 from anypod.client import AnypodError, Session
 from anypod.client.machine.commands import AskCredential, Command, Open, Show
-from anypod.client.machine.inputs import Closed, CredentialGiven, Input, Opened, Received, Start, Tick
+from anypod.client.machine.inputs import ConnectionClosed, CredentialGiven, Input, Opened, Received, Start, Tick
 from anypod.client.machine.machine import Machine
 from anypod.client.machine.options import Options
 from anypod.client.machine.transport_fallback import FAILURES_MAX
 from anypod.client.phase import CLOSE_LOST, Transport
-from anypod.core.frames import Error, Heartbeat
+from anypod.core.frames import ErrorFrame, HeartbeatFrame
 
-REFUSAL = Error(code="not_authenticated", message="expired")
+REFUSAL = ErrorFrame(code="not_authenticated", message="expired")
 REFUSED = 4401
 
 
@@ -31,14 +31,14 @@ class Attempts:
         self._feed(Start())
         self._feed(CredentialGiven("first"))
 
-    def attempt(self, frames: Sequence[Error | Heartbeat], code: int) -> None:
+    def attempt(self, frames: Sequence[ErrorFrame | HeartbeatFrame], code: int) -> None:
         """The link opens, brings these frames and is closed; the next one is opened when the machine wants it."""
         link = len(self.transports)
         self._feed(Opened(link))
         for frame in frames:
             self._feed(Received(link, frame))
         asked = self.asked
-        self._feed(Closed(link, code, "refused"))
+        self._feed(ConnectionClosed(link, code, "refused"))
         if self.asked > asked:
             self._feed(CredentialGiven(f"fresh {self.asked}"))
         self._feed(Tick())  # the shortest back-off is over at once
@@ -72,13 +72,13 @@ def test_a_credential_refused_by_a_frame_before_the_close_is_replaced_once_and_n
 def test_a_link_that_has_brought_something_else_worked_and_its_credential_may_be_refused_again() -> None:
     attempts = Attempts("sse")
     for _ in range(3):
-        attempts.attempt([Heartbeat(cursor="c1", ts=1), REFUSAL], REFUSED)
+        attempts.attempt([HeartbeatFrame(cursor="c1", ts=1), REFUSAL], REFUSED)
     assert attempts.phase.name == "connecting"
 
 
-@pytest.mark.parametrize(("frames", "follows"), [([REFUSAL], "sse"), ([Heartbeat(cursor="c1", ts=1)], "websocket")])
+@pytest.mark.parametrize(("frames", "follows"), [([REFUSAL], "sse"), ([HeartbeatFrame(cursor="c1", ts=1)], "websocket")])
 def test_a_transport_that_brings_nothing_but_refusals_and_breaks_is_left_for_the_next(
-    frames: Sequence[Error | Heartbeat], follows: Transport
+    frames: Sequence[ErrorFrame | HeartbeatFrame], follows: Transport
 ) -> None:
     attempts = Attempts()
     for _ in range(FAILURES_MAX):

@@ -13,15 +13,15 @@ from anypod.core.errors import AnypodError
 from anypod.core.event import is_binary
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
 from anypod.hub.attach import Attachments
-from anypod.hub.attach_request import Ask
-from anypod.hub.client_connection import Peer
+from anypod.hub.attach_request import AttachRequest
+from anypod.hub.client_connection import ClientConnection
 from anypod.hub.config import HubOptions
 from anypod.hub.delivery import Batch
 from anypod.hub.desk import Desk
 from anypod.hub.farewell import Farewell
-from anypod.hub.housekeeping import Wheel
+from anypod.hub.housekeeping import Housekeeping
 from anypod.hub.hub import Hub
-from anypod.hub.presence import Presence
+from anypod.hub.presence import PresenceTracker
 from anypod.hub.publisher import Publisher
 from anypod.hub.subscriber import Subscriber
 from anypod.memory_store import MemoryServer, MemoryStore
@@ -143,25 +143,27 @@ class TestReplica:
         self.store = server if isinstance(server, MemoryStore) else MemoryStore(server)
         plain = HubOptions(name, {"chat": CHAT}, heartbeat_ms=25_000, silence_ms=55_000)
         self.hub = Hub(self.store, clock, self.metrics, replace(plain, **options))
-        self.presence = Presence(self.hub)
+        self.presence = PresenceTracker(self.hub)
         self.attachments = Attachments(self.hub, self.presence, random.Random(name))
         self.publisher = Publisher(self.store, clock, self.metrics, self.hub.tasks, self.hub.accounts)
         self.desk = Desk(self.hub, self.attachments, self.presence, self.publisher, self._verify)
         self.farewell = Farewell(self.metrics, random.Random(name))
-        self.wheel = Wheel(self.hub, self.attachments, self.presence, farewell=self.farewell)
+        self.wheel = Housekeeping(self.hub, self.attachments, self.presence, farewell=self.farewell)
 
     async def _verify(self, credential: str) -> Principal:
         return who(credential)
 
-    def peer(self, subject: str = "ann", **port: Any) -> tuple[Peer, RememberingPort]:
+    def peer(self, subject: str = "ann", **port: Any) -> tuple[ClientConnection, RememberingPort]:
         made = RememberingPort(self, **port)
-        peer = Peer(self.desk, made, who(subject), KEY)
+        peer = ClientConnection(self.desk, made, who(subject), KEY)
         made.subscriber = peer.subscriber
         return peer, made
 
-    async def attached(self, subject: str = "ann", ask: Ask | None = None, **port: Any) -> tuple[Peer, RememberingPort]:
+    async def attached(
+        self, subject: str = "ann", ask: AttachRequest | None = None, **port: Any
+    ) -> tuple[ClientConnection, RememberingPort]:
         peer, made = self.peer(subject, **port)
-        peer.begin(ask or Ask(KEY))
+        peer.begin(ask or AttachRequest(KEY))
         await until(lambda: bool(made.of("sync.done")) or made.refused is not None)
         return peer, made
 

@@ -9,7 +9,7 @@ from tests.unit.hub.kit import KEY, TestClock, publish, replicas, until, who
 from anypod.core.errors import AnypodError
 from anypod.core.permits import REFUSAL_S_MAX, Allowance, Allowances
 from anypod.hub.accounts import REQUESTS_AT_ONCE, REQUESTS_WAITING_MAX, Accounts
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 from anypod.hub.config import Arrivals
 
 PLENTY = Allowance(1_000_000, 1 << 30, 1_000, 1 << 30)
@@ -103,15 +103,15 @@ async def test_a_reader_whose_bytes_are_used_up_waits_for_its_next_page_and_miss
             writer.receive(publish(f"e{number}", data="x" * 1_000))
         await until(lambda: len(port.of("published")) == 60)
         peer, greedy = here.peer("ann")
-        peer.begin(Ask(KEY, after="start"))
+        peer.begin(AttachRequest(KEY, after="start"))
         await until(lambda: bool(greedy.of("sync.done")))
         peer, again = here.peer("ann")
-        peer.begin(Ask(KEY, after="start"))
+        peer.begin(AttachRequest(KEY, after="start"))
         for _ in range(50):
             await until(lambda: True)
         assert not again.seqs, "it waits: three seconds' worth was read"
         peer, modest = here.peer("bob")
-        peer.begin(Ask(KEY, after="start"))
+        peer.begin(AttachRequest(KEY, after="start"))
         await until(lambda: bool(modest.of("sync.done")))
         clock.move(4.0)
         await until(lambda: bool(again.of("sync.done")))

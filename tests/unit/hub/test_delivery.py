@@ -4,7 +4,7 @@ import json
 
 from tests.unit.hub.kit import KEY, publish, replicas, until
 
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 
 
 async def test_whoever_is_attached_hears_an_event_once_on_every_replica() -> None:
@@ -40,7 +40,7 @@ async def test_publishes_of_one_read_are_judged_each_by_itself() -> None:
 
 async def test_who_only_publishes_gets_answers_and_no_events() -> None:
     async with replicas() as (_, _, (here,)):
-        peer, port = await here.attached("ann", Ask(KEY, features=("no_events",)))
+        peer, port = await here.attached("ann", AttachRequest(KEY, features=("no_events",)))
         _, other = await here.attached("bob")
         peer.receive(publish("a"))
         await until(lambda: bool(port.of("published")) and other.seqs == [1])

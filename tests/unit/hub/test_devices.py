@@ -3,11 +3,11 @@
 from tests.unit.hub.kit import KEY, RememberingPort, TestClock, TestReplica, replicas, settled, until
 
 from anypod.core.notices import DeviceNotice, encode_notice
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 from anypod.hub.housekeeping import TICK_S
 from anypod.memory_store import MemoryServer
 
-PHONE = Ask(KEY, device="phone")
+PHONE = AttachRequest(KEY, device="phone")
 
 
 def number_of(replica: TestReplica) -> int:
@@ -81,7 +81,7 @@ async def test_while_the_store_is_away_everybody_stays_and_the_claims_settle_lat
         for replica in (here, there):
             await replica.attached("bob")  # the session is loaded, so that one can attach from the tail
         server.stop()
-        tail = Ask(KEY, after="tail", device="phone")
+        tail = AttachRequest(KEY, after="tail", device="phone")
         (_, first), (_, second) = await here.attached("ann", tail), await there.attached("ann", tail)
         await settled()
         assert (first.close_code, second.close_code) == (None, None)

@@ -8,7 +8,7 @@ from tests.conformance.kit import Ear, append, event
 from tests.unit.hub.kit import CHAT, KEY, BehindTheTimes, TestClock, TestReplica
 
 from anypod.core.identity import Subject
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.store import Creation
 
@@ -52,7 +52,7 @@ async def test_a_cursor_that_the_old_server_does_not_know_is_honoured_by_the_new
         await published(at.old, "before")
         at.take_over()
         after = await published(at.new, "after")
-        _, port = await at.replica.attached(ask=Ask(KEY, after=after))
+        _, port = await at.replica.attached(ask=AttachRequest(KEY, after=after))
         assert at.door.is_sure
         assert not port.of("session.reset")
         assert port.of("session.restored")[0]["resumed_at"] == after
@@ -62,7 +62,7 @@ async def test_a_session_that_the_old_server_does_not_know_is_not_made_anew() ->
     async with failing_over() as at:
         make(at.new)
         after = await published(at.new, "first")
-        _, port = await at.replica.attached(ask=Ask(KEY, after=after))
+        _, port = await at.replica.attached(ask=AttachRequest(KEY, after=after))
         assert not port.of("session.reset")
         assert port.of("session.restored")[0]["resumed_at"] == after
 
@@ -73,5 +73,5 @@ async def test_what_the_new_server_has_lost_is_told() -> None:
         at.take_over()
         after = await published(at.old, "lost")
         at.door.turn()
-        _, port = await at.replica.attached(ask=Ask(KEY, after=after))
+        _, port = await at.replica.attached(ask=AttachRequest(KEY, after=after))
         assert [reset["reason"] for reset in port.of("session.reset")] == ["rolled_back"]

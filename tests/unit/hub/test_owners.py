@@ -8,8 +8,8 @@ from tests.unit.hub.kit import CHAT, KEY, RememberingPort, TestReplica, publish,
 
 from anypod.auth import Principal
 from anypod.core.identity import Subject, TenantId
-from anypod.hub.attach_request import Ask
-from anypod.hub.client_connection import Peer
+from anypod.hub.attach_request import AttachRequest
+from anypod.hub.client_connection import ClientConnection
 from anypod.memory_store import MemoryServer
 from anypod.store import Append, Creation
 
@@ -20,12 +20,12 @@ def own(subject: str) -> Principal:
 
 
 async def attached(
-    replica: TestReplica, subject: str, features: Sequence[str] = (), ask: Ask | None = None
-) -> tuple[Peer, RememberingPort]:
+    replica: TestReplica, subject: str, features: Sequence[str] = (), ask: AttachRequest | None = None
+) -> tuple[ClientConnection, RememberingPort]:
     port = RememberingPort(replica)
-    peer = Peer(replica.desk, port, own(subject), KEY)
+    peer = ClientConnection(replica.desk, port, own(subject), KEY)
     port.subscriber = peer.subscriber
-    peer.begin(ask or Ask(KEY, features=features))
+    peer.begin(ask or AttachRequest(KEY, features=features))
     await until(lambda: bool(port.frames) or port.refused is not None or port.closed is not None)
     return peer, port
 
@@ -80,7 +80,7 @@ async def test_who_attaches_to_what_the_replica_still_knows_as_its_own_is_refuse
         peer.gone()
         here.hub.sessions[KEY].is_resyncing = True  # the read that tells the replica of it is still on its way
         passes_to(server, "bob")
-        _, again = await attached(here, "ann", ask=Ask(KEY, after="start"))
+        _, again = await attached(here, "ann", ask=AttachRequest(KEY, after="start"))
         assert again.refused is not None or again.close_code == 4404, again.told
         assert b"secret" not in b"".join(again.frames)
 

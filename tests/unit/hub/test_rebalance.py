@@ -10,9 +10,9 @@ import pytest
 from tests.unit.hub.kit import RememberingPort, TestClock, TestReplica, replicas, until
 
 from anypod.core.errors import CLOSE_LEAVING
-from anypod.hub.client_connection import Peer
+from anypod.hub.client_connection import ClientConnection
 from anypod.hub.farewell import RECONNECT_MS_MAX
-from anypod.hub.membership import ANNOUNCE_S, ENTRY_TTL_MS, Fleet
+from anypod.hub.membership import ANNOUNCE_S, ENTRY_TTL_MS, Membership
 from anypod.hub.rebalance import REST_S, SHED_S, Rebalance
 
 CROWD: Final = 300
@@ -26,9 +26,9 @@ class Node:
         self.replica = replica
         self.is_leaving = False
         rng = random.Random(index)
-        self.fleet = Fleet(replica.hub, replica.attachments, rng, version="1", is_leaving=lambda: self.is_leaving)
+        self.fleet = Membership(replica.hub, replica.attachments, rng, version="1", is_leaving=lambda: self.is_leaving)
         self.rebalance = Rebalance(replica.hub, replica.attachments, self.fleet, replica.farewell, rng=rng, share_max=1.2)
-        self.attached: list[tuple[Peer, RememberingPort]] = []
+        self.attached: list[tuple[ClientConnection, RememberingPort]] = []
 
     async def fill(self, count: int) -> None:
         for index in range(count):

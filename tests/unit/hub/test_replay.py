@@ -2,7 +2,7 @@
 
 from tests.unit.hub.kit import KEY, publish, replicas, until
 
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 from anypod.hub.config import Arrivals
 
 
@@ -14,7 +14,7 @@ async def test_a_resume_from_the_tail_is_one_delivery_that_everybody_from_there_
         await until(lambda: port.seqs == [1, 2, 3])
         after = port.of("event")[0]["cursor"]
         reads = here.metrics.replays
-        ports = [(await here.attached("bob", Ask(KEY, after=after, resume=True)))[1] for _ in range(3)]
+        ports = [(await here.attached("bob", AttachRequest(KEY, after=after, resume=True)))[1] for _ in range(3)]
         assert here.metrics.replays == reads
         assert [one["type"] for one in ports[0].told] == ["session.restored", "event", "event", "sync.done"]
         assert all(one.frames[0] is ports[0].frames[0] for one in ports)
@@ -28,9 +28,9 @@ async def test_a_recovery_is_measured_from_the_arrival_to_the_end_of_the_replay(
         await until(lambda: port.seqs == [1])
         assert not sum(recoveries.counts), "who begins recovers from nothing"
         served_from_log, served_from_tail = "start", port.of("event")[0]["cursor"]
-        await here.attached("bob", Ask(KEY, after=served_from_tail, resume=True))
+        await here.attached("bob", AttachRequest(KEY, after=served_from_tail, resume=True))
         assert (sum(recoveries.counts), recoveries.sum) == (1, 0.0)
-        here.peer("bob")[0].begin(Ask(KEY, after=served_from_log, resume=True))
+        here.peer("bob")[0].begin(AttachRequest(KEY, after=served_from_log, resume=True))
         clock.move(1.0)  # until there is a permit
         await until(lambda: sum(recoveries.counts) == 2)
         assert recoveries.sum == 1.0
@@ -41,7 +41,7 @@ async def test_a_cold_session_is_read_once_for_all_who_come_together() -> None:
         peer, port = await here.attached()
         peer.receive(publish("a"))
         await until(lambda: port.seqs == [1])
-        ask = Ask(KEY, after=port.of("event")[0]["cursor"], resume=True)
+        ask = AttachRequest(KEY, after=port.of("event")[0]["cursor"], resume=True)
         pairs = [there.peer("bob") for _ in range(20)]
         for late, _ in pairs:
             late.begin(ask)

@@ -4,7 +4,7 @@ import weakref
 import pytest
 from tests.unit.hub.kit import RememberingPort, TestReplica, replicas, who
 
-from anypod.hub.heartbeat_schedule import Roster
+from anypod.hub.heartbeat_schedule import HeartbeatSchedule
 from anypod.hub.subscriber import Subscriber
 
 
@@ -14,7 +14,7 @@ def someone(replica: TestReplica, name: str) -> Subscriber:
 
 async def test_each_has_one_turn_in_a_round() -> None:
     async with replicas() as (_, _, (here,)):
-        roster = Roster(slots=4)
+        roster = HeartbeatSchedule(slots=4)
         roster.turn()
         ann = someone(here, "ann")
         roster.add(ann)
@@ -26,7 +26,7 @@ async def test_each_has_one_turn_in_a_round() -> None:
 @pytest.mark.parametrize("turns", [0, 1, 3])
 async def test_whoever_comes_is_spread_over_the_round_all_at_once_or_over_time(turns: int) -> None:
     async with replicas() as (_, _, (here,)):
-        roster = Roster(slots=4)
+        roster = HeartbeatSchedule(slots=4)
         for number in range(8):
             roster.add(someone(here, f"s{number}"))
             for _ in range(turns):
@@ -50,7 +50,7 @@ async def test_who_has_left_is_held_by_nothing_not_even_until_its_next_turn() ->
 
 async def test_leaving_twice_is_the_same_as_once() -> None:
     async with replicas() as (_, _, (here,)):
-        roster, ann, bob = Roster(slots=2), someone(here, "ann"), someone(here, "bob")
+        roster, ann, bob = HeartbeatSchedule(slots=2), someone(here, "ann"), someone(here, "bob")
         roster.add(ann)
         roster.add(bob)
         roster.discard(ann)

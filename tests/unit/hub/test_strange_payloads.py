@@ -9,10 +9,10 @@ from tests.unit.hub.kit import KEY, TestReplica, publish, replicas, until
 from tests.versions.strange import MEMBERS, PAYLOADS
 
 from anypod.core.notices import TAGS
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 from anypod.store import Member
 
-PRESENT = Ask(KEY, features=("presence",))
+PRESENT = AttachRequest(KEY, features=("presence",))
 
 
 def skipped(replica: TestReplica) -> Counter[str]:
@@ -39,7 +39,7 @@ async def test_a_payload_that_cannot_be_read_is_counted_and_costs_no_other(name:
 async def test_a_session_that_is_being_loaded_skips_them_too() -> None:
     async with replicas() as (server, _, (replica,)):
         peer, port = replica.peer()
-        peer.begin(Ask(KEY))
+        peer.begin(AttachRequest(KEY))
         await until(lambda: KEY in replica.hub.sessions)
         for payload, _ in PAYLOADS.values():
             replica.hub.on_batch([(KEY, payload)])

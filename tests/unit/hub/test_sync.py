@@ -5,14 +5,14 @@ import json
 import pytest
 from tests.unit.hub.kit import TestReplica, publish, replicas, until
 
-from anypod.hub.client_connection import Peer
+from anypod.hub.client_connection import ClientConnection
 
 
 def sync(after: str) -> bytes:
     return json.dumps({"type": "sync", "after": after, "ref": "s"}).encode()
 
 
-async def fill(here: TestReplica, peer: Peer, names: str) -> None:
+async def fill(here: TestReplica, peer: ClientConnection, names: str) -> None:
     for name in names:
         peer.receive(publish(name))
     await until(lambda: here.publisher.in_flight == 0)

@@ -7,7 +7,7 @@ from tests.unit.hub.kit import KEY, RememberingPort, TestReplica, publish, repli
 
 from anypod.core.errors import AnypodError
 from anypod.hub.admission import HINT_S_MAX, LAG_S_MAX, SLOW_APPEND_S
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 from anypod.hub.config import Arrivals
 
 FEW = Arrivals(resumes_per_s=10)
@@ -21,7 +21,7 @@ async def storm(here: TestReplica, count: int) -> list[RememberingPort]:
     ports = []
     for index in range(count):
         peer, port = here.peer(f"guest-{index}")
-        peer.begin(Ask(KEY, after="tail"))
+        peer.begin(AttachRequest(KEY, after="tail"))
         ports.append(port)
     await asyncio.sleep(0)
     return ports
@@ -51,7 +51,7 @@ async def test_who_is_told_a_time_and_comes_then_is_let_in() -> None:
         (refused,) = [port.refused for port in ports if port.refused is not None]
         clock.move((refused.retry_after_ms or 0) / 1_000)
         peer, port = here.peer("guest-again")
-        peer.begin(Ask(KEY, after="tail"))
+        peer.begin(AttachRequest(KEY, after="tail"))
         await asyncio.sleep(0)
         clock.move(0.2)  # the hint is a little different for each: those before it may not all be in
         await until(lambda: bool(port.of("session.restored")))
@@ -61,7 +61,7 @@ async def test_who_leaves_while_waiting_is_not_attached() -> None:
     async with replicas(arrivals=FEW) as (_, clock, (here,)):
         await storm(here, AT_ONCE)
         peer, port = here.peer("impatient")
-        peer.begin(Ask(KEY, after="tail"))
+        peer.begin(AttachRequest(KEY, after="tail"))
         peer.gone()
         clock.move(2)
         for _ in range(5):
@@ -122,6 +122,6 @@ async def test_a_row_of_polls_needs_no_permits() -> None:
         await here.attached()
         for _ in range(20):
             polling, port = here.peer("bob")
-            await here.attachments.go_on(polling.subscriber, Ask(KEY, after="tail", may_create=False))
+            await here.attachments.go_on(polling.subscriber, AttachRequest(KEY, after="tail", may_create=False))
             assert port.of("session.restored")
             polling.gone()

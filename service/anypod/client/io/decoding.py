@@ -14,13 +14,13 @@ from anypod.client.types import HistoryPage, Undecodable
 from anypod.core import frames
 from anypod.core.errors import CODES, AnypodError
 from anypod.core.event import split_binary
-from anypod.core.frames import Event, ServerFrame
+from anypod.core.frames import EventFrame, ServerFrame
 
 
 class PageBody(Struct):
     """A page of events by HTTP."""
 
-    events: list[Event]
+    events: list[EventFrame]
     cursor: str
     folded: int
     more: bool
@@ -28,7 +28,7 @@ class PageBody(Struct):
 
 
 class _HistoryBody(Struct):
-    events: list[Event]
+    events: list[EventFrame]
     before: str | None = None
 
 
@@ -70,27 +70,27 @@ def decode_text(text: bytes) -> ServerFrame:
         frame = frames.decode_server(text)
     except AnypodError as error:
         return _without_data(text, error)
-    return _whole(frame) if isinstance(frame, Event) else frame
+    return _whole(frame) if isinstance(frame, EventFrame) else frame
 
 
-def _without_data(text: bytes, error: AnypodError) -> Event:
+def _without_data(text: bytes, error: AnypodError) -> EventFrame:
     """An event without its data, which is the last of its members: were it passed over, the hole would be asked for without end."""
     head, _, rest = text.rstrip().partition(_DATA_START)
     try:
         frame = frames.decode_server(head + b"}")
     except AnypodError:
         raise error from None
-    if not rest.endswith(b"}") or not isinstance(frame, Event):
+    if not rest.endswith(b"}") or not isinstance(frame, EventFrame):
         raise error
     frame.data = Undecodable(rest[:-1])
     return frame
 
 
-def decode_binary(message: bytes) -> Event:
+def decode_binary(message: bytes) -> EventFrame:
     """A binary frame. Raises AnypodError `malformed`."""
     header, payload = split_binary(message)
     frame = frames.decode_server(header)
-    if not isinstance(frame, Event):
+    if not isinstance(frame, EventFrame):
         raise AnypodError("malformed", "the header of a binary frame is an event")
     frame.data = payload
     return frame
@@ -118,14 +118,14 @@ def decode_history(body: bytes) -> HistoryPage:
     return HistoryPage([_whole(event) for event in page.events], page.before)
 
 
-def _one_by_one(body: bytes, error: AnypodError) -> tuple[list[Event], bytes]:
+def _one_by_one(body: bytes, error: AnypodError) -> tuple[list[EventFrame], bytes]:
     """The events of a page that cannot be decoded as a whole, and the page without them. Raises `error` when it is no page of events.
 
     The page is cut by its braces alone: nesting that no decoder follows is followed here.
     """
     if not body.startswith(_EVENTS_START):
         raise error
-    events: list[Event] = []
+    events: list[EventFrame] = []
     depth = start = 0
     for mark in _BRACES.finditer(body, len(_EVENTS_START)):
         match mark[0]:
@@ -143,17 +143,17 @@ def _one_by_one(body: bytes, error: AnypodError) -> tuple[list[Event], bytes]:
     raise error
 
 
-def _event(text: bytes, error: AnypodError) -> Event:
+def _event(text: bytes, error: AnypodError) -> EventFrame:
     frame = decode_text(text)
-    if not isinstance(frame, Event):
+    if not isinstance(frame, EventFrame):
         raise error
     return frame
 
 
-def decode_published(body: bytes) -> frames.Published:
+def decode_published(body: bytes) -> frames.PublishedFrame:
     """The answer to a publish of one event."""
     (result,) = _decoded(_results, body).results
-    return frames.Published(id=result.id, seq=result.seq, cursor=result.cursor, duplicate=result.duplicate)
+    return frames.PublishedFrame(id=result.id, seq=result.seq, cursor=result.cursor, duplicate=result.duplicate)
 
 
 def decode_problem(body: bytes, retry_after_ms: int | None) -> AnypodError | None:
@@ -172,12 +172,12 @@ def decode_problem(body: bytes, retry_after_ms: int | None) -> AnypodError | Non
 
 def _reset(body: bytes) -> bytes | None:
     try:
-        return body if isinstance(frames.decode_server(body), frames.Reset) else None
+        return body if isinstance(frames.decode_server(body), frames.ResetFrame) else None
     except AnypodError:
         return None
 
 
-def _whole(event: Event) -> Event:
+def _whole(event: EventFrame) -> EventFrame:
     """Where transports carry text alone, a payload is told in base64."""
     if event.data_base64 is not None:
         try:

@@ -26,7 +26,7 @@ PROBLEM_BYTES_MAX: Final = 1 << 20  # a reset carries the state
 FOREIGN_ERRORS: Final = (aiohttp.ClientError, OSError, TimeoutError)
 
 
-class Endpoint:
+class HttpEndpoint:
     """`credential`: the latest one, set by whoever asks for it."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, session_id: str) -> None:
@@ -103,7 +103,7 @@ def open_http() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=True)
 
 
-def publish_body(publish: frames.Publish, payload: bytes | None) -> dict[str, Any]:
+def publish_body(publish: frames.PublishFrame, payload: bytes | None) -> dict[str, Any]:
     """The event as HTTP takes it: the frame's fields but for its reference, and `expect`, which is a header there."""
     fields = {name: getattr(publish, name) for name in publish.__struct_fields__ if name not in ("ref", "expect")}
     body = {name: value for name, value in fields.items() if value is not None and value is not msgspec.UNSET}

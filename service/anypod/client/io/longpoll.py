@@ -8,15 +8,15 @@ import asyncio
 import aiohttp
 
 from anypod.client.io.decoding import decode_page, decode_text
-from anypod.client.io.http import FOREIGN_ERRORS, Endpoint
+from anypod.client.io.http import FOREIGN_ERRORS, HttpEndpoint
 from anypod.client.io.transport import Feed, closed_by
 from anypod.client.machine.commands import Fetch, Send
-from anypod.client.machine.inputs import Closed, Input, Opened, Page, Received
+from anypod.client.machine.inputs import ConnectionClosed, Input, Opened, PageReceived, Received
 from anypod.core.errors import AnypodError
 
 
 class PollTransport:
-    def __init__(self, link: int, endpoint: Endpoint, feed: Feed) -> None:
+    def __init__(self, link: int, endpoint: HttpEndpoint, feed: Feed) -> None:
         self._link = link
         self._endpoint = endpoint
         self._feed = feed
@@ -26,7 +26,7 @@ class PollTransport:
         assert isinstance(command, Fetch)
         self._fetches.put_nowait(command)
 
-    async def run(self) -> Closed:
+    async def run(self) -> ConnectionClosed:
         await self._feed(Opened(self._link))
         try:
             while True:
@@ -45,4 +45,4 @@ class PollTransport:
             page = decode_page(body)
         except AnypodError as exc:
             raise aiohttp.ClientPayloadError("somebody else has answered") from exc  # a hotel's Wi-Fi, for example
-        return Page(self._link, tuple(page.events), page.cursor, page.folded, page.more, page.closed)
+        return PageReceived(self._link, tuple(page.events), page.cursor, page.folded, page.more, page.closed)

@@ -11,13 +11,13 @@ from typing import Any, Final, assert_never
 
 from anypod.client.io.decoding import decode_published
 from anypod.client.io.delivery import Delivery
-from anypod.client.io.http import Endpoint, publish_body
+from anypod.client.io.http import HttpEndpoint, publish_body
 from anypod.client.io.longpoll import PollTransport
 from anypod.client.io.sse import SseTransport
 from anypod.client.io.transport import Transport
 from anypod.client.io.websocket import WebsocketTransport
-from anypod.client.machine.commands import AskCredential, Close, Command, Deliver, Fetch, Notify, Open, Post, Send, Settle, Show, Wake
-from anypod.client.machine.inputs import Answered, CredentialFailed, CredentialGiven, Input, Offer, Paused, Resumed, Start, Tick
+from anypod.client.machine.commands import AskCredential, Close, Command, Complete, Deliver, Fetch, Notify, Open, Post, Send, Show, Wake
+from anypod.client.machine.inputs import Answered, CredentialFailed, CredentialGiven, Input, Paused, Publish, Resumed, Start, Tick
 from anypod.client.machine.machine import Machine
 from anypod.client.phase import CLOSE_DONE, Phase
 from anypod.client.types import Attached, Item, Presence, Signal, attached_of, item_of, presence_of, signal_of
@@ -45,7 +45,7 @@ class Listeners:
 class Runner:
     """`delivery`: what is to be iterated. `phase`: as last shown."""
 
-    def __init__(self, machine: Machine, endpoint: Endpoint, credential: Credential, listeners: Listeners) -> None:
+    def __init__(self, machine: Machine, endpoint: HttpEndpoint, credential: Credential, listeners: Listeners) -> None:
         self.delivery: Delivery[Item] = Delivery()
         self.started = asyncio.Event()
         self._machine = machine
@@ -85,7 +85,7 @@ class Runner:
             self._obey(command)
         return commands
 
-    async def publish(self, offer: Offer) -> Receipt:
+    async def publish(self, offer: Publish) -> Receipt:
         """Raises AnypodError. A caller that is cancelled does not call the event back: it may be on its way."""
         event_id = offer.publish.id
         if event_id in self._receipts:
@@ -110,7 +110,7 @@ class Runner:
         match command:
             case Open() | Close() | Send() | Fetch():
                 self._obey_for_link(command)
-            case Deliver() | Notify() | Settle() | Show():
+            case Deliver() | Notify() | Complete() | Show():
                 self._tell(command)
             case AskCredential():
                 self._request(self._ask_credential())
@@ -137,13 +137,13 @@ class Runner:
             case _:
                 assert_never(command)
 
-    def _tell(self, command: Deliver | Notify | Settle | Show) -> None:
+    def _tell(self, command: Deliver | Notify | Complete | Show) -> None:
         match command:
             case Deliver(frame):
                 self.delivery.put(item_of(frame))
             case Notify(frame):
                 self._notify(frame)
-            case Settle():
+            case Complete():
                 self._settle(command)
             case Show(phase):
                 if phase.name == "stopped":
@@ -154,15 +154,17 @@ class Runner:
             case _:
                 assert_never(command)
 
-    def _notify(self, frame: frames.Signal | frames.Presence | frames.Created | frames.Restored | frames.Error) -> None:
+    def _notify(
+        self, frame: frames.SignalFrame | frames.PresenceFrame | frames.CreatedFrame | frames.RestoredFrame | frames.ErrorFrame
+    ) -> None:
         match frame:
-            case frames.Created() | frames.Restored():
+            case frames.CreatedFrame() | frames.RestoredFrame():
                 self._call(self._listeners.on_attached, attached_of(frame))
-            case frames.Signal():
+            case frames.SignalFrame():
                 self._call(self._listeners.on_signal, signal_of(frame))
-            case frames.Presence():
+            case frames.PresenceFrame():
                 self._call(self._listeners.on_presence, presence_of(frame))
-            case frames.Error():
+            case frames.ErrorFrame():
                 logger.warning("the replica refused a frame: %s (%s)", frame.code, frame.message)
             case _:
                 assert_never(frame)
@@ -172,7 +174,7 @@ class Runner:
         if listener is not None:
             self._loop.call_soon(listener, told)
 
-    def _settle(self, command: Settle) -> None:
+    def _settle(self, command: Complete) -> None:
         receipt = self._receipts.pop(command.id)
         self.delivery.publishing(is_publishing=bool(self._receipts))
         if receipt.done():
@@ -235,7 +237,7 @@ class Runner:
             self.feed(CredentialGiven(credential))
 
     async def _post(self, post: Post) -> None:
-        event_id, answer = post.publish.id, frames.Error
+        event_id, answer = post.publish.id, frames.ErrorFrame
         try:
             body = await self._endpoint.ask("POST", "/events", publish_body(post.publish, post.payload), expect=post.publish.expect or "")
         except AnypodError as exc:

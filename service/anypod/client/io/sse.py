@@ -6,21 +6,21 @@ Owns the request and its stream. Must not know what frames mean; a link of this 
 import logging
 
 from anypod.client.io.decoding import decode_text
-from anypod.client.io.http import FOREIGN_ERRORS, Endpoint
+from anypod.client.io.http import FOREIGN_ERRORS, HttpEndpoint
 from anypod.client.io.stream import EventStream
 from anypod.client.io.transport import Feed, closed_by
 from anypod.client.machine.commands import Fetch, Open, Send
-from anypod.client.machine.inputs import Closed, Opened, Received
+from anypod.client.machine.inputs import ConnectionClosed, Opened, Received
 from anypod.client.machine.outgoing import error_of
 from anypod.client.phase import CLOSE_LOST
 from anypod.core.errors import CLOSE_LEAVING, CLOSE_OVERLOADED, AnypodError
-from anypod.core.frames import Error
+from anypod.core.frames import ErrorFrame
 
 logger = logging.getLogger(__name__)
 
 
 class SseTransport:
-    def __init__(self, endpoint: Endpoint, feed: Feed, ask: Open) -> None:
+    def __init__(self, endpoint: HttpEndpoint, feed: Feed, ask: Open) -> None:
         self._link = ask.link
         self._endpoint = endpoint
         self._feed = feed
@@ -31,7 +31,7 @@ class SseTransport:
     def obey(self, command: Send | Fetch) -> None:
         raise AssertionError(f"a stream cannot carry out {command}")
 
-    async def run(self) -> Closed:
+    async def run(self) -> ConnectionClosed:
         try:
             retry_ms = await self._stream()
         except AnypodError as exc:
@@ -39,15 +39,15 @@ class SseTransport:
                 return closed_by(self._link, exc)
             await self._feed(Opened(self._link))
             await self._feed(Received(self._link, decode_text(exc.reset)))
-            return Closed(self._link, CLOSE_LEAVING, "the cursor was gone", retry_after_ms=0)
+            return ConnectionClosed(self._link, CLOSE_LEAVING, "the cursor was gone", retry_after_ms=0)
         except FOREIGN_ERRORS as exc:
             return closed_by(self._link, exc)
         if self._goodbye is not None:
             return closed_by(self._link, self._goodbye)
         if self._is_heard:
-            return Closed(self._link, CLOSE_LOST, "the stream has ended")  # after a goaway the machine knows when to come again
+            return ConnectionClosed(self._link, CLOSE_LOST, "the stream has ended")  # after a goaway the machine knows when to come again
         # A status would stop a browser's EventSource for good: whom the replica cannot take gets a stream that ends empty.
-        return Closed(self._link, CLOSE_OVERLOADED, "the stream was empty", retry_ms)
+        return ConnectionClosed(self._link, CLOSE_OVERLOADED, "the stream was empty", retry_ms)
 
     async def _stream(self) -> int | None:
         """Until the stream ends; how long the replica asks to wait then."""
@@ -65,7 +65,7 @@ class SseTransport:
         except AnypodError as exc:
             logger.warning("a frame was passed over: %s", exc.message)  # were it an event, the hole would show
             return
-        if isinstance(frame, Error) and frame.ref is None:
+        if isinstance(frame, ErrorFrame) and frame.ref is None:
             self._goodbye = error_of(frame)  # a stream has no close code
         self._is_heard = True
         await self._feed(Received(self._link, frame))

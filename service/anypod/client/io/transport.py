@@ -10,7 +10,7 @@ import aiohttp
 
 from anypod.client.io.http import reason_of
 from anypod.client.machine.commands import Fetch, Send
-from anypod.client.machine.inputs import Closed, Input
+from anypod.client.machine.inputs import ConnectionClosed, Input
 from anypod.client.phase import CLOSE_LOST
 from anypod.core.errors import CLOSE_OVERLOADED, AnypodError
 
@@ -20,16 +20,16 @@ Feed = Callable[[Input], Awaitable[None]]  # returns when more may be read
 class Transport(Protocol):
     """One link. `run` opens it, feeds what arrives, and returns how it ended; cancelling `run` closes it."""
 
-    async def run(self) -> Closed: ...
+    async def run(self) -> ConnectionClosed: ...
 
     def obey(self, command: Send | Fetch) -> None:
         """Carry out without waiting; only ever those commands that this transport's links get."""
 
 
-def closed_by(link: int, exc: AnypodError | aiohttp.ClientError | OSError) -> Closed:
+def closed_by(link: int, exc: AnypodError | aiohttp.ClientError | OSError) -> ConnectionClosed:
     """A failure as the machine is told of it: a refusal has a code, anything else is a lost connection."""
     if not isinstance(exc, AnypodError):
-        return Closed(link, CLOSE_LOST, reason_of(exc))
+        return ConnectionClosed(link, CLOSE_LOST, reason_of(exc))
     if exc.row.is_retryable:
-        return Closed(link, CLOSE_OVERLOADED, exc.message, exc.retry_after_ms)
-    return Closed(link, exc.row.close or CLOSE_LOST, f"{exc.code}: {exc.message}")
+        return ConnectionClosed(link, CLOSE_OVERLOADED, exc.message, exc.retry_after_ms)
+    return ConnectionClosed(link, exc.row.close or CLOSE_LOST, f"{exc.code}: {exc.message}")

@@ -11,10 +11,10 @@ import aiohttp
 from aiohttp import WSMsgType
 
 from anypod.client.io.decoding import decode_binary, decode_text
-from anypod.client.io.http import CLOSE_S_MAX, FOREIGN_ERRORS, Endpoint, reason_of
+from anypod.client.io.http import CLOSE_S_MAX, FOREIGN_ERRORS, HttpEndpoint, reason_of
 from anypod.client.io.transport import Feed
 from anypod.client.machine.commands import Fetch, Send
-from anypod.client.machine.inputs import Closed, Opened, Received
+from anypod.client.machine.inputs import ConnectionClosed, Opened, Received
 from anypod.client.phase import CLOSE_LOST
 from anypod.core.errors import CODES, AnypodError
 from anypod.core.frames import ServerFrame, encode
@@ -29,12 +29,12 @@ _Socket = aiohttp.ClientWebSocketResponse[bool]
 
 
 class WebsocketTransport:
-    def __init__(self, link: int, endpoint: Endpoint, feed: Feed) -> None:
+    def __init__(self, link: int, endpoint: HttpEndpoint, feed: Feed) -> None:
         self._link = link
         self._endpoint = endpoint
         self._feed = feed
         self._sends: asyncio.Queue[Send] = asyncio.Queue(SENDS_MAX)
-        self._reading: asyncio.Task[Closed] | None = None
+        self._reading: asyncio.Task[ConnectionClosed] | None = None
 
     def obey(self, command: Send | Fetch) -> None:
         assert isinstance(command, Send)
@@ -43,29 +43,29 @@ class WebsocketTransport:
         elif self._reading is not None:
             self._reading.cancel()
 
-    async def run(self) -> Closed:
+    async def run(self) -> ConnectionClosed:
         try:
             socket = await self._endpoint.upgrade()
         except aiohttp.WSServerHandshakeError as exc:
             code = CODES["not_authenticated"].close if exc.status == 401 else None
-            return Closed(self._link, code or CLOSE_LOST, f"the upgrade was answered with status {exc.status}")
+            return ConnectionClosed(self._link, code or CLOSE_LOST, f"the upgrade was answered with status {exc.status}")
         except FOREIGN_ERRORS as exc:
-            return Closed(self._link, CLOSE_LOST, reason_of(exc))
+            return ConnectionClosed(self._link, CLOSE_LOST, reason_of(exc))
         try:
             await self._feed(Opened(self._link))
             return await self._converse(socket)
         finally:
             await _close(socket)
 
-    async def _converse(self, socket: _Socket) -> Closed:
+    async def _converse(self, socket: _Socket) -> ConnectionClosed:
         async with asyncio.TaskGroup() as group:
             reading = self._reading = group.create_task(self._read(socket), name="read")
             writing = group.create_task(self._write(socket), name="write")
             await asyncio.wait([reading])
             writing.cancel()
-        return Closed(self._link, CLOSE_LOST, "the socket takes no more") if reading.cancelled() else reading.result()
+        return ConnectionClosed(self._link, CLOSE_LOST, "the socket takes no more") if reading.cancelled() else reading.result()
 
-    async def _read(self, socket: _Socket) -> Closed:
+    async def _read(self, socket: _Socket) -> ConnectionClosed:
         while True:
             message = await socket.receive()
             match message.type:
@@ -74,11 +74,11 @@ class WebsocketTransport:
                     if frame is not None:
                         await self._feed(Received(self._link, frame))
                 case WSMsgType.CLOSE:
-                    return Closed(self._link, message.data or CLOSE_LOST, message.extra or "")
+                    return ConnectionClosed(self._link, message.data or CLOSE_LOST, message.extra or "")
                 case WSMsgType.ERROR if socket.close_code == CLOSE_TOO_BIG:
-                    return Closed(self._link, CLOSE_TOO_BIG, reason_of(message.data))
+                    return ConnectionClosed(self._link, CLOSE_TOO_BIG, reason_of(message.data))
                 case _:
-                    return Closed(self._link, CLOSE_LOST, "the connection broke")
+                    return ConnectionClosed(self._link, CLOSE_LOST, "the connection broke")
 
     async def _write(self, socket: _Socket) -> None:
         """A socket that fails here fails in `_read` too, which knows the close code."""

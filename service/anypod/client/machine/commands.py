@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from anypod.client.phase import Phase, Transport
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
-from anypod.core.frames import ClientFrame, Created, Error, Event, Presence, Publish, Reset, Restored, Signal
+from anypod.core.frames import (
+    ClientFrame,
+    CreatedFrame,
+    ErrorFrame,
+    EventFrame,
+    PresenceFrame,
+    PublishFrame,
+    ResetFrame,
+    RestoredFrame,
+    SignalFrame,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +52,7 @@ class Send:
 class Post:
     """Publish by HTTP; answer with `Answered`. Closing a link does not call it back."""
 
-    publish: Publish
+    publish: PublishFrame
     payload: bytes | None = None
 
 
@@ -68,18 +78,18 @@ class Close:
 class Deliver:
     """Hand to the application, in order, never dropping one."""
 
-    item: Event | Reset
+    item: EventFrame | ResetFrame
 
 
 @dataclass(frozen=True, slots=True)
 class Notify:
     """Something beside the log: who is there, what they signal, the state at an attach, a refusal of what nobody waits for."""
 
-    frame: Signal | Presence | Created | Restored | Error
+    frame: SignalFrame | PresenceFrame | CreatedFrame | RestoredFrame | ErrorFrame
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
+class Complete:
     """What became of a publish. Exactly once for each `Offer`."""
 
     id: str
@@ -100,4 +110,4 @@ class Wake:
     at: float
 
 
-Command = AskCredential | Open | Send | Post | Fetch | Close | Deliver | Notify | Settle | Show | Wake
+Command = AskCredential | Open | Send | Post | Fetch | Close | Deliver | Notify | Complete | Show | Wake

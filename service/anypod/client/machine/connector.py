@@ -10,10 +10,10 @@ from typing import Final, assert_never
 
 from anypod.client.machine.backoff import full_jitter_s
 from anypod.client.machine.commands import AskCredential, Close, Command, Open, Show
-from anypod.client.machine.inputs import Closed
-from anypod.client.machine.link import OPEN_S_MAX, Link
+from anypod.client.machine.inputs import ConnectionClosed
+from anypod.client.machine.link import OPEN_S_MAX, ConnectionState
 from anypod.client.machine.position import Position
-from anypod.client.machine.transport_fallback import Ladder
+from anypod.client.machine.transport_fallback import TransportFallback
 from anypod.client.phase import CLOSE_LOST, IDLE, Phase, PhaseName, Transport
 
 ATTEMPT_S_MIN: Final = 0.1  # a server's hint of nothing is not an invitation to spin
@@ -23,11 +23,17 @@ class Connector:
     """`link`: the one in use. `opening`: the one that is to take its place."""
 
     def __init__(
-        self, ladder: Ladder, position: Position, chance: Callable[[], float], emit: Callable[[Command], None], *, fold: bool | None
+        self,
+        ladder: TransportFallback,
+        position: Position,
+        chance: Callable[[], float],
+        emit: Callable[[Command], None],
+        *,
+        fold: bool | None,
     ) -> None:
         self.phase = IDLE
-        self.link: Link | None = None
-        self.opening: Link | None = None
+        self.link: ConnectionState | None = None
+        self.opening: ConnectionState | None = None
         self._ladder = ladder
         self._position = position
         self._fold = fold
@@ -55,10 +61,10 @@ class Connector:
 
     def _open(self, transport: Transport, now: float) -> None:
         self._links += 1
-        self.opening = Link(self._links, transport, now + OPEN_S_MAX)
+        self.opening = ConnectionState(self._links, transport, now + OPEN_S_MAX)
         self._emit(Open(self._links, transport, self._position.cursor, self._fold))
 
-    def opened(self, number: int, now: float) -> Link | None:
+    def opened(self, number: int, now: float) -> ConnectionState | None:
         """The link that is now in use; the one before it is closed by then."""
         link = self.opening
         if link is None or link.id != number:
@@ -99,7 +105,7 @@ class Connector:
         self.link.is_synced = False
         self._show("syncing")
 
-    def drop(self, number: int) -> Link | None:
+    def drop(self, number: int) -> ConnectionState | None:
         """Forget a link that is closed."""
         if self.link is not None and self.link.id == number:
             link, self.link = self.link, None
@@ -109,7 +115,7 @@ class Connector:
             return None
         return link
 
-    def retry(self, link: Link, closed: Closed, now: float, *, is_silent: bool = False) -> None:
+    def retry(self, link: ConnectionState, closed: ConnectionClosed, now: float, *, is_silent: bool = False) -> None:
         """A link has been dropped: when comes the next one?
 
         1. The link in use goes on, the one to replace it failed: later again. A probe has its own times.

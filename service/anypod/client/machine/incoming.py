@@ -10,9 +10,9 @@ from typing import assert_never
 
 from anypod.client.machine.commands import Command, Deliver, Fetch, Notify, Send
 from anypod.client.machine.connector import Connector
-from anypod.client.machine.inputs import Page
-from anypod.client.machine.link import POLL_PAUSE_S, POLL_SLACK_S, POLL_WAIT_S, Link
-from anypod.client.machine.outgoing import Publisher
+from anypod.client.machine.inputs import PageReceived
+from anypod.client.machine.link import POLL_PAUSE_S, POLL_SLACK_S, POLL_WAIT_S, ConnectionState
+from anypod.client.machine.outgoing import Outgoing
 from anypod.client.machine.position import Fit, Position
 from anypod.core import frames
 
@@ -32,39 +32,39 @@ class Ended:
 Verdict = Broken | Ended | None
 
 
-class Reader:
-    def __init__(self, position: Position, connector: Connector, publisher: Publisher, emit: Callable[[Command], None]) -> None:
+class Incoming:
+    def __init__(self, position: Position, connector: Connector, publisher: Outgoing, emit: Callable[[Command], None]) -> None:
         self._position = position
         self._connector = connector
         self._publisher = publisher
         self._emit = emit
         self._end: str | None = None  # the last cursor of a closed log
 
-    def read(self, link: Link, frame: frames.ServerFrame, now: float) -> Verdict:
+    def read(self, link: ConnectionState, frame: frames.ServerFrame, now: float) -> Verdict:
         match frame:
-            case frames.Event():
+            case frames.EventFrame():
                 return self._event(frame)
-            case frames.SyncDone():
+            case frames.SyncDoneFrame():
                 self._position.fold(frame.folded)
                 is_whole = self._position.reach(frame.cursor, frame.seq) is not Fit.HOLE
                 return self._synced() if is_whole else Broken("the last events are missing")
-            case frames.Created() | frames.Restored() | frames.Reset() | frames.Closed():
+            case frames.CreatedFrame() | frames.RestoredFrame() | frames.ResetFrame() | frames.ClosedFrame():
                 return self._session(link, frame, now)
-            case frames.Heartbeat() | frames.Goaway() | frames.AuthExpiring():
+            case frames.HeartbeatFrame() | frames.GoawayFrame() | frames.AuthExpiringFrame():
                 return self._link(link, frame, now)
-            case frames.Signal() | frames.Presence():
+            case frames.SignalFrame() | frames.PresenceFrame():
                 self._emit(Notify(frame))
-            case frames.Published() | frames.Error():
+            case frames.PublishedFrame() | frames.ErrorFrame():
                 is_ours = self._publisher.answered(frame, now)
-                if isinstance(frame, frames.Error) and not is_ours:
+                if isinstance(frame, frames.ErrorFrame) and not is_ours:
                     self._emit(Notify(frame))
-            case frames.AuthOk() | frames.History():
+            case frames.AuthOkFrame() | frames.HistoryFrame():
                 pass  # answers to what nobody waits for
             case _:
                 assert_never(frame)
         return None
 
-    def turn(self, link: Link, page: Page, now: float) -> Verdict:
+    def turn(self, link: ConnectionState, page: PageReceived, now: float) -> Verdict:
         """A page of a polling link; the next one is asked for."""
         self._position.fold(page.folded)
         for event in page.events:
@@ -82,21 +82,21 @@ class Reader:
             self.fetch(link, now, wait_s=0 if page.more else POLL_WAIT_S)
         return verdict
 
-    def fetch(self, link: Link, now: float, *, wait_s: int = 0) -> None:
+    def fetch(self, link: ConnectionState, now: float, *, wait_s: int = 0) -> None:
         """Ask a polling link for what follows. Its first pages are folded when there is no history to go on from."""
         link.asked_at, link.fetch_at = now, None
         link.give_up_at = now + wait_s + POLL_SLACK_S
         self._emit(Fetch(link.id, self._position.cursor, wait_s, link.fold if not link.is_synced else None))
 
-    def catch_up(self, link: Link) -> Verdict:
+    def catch_up(self, link: ConnectionState) -> Verdict:
         """Ask for what this link has kept from us; only a WebSocket can be asked."""
         cursor = self._position.cursor
         if link.transport != "websocket" or cursor is None:
             return Broken("the head is elsewhere")
-        self._emit(Send(link.id, frames.Sync(after=cursor)))
+        self._emit(Send(link.id, frames.SyncFrame(after=cursor)))
         return None
 
-    def _event(self, event: frames.Event) -> Verdict:
+    def _event(self, event: frames.EventFrame) -> Verdict:
         match self._position.apply(event):
             case Fit.NEXT:
                 self._emit(Deliver(event))
@@ -113,17 +113,19 @@ class Reader:
         self._connector.synced()
         return Ended() if self._end is not None else None
 
-    def _session(self, link: Link, frame: frames.Created | frames.Restored | frames.Reset | frames.Closed, now: float) -> Verdict:
+    def _session(
+        self, link: ConnectionState, frame: frames.CreatedFrame | frames.RestoredFrame | frames.ResetFrame | frames.ClosedFrame, now: float
+    ) -> Verdict:
         match frame:
-            case frames.Created() | frames.Restored():
+            case frames.CreatedFrame() | frames.RestoredFrame():
                 self._position.attach(frame.cursor, frame.after_seq)
                 self._position.fold(frame.folded)
                 self._publisher.limit(frame.limits)
                 link.attach(frame.heartbeat_ms, now)
                 self._emit(Notify(frame))
-            case frames.Reset():
+            case frames.ResetFrame():
                 self._reset(link, frame, now)
-            case frames.Closed():
+            case frames.ClosedFrame():
                 if frame.cursor == self._position.cursor:
                     return Ended()
                 self._end = frame.cursor
@@ -132,7 +134,7 @@ class Reader:
                 assert_never(frame)
         return None
 
-    def _reset(self, link: Link, frame: frames.Reset, now: float) -> None:
+    def _reset(self, link: ConnectionState, frame: frames.ResetFrame, now: float) -> None:
         before_oldest = frame.oldest - 1 if frame.oldest > 0 else None
         self._position.reset(frame.common, frame.common_seq if frame.common is not None else before_oldest, frame.folded)
         self._publisher.void()
@@ -144,15 +146,17 @@ class Reader:
         if link.transport == "poll":
             self.fetch(link, now)
 
-    def _link(self, link: Link, frame: frames.Heartbeat | frames.Goaway | frames.AuthExpiring, now: float) -> Verdict:
+    def _link(
+        self, link: ConnectionState, frame: frames.HeartbeatFrame | frames.GoawayFrame | frames.AuthExpiringFrame, now: float
+    ) -> Verdict:
         match frame:
-            case frames.Heartbeat():
+            case frames.HeartbeatFrame():
                 self._position.fold(frame.folded or 0)
                 lags = link.is_synced and link.lags(frame.cursor, self._position.cursor)
                 return self.catch_up(link) if lags else None
-            case frames.Goaway():
+            case frames.GoawayFrame():
                 self._connector.leave(frame.reconnect_after_ms, now)
-            case frames.AuthExpiring():
+            case frames.AuthExpiringFrame():
                 self._connector.renew()
             case _:
                 assert_never(frame)

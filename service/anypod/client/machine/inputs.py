@@ -6,7 +6,7 @@ A link is one connection of one transport, numbered by the machine when it asks 
 
 from dataclasses import dataclass, field
 
-from anypod.core.frames import ClientFrame, Error, Event, Publish, Published, ServerFrame
+from anypod.core.frames import ClientFrame, ErrorFrame, EventFrame, PublishedFrame, PublishFrame, ServerFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,11 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class PageReceived:
     """The answer to a `Fetch`. `closed`: the log has ended; nothing follows once there is no `more`."""
 
     link: int
-    events: tuple[Event, ...]
+    events: tuple[EventFrame, ...]
     cursor: str
     folded: int
     more: bool
@@ -42,7 +42,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ConnectionClosed:
     """The link is closed, or could not be opened. `code`: 1006 when nobody gave one. `retry_after_ms`: as the server asked."""
 
     link: int
@@ -55,19 +55,19 @@ class Closed:
 class Answered:
     """The answer to a `Post`, put as the frame that a WebSocket would have brought (an error's `ref` is the id)."""
 
-    frame: Published | Error
+    frame: PublishedFrame | ErrorFrame
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class Publish:
     """The application publishes. No event of that id may be unsettled. `payload`: binary data, absent from the frame."""
 
-    publish: Publish
+    publish: PublishFrame
     payload: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class SendFrame:
     """Send a frame that needs no answer, if a WebSocket is attached; else nothing happens, and the shell sees no `Send`."""
 
     frame: ClientFrame
@@ -117,11 +117,11 @@ Input = (
     Start
     | Opened
     | Received
-    | Page
-    | Closed
+    | PageReceived
+    | ConnectionClosed
     | Answered
-    | Offer
-    | Tell
+    | Publish
+    | SendFrame
     | CredentialGiven
     | CredentialFailed
     | Paused

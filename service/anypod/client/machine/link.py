@@ -24,7 +24,7 @@ PROBE_S_MAX: Final = 5.0  # an answer on a network that works takes less
 
 
 @dataclass(slots=True)
-class Link:
+class ConnectionState:
     """`give_up_at`: when silence until then means that the link is dead. `behind`: our cursor at a heartbeat that was ahead of it.
 
     For polling, `fold`: leave out what later events replace; `asked_at`, `fetch_at`: when the last page was asked for, and when

@@ -15,31 +15,31 @@ import msgspec
 
 from anypod.client.machine.commands import Close, Command, Send, Wake
 from anypod.client.machine.connector import Connector
-from anypod.client.machine.incoming import Broken, Ended, Reader, Verdict
+from anypod.client.machine.incoming import Broken, Ended, Incoming, Verdict
 from anypod.client.machine.inputs import (
     Answered,
-    Closed,
+    ConnectionClosed,
     CredentialFailed,
     CredentialGiven,
     Input,
     NetworkChanged,
-    Offer,
     Opened,
-    Page,
+    PageReceived,
     Paused,
+    Publish,
     Received,
     Resumed,
+    SendFrame,
     Start,
     Stop,
-    Tell,
     Tick,
 )
-from anypod.client.machine.link import POLL_FIRST_WAIT_S, POLL_WAIT_S, PROBE_S_MAX, Link
+from anypod.client.machine.link import POLL_FIRST_WAIT_S, POLL_WAIT_S, PROBE_S_MAX, ConnectionState
 from anypod.client.machine.options import Options
-from anypod.client.machine.outbox import Outbox
-from anypod.client.machine.outgoing import Publisher
+from anypod.client.machine.outbox import PublishOutbox
+from anypod.client.machine.outgoing import Outgoing
 from anypod.client.machine.position import Position
-from anypod.client.machine.transport_fallback import Ladder
+from anypod.client.machine.transport_fallback import TransportFallback
 from anypod.client.phase import CLOSE_DONE, CLOSE_LOST, Phase, error_of_close
 from anypod.core import frames
 from anypod.core.errors import CLOSE_RETRIED, CODES, AnypodError
@@ -55,11 +55,11 @@ class Machine:
         self._now = 0.0
         self._commands: list[Command] = []
         self._position = Position(options.after)
-        self._connector = Connector(Ladder(options.transport), self._position, chance, self._emit, fold=options.fold)
-        outbox = Outbox(options.outbox_count_max, options.outbox_bytes_max)
-        self._publisher = Publisher(outbox, options.in_flight_max, chance, self._emit)
-        self._reader = Reader(self._position, self._connector, self._publisher, self._emit)
-        self._presence: frames.PresenceOut | None = None  # shown again after every attach
+        self._connector = Connector(TransportFallback(options.transport), self._position, chance, self._emit, fold=options.fold)
+        outbox = PublishOutbox(options.outbox_count_max, options.outbox_bytes_max)
+        self._publisher = Outgoing(outbox, options.in_flight_max, chance, self._emit)
+        self._reader = Incoming(self._position, self._connector, self._publisher, self._emit)
+        self._presence: frames.ClientPresenceFrame | None = None  # shown again after every attach
         self._stopped: AnypodError | None = None
         self._is_paused = False
         self._wake_at: float | None = None
@@ -83,7 +83,7 @@ class Machine:
         self._commands = []
         if self._stopped is None:
             self._take(given)
-        elif isinstance(given, Offer):
+        elif isinstance(given, Publish):
             self._publisher.offer(given)
             self._publisher.give_up(self._stopped)
         if self._stopped is None:
@@ -96,11 +96,11 @@ class Machine:
 
     def _take(self, given: Input) -> None:
         match given:
-            case Received() | Page():
+            case Received() | PageReceived():
                 self._read(given)
-            case Offer() | Answered() | Tell():
+            case Publish() | Answered() | SendFrame():
                 self._speak(given)
-            case Start() | Opened() | Closed():
+            case Start() | Opened() | ConnectionClosed():
                 self._connect(given)
             case CredentialGiven() | CredentialFailed():
                 self._authenticate(given)
@@ -116,7 +116,7 @@ class Machine:
                 assert_never(given)
 
     # What arrives.
-    def _read(self, given: Received | Page) -> None:
+    def _read(self, given: Received | PageReceived) -> None:
         link = self._connector.link
         if link is None or link.id != given.link:
             return
@@ -130,7 +130,7 @@ class Machine:
             self._tell(self._presence)
         self._judge(link, verdict)
 
-    def _judge(self, link: Link, verdict: Verdict) -> None:
+    def _judge(self, link: ConnectionState, verdict: Verdict) -> None:
         match verdict:
             case Broken(reason):
                 self._give_up(link, reason)
@@ -142,22 +142,22 @@ class Machine:
                 assert_never(verdict)
 
     # What the application says.
-    def _speak(self, given: Offer | Answered | Tell) -> None:
+    def _speak(self, given: Publish | Answered | SendFrame) -> None:
         match given:
-            case Offer():
+            case Publish():
                 self._publisher.offer(given)
             case Answered():
                 self._answered(given.frame)
-            case Tell():
-                if isinstance(given.frame, frames.PresenceOut):
+            case SendFrame():
+                if isinstance(given.frame, frames.ClientPresenceFrame):
                     self._presence = given.frame
                 self._tell(given.frame)
             case _:
                 assert_never(given)
 
-    def _answered(self, frame: frames.Published | frames.Error) -> None:
+    def _answered(self, frame: frames.PublishedFrame | frames.ErrorFrame) -> None:
         """A request may have carried a credential that has just run out: with the next one it is made again."""
-        if isinstance(frame, frames.Error) and frame.code == "not_authenticated":
+        if isinstance(frame, frames.ErrorFrame) and frame.code == "not_authenticated":
             self._connector.renew()
             frame = msgspec.structs.replace(frame, code="unavailable")
         self._publisher.answered(frame, self._now)
@@ -173,7 +173,7 @@ class Machine:
             self._publisher.flush(link, self._now)
 
     # Links come and go.
-    def _connect(self, given: Start | Opened | Closed) -> None:
+    def _connect(self, given: Start | Opened | ConnectionClosed) -> None:
         match given:
             case Start():
                 self._connector.attempt(self._now)
@@ -184,18 +184,18 @@ class Machine:
                     if before is not None:
                         self._publisher.lost(before)
                     self._greet(link)
-            case Closed():
+            case ConnectionClosed():
                 link = self._connector.drop(given.link)
                 if link is not None:
                     self._lost(link, given)
             case _:
                 assert_never(given)
 
-    def _greet(self, link: Link) -> None:
+    def _greet(self, link: ConnectionState) -> None:
         match link.transport:
             case "websocket":
                 options, position = self._options, self._position
-                first = frames.Init(
+                first = frames.InitFrame(
                     protocol=frames.PROTOCOL,
                     resume=position.is_held,
                     after=position.cursor,
@@ -213,16 +213,16 @@ class Machine:
             case _:
                 assert_never(link.transport)
 
-    def _give_up(self, link: Link, reason: str, *, is_silent: bool = False) -> None:
+    def _give_up(self, link: ConnectionState, reason: str, *, is_silent: bool = False) -> None:
         self._emit(Close(link.id, reason))
         self._connector.drop(link.id)
-        self._lost(link, Closed(link.id, CLOSE_LOST, reason), is_silent=is_silent)
+        self._lost(link, ConnectionClosed(link.id, CLOSE_LOST, reason), is_silent=is_silent)
 
-    def _lost(self, link: Link, closed: Closed, *, is_silent: bool = False) -> None:
+    def _lost(self, link: ConnectionState, closed: ConnectionClosed, *, is_silent: bool = False) -> None:
         self._publisher.lost(link)
         hint = _RETRY_AFTER.search(closed.reason)
         if hint is not None and closed.retry_after_ms is None:
-            closed = Closed(closed.link, closed.code, closed.reason, int(hint[1]))
+            closed = ConnectionClosed(closed.link, closed.code, closed.reason, int(hint[1]))
         if closed.code in CLOSE_RETRIED:
             self._connector.retry(link, closed, self._now, is_silent=is_silent)
         elif closed.code != CODES["not_authenticated"].close or not self._connector.refused(self._now):
@@ -238,7 +238,7 @@ class Machine:
         match given:
             case CredentialGiven():
                 if self._connector.given(given.credential, self._now):
-                    self._tell(frames.Auth(token=given.credential))
+                    self._tell(frames.AuthFrame(token=given.credential))
             case CredentialFailed(reason, is_final=True):
                 self._stop(CODES["not_authenticated"].close or CLOSE_DONE, reason, AnypodError("not_authenticated", reason))
             case CredentialFailed():
@@ -272,7 +272,7 @@ class Machine:
         elif link is not None and link.beat_at is not None and link.beat_at <= self._now:
             # What is on its way to us is not missing: a replica that was told of our place would send it again.
             is_current = link.is_synced and not self._is_paused
-            self._emit(Send(link.id, frames.Beat(cursor=self._position.cursor if is_current else None)))
+            self._emit(Send(link.id, frames.ClientHeartbeatFrame(cursor=self._position.cursor if is_current else None)))
             link.beat_at = self._now + link.heartbeat_s
         link = self._connector.link
         if link is not None and link.fetch_at is not None and link.fetch_at <= self._now:
@@ -291,6 +291,6 @@ class Machine:
             self._emit(Wake(at))
 
 
-def _is_refusal(given: Received | Page) -> bool:
+def _is_refusal(given: Received | PageReceived) -> bool:
     """An error that answers nothing we sent is about the connection itself, and its end follows."""
-    return isinstance(given, Received) and isinstance(given.frame, frames.Error) and given.frame.ref is None
+    return isinstance(given, Received) and isinstance(given.frame, frames.ErrorFrame) and given.frame.ref is None

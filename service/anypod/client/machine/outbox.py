@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
-from anypod.core.frames import Event, Publish
+from anypod.core.frames import EventFrame, PublishFrame
 
 OUTBOX_COUNT_MAX: Final = 1_000  # a minute offline at a person's busiest; beyond it the application hears `outbox_full`
 OUTBOX_BYTES_MAX: Final = 4 << 20  # 64 events of the largest size that a replica takes by default
@@ -22,12 +22,12 @@ ENTRY_BYTES: Final = 200  # what the envelope adds to the data, about
 
 
 @dataclass(slots=True)
-class Entry:
+class OutboxEntry:
     """`link`: where it is in flight, None when it waits. `seen`: it came by in the log while its answer was still due. `is_refused`:
     the last answer was to send it again, and the link that said so is still there.
     """
 
-    publish: Publish
+    publish: PublishFrame
     payload: bytes | None
     size: int
     link: int | None = None
@@ -37,34 +37,34 @@ class Entry:
     seen: Receipt | None = None
 
 
-class Outbox:
+class PublishOutbox:
     def __init__(self, count_max: int = OUTBOX_COUNT_MAX, bytes_max: int = OUTBOX_BYTES_MAX) -> None:
         self._count_max = count_max
         self._bytes_max = bytes_max
-        self._entries: dict[str, Entry] = {}  # in the order of the application's calls
+        self._entries: dict[str, OutboxEntry] = {}  # in the order of the application's calls
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def add(self, publish: Publish, payload: bytes | None) -> AnypodError | None:
+    def add(self, publish: PublishFrame, payload: bytes | None) -> AnypodError | None:
         """Take it as the last one, or say why not."""
         assert publish.id not in self._entries
         size = data_size(publish, payload) + ENTRY_BYTES
         if len(self._entries) >= self._count_max or self._bytes + size > self._bytes_max:
             return AnypodError("outbox_full", f"{len(self._entries)} events of {self._bytes} bytes wait to be sent")
-        self._entries[publish.id] = Entry(publish, payload, size)
+        self._entries[publish.id] = OutboxEntry(publish, payload, size)
         self._bytes += size
         return None
 
-    def take(self, event_id: str) -> Entry | None:
+    def take(self, event_id: str) -> OutboxEntry | None:
         """Remove what is settled."""
         entry = self._entries.pop(event_id, None)
         if entry is not None:
             self._bytes -= entry.size
         return entry
 
-    def clear(self) -> list[Entry]:
+    def clear(self) -> list[OutboxEntry]:
         entries = list(self._entries.values())
         self._entries.clear()
         self._bytes = 0
@@ -75,12 +75,12 @@ class Outbox:
         for entry in self._entries.values():
             entry.seen = None
 
-    def ready(self, now: float, window: int) -> list[Entry]:
+    def ready(self, now: float, window: int) -> list[OutboxEntry]:
         """What may leave now, oldest first, with at most `window` in flight.
 
         An entry that waits for its retry holds back those behind it.
         """
-        ready: list[Entry] = []
+        ready: list[OutboxEntry] = []
         for entry in islice(self._entries.values(), window):
             if entry.link is None:
                 if entry.not_before > now:
@@ -88,10 +88,10 @@ class Outbox:
                 ready.append(entry)
         return ready
 
-    def find(self, event_id: str) -> Entry | None:
+    def find(self, event_id: str) -> OutboxEntry | None:
         return self._entries.get(event_id)
 
-    def came_by(self, event: Event) -> Receipt | None:
+    def came_by(self, event: EventFrame) -> Receipt | None:
         """An event of the log: the receipt if it settles an entry now. While an answer is due, that decides: the id may be another's,
         and one that was refused for the time being may be in the log and not durable yet.
         """
@@ -122,7 +122,7 @@ class Outbox:
         return first.not_before if first is not None and first.refusals else None
 
 
-def _is_same(entry: Entry, event: Event) -> bool:
+def _is_same(entry: OutboxEntry, event: EventFrame) -> bool:
     """Is it the very event? Somebody else's of the same id is for the replica to call a conflict."""
     publish, replaces = entry.publish, event.replaces.part if event.replaces is not None else None
     details = (publish.kind, publish.turn, publish.attempt, publish.part, publish.replaces)
@@ -132,11 +132,11 @@ def _is_same(entry: Entry, event: Event) -> bool:
     return type(ours) is type(event.data) and bool(ours == event.data)
 
 
-def _value(publish: Publish) -> Any:
+def _value(publish: PublishFrame) -> Any:
     return None if publish.data is UNSET else msgspec.json.decode(publish.data)
 
 
-def data_size(publish: Publish, payload: bytes | None) -> int:
+def data_size(publish: PublishFrame, payload: bytes | None) -> int:
     if payload is not None:
         return len(payload)
     return 0 if publish.data is UNSET else len(bytes(publish.data))

@@ -7,44 +7,44 @@ from collections.abc import Callable
 from typing import Final, assert_never
 
 from anypod.client.machine.backoff import full_jitter_s
-from anypod.client.machine.commands import Command, Post, Send, Settle
-from anypod.client.machine.inputs import Offer
-from anypod.client.machine.link import Link
-from anypod.client.machine.outbox import ENTRY_BYTES, Entry, Outbox
+from anypod.client.machine.commands import Command, Complete, Post, Send
+from anypod.client.machine.inputs import Publish
+from anypod.client.machine.link import ConnectionState
+from anypod.client.machine.outbox import ENTRY_BYTES, OutboxEntry, PublishOutbox
 from anypod.core.errors import CODES, AnypodError
 from anypod.core.event import Receipt
-from anypod.core.frames import Error, Event, Limits, Published
+from anypod.core.frames import ConnectionLimits, ErrorFrame, EventFrame, PublishedFrame
 
 IN_FLIGHT_MAX: Final = 32  # at 50 frames of speech a second, over half a second's round trip
 RETRY_S_MIN: Final = 0.1  # a server's hint of nothing is not an invitation to spin
 
 
-class Publisher:
+class Outgoing:
     """Sends in the order of the application's calls.
 
     With several in flight, one that is refused for now may be overtaken by those sent after it; an `in_flight_max` of 1 rules that out.
     """
 
-    def __init__(self, outbox: Outbox, in_flight_max: int, chance: Callable[[], float], emit: Callable[[Command], None]) -> None:
+    def __init__(self, outbox: PublishOutbox, in_flight_max: int, chance: Callable[[], float], emit: Callable[[Command], None]) -> None:
         self._outbox = outbox
         self._in_flight_max = in_flight_max
         self._chance = chance
         self._emit = emit
-        self._limits: Limits | None = None
+        self._limits: ConnectionLimits | None = None
 
     @property
     def retry_at(self) -> float | None:
         return self._outbox.retry_at
 
-    def limit(self, limits: Limits) -> None:
+    def limit(self, limits: ConnectionLimits) -> None:
         self._limits = limits
 
-    def offer(self, given: Offer) -> None:
+    def offer(self, given: Publish) -> None:
         error = self._outbox.add(given.publish, given.payload)
         if error is not None:
-            self._emit(Settle(given.publish.id, error))
+            self._emit(Complete(given.publish.id, error))
 
-    def flush(self, link: Link, now: float) -> None:
+    def flush(self, link: ConnectionState, now: float) -> None:
         """Send what may leave over a link that is up to date: before `sync.done`, an event might turn out to be in the log already."""
         match link.transport:
             case "websocket":
@@ -63,18 +63,18 @@ class Publisher:
             else:
                 self._emit(Post(entry.publish, entry.payload))
 
-    def _is_too_large(self, entry: Entry) -> bool:
+    def _is_too_large(self, entry: OutboxEntry) -> bool:
         """A replica would close the connection over it, for all the others too."""
         if self._limits is None:
             return False
         return entry.size - ENTRY_BYTES > self._limits.data_bytes or entry.size > self._limits.frame_bytes
 
-    def answered(self, frame: Published | Error, now: float) -> bool:
+    def answered(self, frame: PublishedFrame | ErrorFrame, now: float) -> bool:
         """False: the answer is to none of ours."""
         match frame:
-            case Published():
+            case PublishedFrame():
                 return self._settle(Receipt(frame.id, frame.seq, frame.cursor, frame.duplicate))
-            case Error():
+            case ErrorFrame():
                 entry = self._outbox.find(frame.ref) if isinstance(frame.ref, str) else None
                 if entry is not None:
                     self._refused(entry, frame, now)
@@ -82,7 +82,7 @@ class Publisher:
             case _:
                 assert_never(frame)
 
-    def _refused(self, entry: Entry, frame: Error, now: float) -> None:
+    def _refused(self, entry: OutboxEntry, frame: ErrorFrame, now: float) -> None:
         error = error_of(frame)
         if not error.row.is_retryable:
             self._fail(entry.publish.id, error)
@@ -92,18 +92,18 @@ class Publisher:
             entry.refusals += 1
             entry.not_before = now + max(wait_s, RETRY_S_MIN)
 
-    def came_by(self, event: Event) -> None:
+    def came_by(self, event: EventFrame) -> None:
         receipt = self._outbox.came_by(event)
         if receipt is not None:
             self._settle(receipt)
 
-    def lost(self, link: Link) -> None:
+    def lost(self, link: ConnectionState) -> None:
         for receipt in self._outbox.lost(link.id):
             self._settle(receipt)
 
     def give_up(self, error: AnypodError) -> None:
         for entry in self._outbox.clear():
-            self._emit(Settle(entry.publish.id, entry.seen or error))
+            self._emit(Complete(entry.publish.id, entry.seen or error))
 
     def void(self) -> None:
         self._outbox.void()
@@ -111,15 +111,15 @@ class Publisher:
     def _settle(self, receipt: Receipt) -> bool:
         if self._outbox.take(receipt.id) is None:
             return False  # settled before: an event of the log and its answer arrive in either order
-        self._emit(Settle(receipt.id, receipt))
+        self._emit(Complete(receipt.id, receipt))
         return True
 
     def _fail(self, event_id: str, error: AnypodError) -> None:
         self._outbox.take(event_id)
-        self._emit(Settle(event_id, error))
+        self._emit(Complete(event_id, error))
 
 
-def error_of(frame: Error) -> AnypodError:
+def error_of(frame: ErrorFrame) -> AnypodError:
     """An error frame as the application meets it. A code of a later version is not known to be worth another attempt."""
     for code in CODES:
         if code == frame.code:

@@ -15,7 +15,7 @@ PROBE_LAST_S: Final = 300.0  # behind a proxy that blocks it, a probe now and th
 _NEXT: Final[dict[Transport, Transport]] = {"websocket": "sse", "sse": "poll", "poll": "websocket"}
 
 
-class Ladder:
+class TransportFallback:
     """`transport`: for the next attempt. `probe_at`: when to try WebSocket beside a lesser transport that works."""
 
     def __init__(self, wanted: Wanted) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from anypod.core.errors import AnypodError
 from anypod.core.event import Draft, Receipt
 from anypod.core.identity import Subject
-from anypod.redis_store.functions import Library
+from anypod.redis_store.functions import FunctionLibrary
 from anypod.redis_store.keys import SessionNames
 from anypod.redis_store.wire.connection import Reply
 from anypod.redis_store.wire.errors import checked, refusal
@@ -40,7 +40,7 @@ def owner_field(owner: Subject | None) -> bytes:
 class AppendCalls:
     """`tags`: random numbers of ten digits, one for each event."""
 
-    def __init__(self, library: Library, tags: Iterator[int]) -> None:
+    def __init__(self, library: FunctionLibrary, tags: Iterator[int]) -> None:
         self._one = b"*%d\r\n$5\r\nFCALL\r\n%b$1\r\n4\r\n" % (ONE_ARGS, _bulk(library.name("append_one")))
         delta = _bulk(library.name("append_delta"))
         self._delta = b"*%d\r\n$5\r\nFCALL\r\n%b$1\r\n4\r\n" % (DELTA_ARGS, delta)

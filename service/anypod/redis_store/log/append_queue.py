@@ -20,9 +20,9 @@ from anypod.core.identity import SessionKey
 from anypod.redis_store.config import RedisOptions
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.log.append_codec import AppendCalls, is_simple, result_of, results
-from anypod.redis_store.log.gates import Gates
+from anypod.redis_store.log.gates import SessionOrdering
 from anypod.redis_store.log.grouping import Call, drafts_of, grouped, is_joinable
-from anypod.redis_store.wire.connection import Line, Reply
+from anypod.redis_store.wire.connection import CommandPipe, Reply
 from anypod.redis_store.wire.errors import UNCONFIRMED, is_moving, is_passing
 from anypod.store import DRAFTS_MAX, Append, Done, Results
 from anypod.telemetry import Metrics
@@ -32,7 +32,7 @@ HOLD_S: Final = 0.05  # between two attempts at a slot that is moving: it may be
 OVERLOADED_RETRY_MS: Final = 1_000
 
 
-class Writer:
+class AppendQueue:
     def __init__(
         self,
         options: RedisOptions,
@@ -51,12 +51,12 @@ class Writer:
         self._keyspace = keyspace
         self._calls = calls
         self._nonces = nonces
-        self._connection: Line | None = None
+        self._connection: CommandPipe | None = None
         self._queue: deque[Append] = deque()
         self._sent: deque[Call] = deque()
         self._releasing: asyncio.TimerHandle | None = None
         self._held: list[Append] = []  # of slots that are moving: asked for again after HOLD_S, here or elsewhere
-        self._gates = Gates()
+        self._gates = SessionOrdering()
         self._count = 0
         self._bytes = 0
         self._is_scheduled = False
@@ -92,7 +92,7 @@ class Writer:
             self._is_scheduled = True
             asyncio.get_running_loop().call_soon(self._flush)
 
-    def on_up(self, connection: Line) -> None:
+    def on_up(self, connection: CommandPipe) -> None:
         self._connection = connection
         self._flush()
 

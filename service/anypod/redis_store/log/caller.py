@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import hiredis
 
 from anypod.core.errors import unavailable
-from anypod.redis_store.functions import Library
+from anypod.redis_store.functions import FunctionLibrary
 from anypod.redis_store.wire.connection import LOST, Connection, Reply, pack
 from anypod.redis_store.wire.errors import SlotMovedError, checked, found, is_denied, is_moving, is_passing
 from anypod.redis_store.wire.policy import check_policy
@@ -26,10 +26,10 @@ class Follower(Protocol):
     def on_down(self) -> None: ...
 
 
-class Caller:
+class RequestConnection:
     """`wait_s`: how long a request waits for a connection."""
 
-    def __init__(self, library: Library, wait_s: float, follower: Follower | None = None) -> None:
+    def __init__(self, library: FunctionLibrary, wait_s: float, follower: Follower | None = None) -> None:
         self._library = library
         self._wait_s = wait_s
         self._follower = follower

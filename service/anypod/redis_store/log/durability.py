@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import hiredis
 
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.log.append_queue import Writer
+from anypod.redis_store.log.append_queue import AppendQueue
 from anypod.redis_store.wire.connection import LOST, Connection, OnReply, Reply, pack
 from anypod.redis_store.wire.errors import UNCONFIRMED, number_or_0
 
@@ -47,7 +47,7 @@ def wait_of(options: RedisOptions) -> Wait | None:
 class DurableWrites:
     """Stands between the caller, whose connection it is, and the writer, who is given a line that waits."""
 
-    def __init__(self, writer: Writer, wait: Wait, wait_ms: int) -> None:
+    def __init__(self, writer: AppendQueue, wait: Wait, wait_ms: int) -> None:
         self._writer = writer
         self._wait = wait
         self._command = wait.command(wait_ms)

@@ -14,7 +14,7 @@ from anypod.core.identity import SessionKey
 _State = Literal["shut", "ajar", "busy"]  # nothing may go; one call may; that one is under way
 
 
-class Gates:
+class SessionOrdering:
     """Of most sessions nothing is known, and everything may go. `known`: of which something is; looked at for every append."""
 
     __slots__ = ("known",)

@@ -13,7 +13,7 @@ from anypod.core.cursor import Cursor, Facts, Term
 from anypod.core.event import position
 from anypod.core.identity import Subject
 from anypod.redis_store.wire.connection import Reply
-from anypod.store import HistoryPage, Missing, Page, SessionClass, Snapshot, within
+from anypod.store import BackwardPage, Missing, Page, SessionClass, Snapshot, within
 
 NO_STATE: Final = b"{}"
 TERMS_KEPT: Final = 256  # tables of terms that sessions share; of one life of the server there is one
@@ -62,10 +62,10 @@ def page(reply: Sequence[Reply], after: int | None, limit: int, bytes_max: int) 
     return Page(snapshot, frames[:shown], _seq(frames[shown - 1]) if shown else before)
 
 
-def history_page(reply: Sequence[Reply]) -> HistoryPage:
+def history_page(reply: Sequence[Reply]) -> BackwardPage:
     """The reply of `history`: a label, frames from the newest on, and whether there are older ones."""
     _, frames, has_more = reply
-    return HistoryPage(_frames(frames)[::-1], has_more == 1)
+    return BackwardPage(_frames(frames)[::-1], has_more == 1)
 
 
 def bare_page(fields: Reply) -> Page:

@@ -11,20 +11,26 @@ from typing import TypeVar
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError, unavailable
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.functions import Function, Library
+from anypod.redis_store.functions import Function, FunctionLibrary
 from anypod.redis_store.log.append_queue import HOLD_S
-from anypod.redis_store.log.caller import Caller
+from anypod.redis_store.log.caller import RequestConnection
 from anypod.redis_store.wire.connection import LOST, Reply, pack
 from anypod.redis_store.wire.errors import SlotMovedError
 
 Result = TypeVar("Result")
 
 
-class Switchboard:
+class RequestRouter:
     """`pick` the caller of the node that serves a key or channel; `on_moved`: one of them was no longer the right one."""
 
     def __init__(
-        self, options: RedisOptions, clock: Clock, library: Library, *, pick: Callable[[bytes], Caller], on_moved: Callable[[], None]
+        self,
+        options: RedisOptions,
+        clock: Clock,
+        library: FunctionLibrary,
+        *,
+        pick: Callable[[bytes], RequestConnection],
+        on_moved: Callable[[], None],
     ) -> None:
         self._options = options
         self._clock = clock
@@ -53,7 +59,7 @@ class Switchboard:
         return await self._settled(lambda: self._ask_nodes(names, commands))
 
     async def _ask_nodes(self, names: Sequence[bytes], commands: Sequence[bytes]) -> list[Reply]:
-        places = defaultdict[Caller, list[int]](list)
+        places = defaultdict[RequestConnection, list[int]](list)
         for place, name in enumerate(names):
             places[self._pick(name)].append(place)
         found = await asyncio.gather(*(_ask_if_up(caller, [commands[place] for place in group]) for caller, group in places.items()))
@@ -76,7 +82,7 @@ class Switchboard:
             await self._clock.sleep(HOLD_S)
 
 
-async def _ask_if_up(caller: Caller, commands: list[bytes]) -> list[Reply]:
+async def _ask_if_up(caller: RequestConnection, commands: list[bytes]) -> list[Reply]:
     try:
         return await caller.ask_all(commands)
     except AnypodError as error:

@@ -12,10 +12,10 @@ from typing import Final
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError, unavailable
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.topology.discovery import Informant, answers
-from anypod.redis_store.topology.question import Question
+from anypod.redis_store.topology.discovery import DiscoveryClient, answers
+from anypod.redis_store.topology.question import Singleflight
 from anypod.redis_store.topology.slots import OnChange, Owners, View, newest, read_view
-from anypod.redis_store.url import Address, Deployment, Endpoint
+from anypod.redis_store.url import Deployment, Endpoint, ServerAddress
 from anypod.redis_store.wire.connection import pack
 from anypod.redis_store.wire.resolver import OnLeft
 
@@ -25,7 +25,7 @@ FRESH_S: Final = 0.1  # an answer so young serves whoever asks meanwhile
 logger = logging.getLogger(__name__)
 
 
-class Cluster:
+class ClusterTopology:
     """A `Topology`."""
 
     def __init__(self, deployment: Deployment, options: RedisOptions, clock: Clock) -> None:
@@ -34,7 +34,7 @@ class Cluster:
         self._on_change: OnChange | None = None
         self._wanted = asyncio.Event()
         self._informants = {endpoint: self._informant(endpoint) for endpoint in deployment.endpoints}
-        self._question = Question(self._look, clock, FRESH_S)
+        self._question = Singleflight(self._look, clock, FRESH_S)
         self._owners: Owners = ()
 
     async def owners(self) -> Owners:
@@ -48,8 +48,8 @@ class Cluster:
     async def confirm(self) -> None:
         await self._question.renewed()
 
-    def place(self, endpoint: Endpoint) -> "Member":
-        return Member(self, self._deployment.address(endpoint))
+    def place(self, endpoint: Endpoint) -> "ClusterNode":
+        return ClusterNode(self, self._deployment.address(endpoint))
 
     def renew(self) -> None:
         self._wanted.set()
@@ -70,8 +70,8 @@ class Cluster:
         for informant in self._informants.values():
             informant.close()
 
-    def _informant(self, endpoint: Endpoint) -> Informant:
-        return Informant(self._deployment.address(endpoint), self._options)
+    def _informant(self, endpoint: Endpoint) -> DiscoveryClient:
+        return DiscoveryClient(self._deployment.address(endpoint), self._options)
 
     async def _look(self) -> None:
         self._take(await self._views())
@@ -104,20 +104,20 @@ class Cluster:
             self._informants[endpoint] = self._informant(endpoint)
 
 
-class Member:
+class ClusterNode:
     """The `Place` of one primary."""
 
-    def __init__(self, cluster: Cluster, address: Address) -> None:
+    def __init__(self, cluster: ClusterTopology, address: ServerAddress) -> None:
         self._cluster = cluster
         self._address = address
 
-    async def find(self) -> Address:
+    async def find(self) -> ServerAddress:
         """Asking for it brings the map up to date before every connection, and moves away what has another owner."""
         if self._address.endpoint not in await self._cluster.owners():
             raise AnypodError("unavailable", "the node serves no slots any more")
         return self._address
 
-    def watched(self, address: Address, on_left: OnLeft) -> AbstractContextManager[None]:
+    def watched(self, address: ServerAddress, on_left: OnLeft) -> AbstractContextManager[None]:
         return nullcontext()  # whoever follows the map takes the connections away
 
     async def confirm(self) -> None:
@@ -127,6 +127,6 @@ class Member:
         """The cluster holds what there is to hold."""
 
 
-async def _ask(informant: Informant) -> View:
+async def _ask(informant: DiscoveryClient) -> View:
     slots, nodes = await informant.ask(pack("CLUSTER", "SLOTS"), pack("CLUSTER", "NODES"))
     return read_view(slots, nodes, informant.endpoint)

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 
 from anypod.core.errors import AnypodError
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.url import Address
+from anypod.redis_store.url import ServerAddress
 from anypod.redis_store.wire.connection import Connection, Reply
 from anypod.redis_store.wire.errors import checked
 from anypod.redis_store.wire.handshake import dial
@@ -22,8 +22,8 @@ Answer = TypeVar("Answer")
 logger = logging.getLogger(__name__)
 
 
-class Informant:
-    def __init__(self, address: Address, options: RedisOptions) -> None:
+class DiscoveryClient:
+    def __init__(self, address: ServerAddress, options: RedisOptions) -> None:
         self.endpoint: Final = address.endpoint
         self._address = address
         self._options = options

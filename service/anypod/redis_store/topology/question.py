@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from anypod.clock import Clock
 
 
-class Question:
+class Singleflight:
     """`put` asks it and keeps the answer, which serves everybody for `fresh_s`."""
 
     def __init__(self, put: Callable[[], Awaitable[None]], clock: Clock, fresh_s: float) -> None:

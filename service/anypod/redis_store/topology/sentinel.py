@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError, unavailable
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.topology.discovery import Informant, answers
-from anypod.redis_store.topology.question import Question
-from anypod.redis_store.url import Address, Deployment, Endpoint
+from anypod.redis_store.topology.discovery import DiscoveryClient, answers
+from anypod.redis_store.topology.question import Singleflight
+from anypod.redis_store.url import Deployment, Endpoint, ServerAddress
 from anypod.redis_store.wire.connection import pack
 from anypod.redis_store.wire.errors import text_of
 from anypod.redis_store.wire.resolver import OnLeft
@@ -44,14 +44,14 @@ class Sentinels:
         self._deployment = deployment
         self._clock = clock
         password = options.sentinel_password_now or (lambda: options.sentinel_password)
-        self._informants = [Informant(deployment.sentinel(endpoint, password), options) for endpoint in deployment.endpoints]
-        self._question = Question(self._look, clock, FRESH_S)
+        self._informants = [DiscoveryClient(deployment.sentinel(endpoint, password), options) for endpoint in deployment.endpoints]
+        self._question = Singleflight(self._look, clock, FRESH_S)
         self._view: View | None = None  # the newest that there was
         self._is_answered = False  # by any Sentinel, when they were asked last
         self._behind_since: float | None = None
         self._watchers: dict[object, OnLeft] = {}
 
-    async def find(self) -> Address:
+    async def find(self) -> ServerAddress:
         await self._question.recent()
         if self._view is None or not self._is_answered:
             asked = ", ".join(map(str, self._deployment.endpoints))
@@ -59,7 +59,7 @@ class Sentinels:
         return self._deployment.address(self._view.primary)
 
     @contextmanager
-    def watched(self, address: Address, on_left: OnLeft) -> Iterator[None]:
+    def watched(self, address: ServerAddress, on_left: OnLeft) -> Iterator[None]:
         watcher = object()
         self._watchers[watcher] = on_left
         try:
@@ -113,7 +113,7 @@ class Sentinels:
         questions = [self._ask(informant) for informant in self._informants]
         return await answers(questions, enough=len(questions) // 2 + 1, grace_s=GRACE_S)
 
-    async def _ask(self, informant: Informant) -> View:
+    async def _ask(self, informant: DiscoveryClient) -> View:
         name = self._deployment.name
         facts, place = await informant.ask(pack("SENTINEL", "MASTER", name), pack("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name))
         assert isinstance(facts, list)

@@ -8,18 +8,18 @@ from typing import Protocol
 from anypod.clock import Clock
 from anypod.core.identity import PARTITIONS
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.topology.cluster import Cluster
+from anypod.redis_store.topology.cluster import ClusterTopology
 from anypod.redis_store.topology.sentinel import Sentinels
 from anypod.redis_store.topology.slots import OnChange, Owners
 from anypod.redis_store.url import Deployment, Endpoint
-from anypod.redis_store.wire.resolver import Fixed, Place
+from anypod.redis_store.wire.resolver import AddressResolver, StaticAddress
 
 
 class Topology(Protocol):
     async def owners(self) -> Owners:
         """As they are now. Raises AnypodError `unavailable` when nobody knows."""
 
-    def place(self, endpoint: Endpoint) -> Place:
+    def place(self, endpoint: Endpoint) -> AddressResolver:
         """Of one of them."""
 
     def renew(self) -> None:
@@ -38,24 +38,24 @@ def topology_of(deployment: Deployment, options: RedisOptions, clock: Clock) -> 
     first = deployment.endpoints[0]
     match deployment.shape:
         case "single":
-            return Alone(first, Fixed(deployment.address(first)))
+            return SingleNode(first, StaticAddress(deployment.address(first)))
         case "sentinel":
-            return Alone(first, Sentinels(deployment, options, clock))
+            return SingleNode(first, Sentinels(deployment, options, clock))
         case "cluster":
-            return Cluster(deployment, options, clock)
+            return ClusterTopology(deployment, options, clock)
 
 
-class Alone:
+class SingleNode:
     """One server, wherever it is, for everything. `endpoint`: what it is known by."""
 
-    def __init__(self, endpoint: Endpoint, place: Fixed | Sentinels) -> None:
+    def __init__(self, endpoint: Endpoint, place: StaticAddress | Sentinels) -> None:
         self._endpoint = endpoint
         self._place = place
 
     async def owners(self) -> Owners:
         return (self._endpoint,) * PARTITIONS
 
-    def place(self, endpoint: Endpoint) -> Place:
+    def place(self, endpoint: Endpoint) -> AddressResolver:
         return self._place
 
     def renew(self) -> None:

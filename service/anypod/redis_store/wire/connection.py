@@ -19,7 +19,7 @@ Reply = bytes | int | None | list["Reply"] | hiredis.ReplyError
 OnReply = Callable[[Reply], None]
 
 
-class Line(Protocol):
+class CommandPipe(Protocol):
     """What requests are sent over."""
 
     def send(self, data: bytes, on_reply: OnReply, count: int = 1) -> None:

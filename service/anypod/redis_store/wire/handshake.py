@@ -9,14 +9,14 @@ from typing import Final
 
 from anypod.core.errors import AnypodError
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.url import Address
+from anypod.redis_store.url import ServerAddress
 from anypod.redis_store.wire.connection import Connection, pack
 from anypod.redis_store.wire.errors import checked
 
 PRIMARY: Final = b"master"  # what a server calls itself that may be written
 
 
-async def dial(address: Address, options: RedisOptions, on_lost: Callable[[], None]) -> Connection:
+async def dial(address: ServerAddress, options: RedisOptions, on_lost: Callable[[], None]) -> Connection:
     """A connection that is let in. Raises OSError, TimeoutError or AnypodError."""
     login = address.access.login()
     async with asyncio.timeout(options.connect_s):

@@ -12,10 +12,10 @@ from typing import Protocol
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.url import Address
+from anypod.redis_store.url import ServerAddress
 from anypod.redis_store.wire.connection import Connection
 from anypod.redis_store.wire.handshake import check_primary, dial
-from anypod.redis_store.wire.resolver import Place
+from anypod.redis_store.wire.resolver import AddressResolver
 from anypod.telemetry import Metrics
 
 STEADY_S = 1.0  # a connection that lived as long was not one of a row of failures
@@ -34,10 +34,12 @@ class User(Protocol):
     def on_down(self) -> None: ...
 
 
-class Link:
+class ReconnectingConnection:
     """`name` is for the log lines."""
 
-    def __init__(self, name: str, place: Place, options: RedisOptions, clock: Clock, rng: random.Random, *, metrics: Metrics) -> None:
+    def __init__(
+        self, name: str, place: AddressResolver, options: RedisOptions, clock: Clock, rng: random.Random, *, metrics: Metrics
+    ) -> None:
         self._name = name
         self._metrics = metrics
         self._place = place
@@ -85,7 +87,7 @@ class Link:
         finally:
             connection.abort()
 
-    async def _dialed(self, address: Address, on_lost: Callable[[], None]) -> Connection:
+    async def _dialed(self, address: ServerAddress, on_lost: Callable[[], None]) -> Connection:
         """A server that is elsewhere by now is not waited for: one that fell silent would take all the time it may. Raises as `dial`."""
         async with asyncio.timeout(None) as patience:
 

@@ -8,18 +8,18 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
-from anypod.redis_store.url import Address
+from anypod.redis_store.url import ServerAddress
 
 OnLeft = Callable[[], None]
 
 
-class Place(Protocol):
+class AddressResolver(Protocol):
     """Shared by all connections to one server."""
 
-    async def find(self) -> Address:
+    async def find(self) -> ServerAddress:
         """Where the server is now. Raises AnypodError `unavailable` when nobody knows."""
 
-    def watched(self, address: Address, on_left: OnLeft) -> AbstractContextManager[None]:
+    def watched(self, address: ServerAddress, on_left: OnLeft) -> AbstractContextManager[None]:
         """Inside, `on_left` is called as soon as it is known that the server is elsewhere; at once, if it is known already."""
 
     async def confirm(self) -> None:
@@ -28,16 +28,16 @@ class Place(Protocol):
     def close(self) -> None: ...
 
 
-class Fixed:
+class StaticAddress:
     """An address that always holds: the name in it may lead elsewhere, which each new connection finds out."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: ServerAddress) -> None:
         self._address = address
 
-    async def find(self) -> Address:
+    async def find(self) -> ServerAddress:
         return self._address
 
-    def watched(self, address: Address, on_left: OnLeft) -> AbstractContextManager[None]:
+    def watched(self, address: ServerAddress, on_left: OnLeft) -> AbstractContextManager[None]:
         return nullcontext()
 
     async def confirm(self) -> None:

@@ -11,7 +11,7 @@ from anypod.auth import Principal
 from anypod.core.errors import AnypodError
 from anypod.core.event import FRAME_START, is_binary
 from anypod.core.timing import POLL_WAIT_MS_MAX
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 from anypod.hub.delivery import Batch
 from anypod.hub.desk import Desk
 
@@ -47,7 +47,7 @@ class _FirstEvents:
         self.has_ended.set()
 
 
-async def wait_for_events(desk: Desk, principal: Principal, ask: Ask, wait_s: float, gone: Coroutine[Any, Any, None]) -> bool:
+async def wait_for_events(desk: Desk, principal: Principal, ask: AttachRequest, wait_s: float, gone: Coroutine[Any, Any, None]) -> bool:
     """Return when the log has something after the cursor that is asked about, or the time is over. Raises AnypodError.
 
     True: the hub has sent the poller away, and its next request should come over another connection.

@@ -12,7 +12,7 @@ from anypod.core.byte_budget import COUNTED_BYTES
 from anypod.core.errors import AnypodError, close_reason
 from anypod.core.outbox import Outbox
 from anypod.hub.delivery import Batch
-from anypod.hub.recovery import CatchUp
+from anypod.hub.recovery import Recovery
 from anypod.hub.subscriber import Subscriber
 
 PIECE_BYTES_MAX: Final = 1 << 16  # taken by the coroutine at once: as much as the server's own buffer holds before it makes it wait
@@ -20,7 +20,7 @@ ANSWERS_BYTES_MAX: Final = 4 << 20  # beyond a full outbox, for a client that as
 
 
 @dataclass(frozen=True, slots=True)
-class Goodbye:
+class CloseFrame:
     """The hub has ended the attachment; `code` is of the WebSocket table."""
 
     code: int
@@ -30,14 +30,14 @@ class Goodbye:
 class QueuedPort:
     """`subscriber` is set right after construction: port and subscriber know each other. `cancel` gives the connection up."""
 
-    def __init__(self, catch_up: CatchUp, outbox_bytes_max: int, cancel: Callable[[], object]) -> None:
+    def __init__(self, catch_up: Recovery, outbox_bytes_max: int, cancel: Callable[[], object]) -> None:
         self.subscriber: Subscriber | None = None
         self._catch_up = catch_up
         self._cancel = cancel
         self._bytes_max = outbox_bytes_max
         self._outbox = Outbox()
         self._is_counted = False  # does more wait than goes without saying?
-        self._goodbye: Goodbye | None = None
+        self._goodbye: CloseFrame | None = None
         self._held_s = 0.0
         self._wake = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -56,7 +56,7 @@ class QueuedPort:
 
     def close(self, code: int, reason: str = "") -> None:
         if self._goodbye is None:
-            self._goodbye = Goodbye(code, reason)
+            self._goodbye = CloseFrame(code, reason)
             self._wake.set()
 
     def refuse(self, error: AnypodError) -> None:
@@ -79,7 +79,7 @@ class QueuedPort:
 
     # The transport's side.
 
-    async def take(self) -> Sequence[bytes] | Goodbye:
+    async def take(self) -> Sequence[bytes] | CloseFrame:
         """What is to be written next, waited for; a goodbye comes after everything that was put before it."""
         while not len(self._outbox):
             if self._goodbye is not None:

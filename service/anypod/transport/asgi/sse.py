@@ -16,9 +16,9 @@ from anypod.auth import Principal
 from anypod.core import frames
 from anypod.core.errors import CODES, Code
 from anypod.core.event import FRAME_START, as_json, is_binary, position
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 from anypod.hub.desk import Desk
-from anypod.transport.asgi.queued_port import Goodbye, QueuedPort
+from anypod.transport.asgi.queued_port import CloseFrame, QueuedPort
 
 RETRY_MS: Final = 2_000  # how long a browser waits before it connects again, about
 CLOSE_DONE: Final = 1000
@@ -60,7 +60,7 @@ def is_goaway(frame: bytes) -> bool:
 
 def last_words(goaway: bytes) -> bytes:
     """The end of a stream whose client was told when to come again: the stream says the same."""
-    return encode_frame(goaway) + retry_after(msgspec.json.decode(goaway, type=frames.Goaway).reconnect_after_ms)
+    return encode_frame(goaway) + retry_after(msgspec.json.decode(goaway, type=frames.GoawayFrame).reconnect_after_ms)
 
 
 def wait_ms(line: bytes) -> int:
@@ -81,7 +81,7 @@ class Stream:
         self.subscriber = desk.attachments.subscriber(self._port, principal)
         self._port.subscriber = self.subscriber
 
-    async def open(self, ask: Ask) -> None:
+    async def open(self, ask: AttachRequest) -> None:
         """Attach. Raises AnypodError, after which there is nothing to close."""
         try:
             await self._desk.attachments.open(self.subscriber, ask)
@@ -101,19 +101,19 @@ class Stream:
         ends_at = self._desk.hub.clock.now() + self._max_s * self._rng.uniform(0.9, 1.0)
         yield retry(self._rng)
         goaway: bytes | None = None
-        while not isinstance(taken := await self._next(ends_at), Goodbye):
+        while not isinstance(taken := await self._next(ends_at), CloseFrame):
             goaway = next(filter(is_goaway, taken), None)
             if others := [frame for frame in taken if frame is not goaway]:
                 yield encode(others)
             self._port.written()
         yield last_words(goaway) if goaway is not None else farewell(taken.code, taken.reason, self._rng)
 
-    async def _next(self, ends_at: float) -> Sequence[bytes] | Goodbye:
+    async def _next(self, ends_at: float) -> Sequence[bytes] | CloseFrame:
         try:
             async with asyncio.timeout(max(0.0, ends_at - self._desk.hub.clock.now())):
                 return await self._port.take()
         except TimeoutError:
-            return Goodbye(0, "max_stream_s")
+            return CloseFrame(0, "max_stream_s")
 
 
 def farewell(code: int, reason: str, rng: Random, after_ms: int | None = None) -> bytes:
@@ -128,5 +128,5 @@ def farewell(code: int, reason: str, rng: Random, after_ms: int | None = None) -
     wait = retry(rng, after_ms)
     final = _FINAL.get(code)
     if final is not None:
-        return encode_frame(frames.encode(frames.Error(code=final, message=reason))) + wait
-    return encode_frame(frames.encode(frames.Goaway(reason=reason, reconnect_after_ms=wait_ms(wait)))) + wait
+        return encode_frame(frames.encode(frames.ErrorFrame(code=final, message=reason))) + wait
+    return encode_frame(frames.encode(frames.GoawayFrame(reason=reason, reconnect_after_ms=wait_ms(wait)))) + wait

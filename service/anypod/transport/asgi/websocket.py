@@ -15,11 +15,11 @@ from anypod.auth import Access, Principal
 from anypod.core.errors import CLOSE_GONE, CODES, AnypodError, close_reason
 from anypod.core.event import is_binary
 from anypod.core.frames import SUBPROTOCOL
-from anypod.hub.client_connection import Peer
+from anypod.hub.client_connection import ClientConnection
 from anypod.hub.desk import Desk
-from anypod.transport.asgi.queued_port import Goodbye, QueuedPort
+from anypod.transport.asgi.queued_port import CloseFrame, QueuedPort
 from anypod.transport.attach_query import ask_of_query, has_ask, session_key
-from anypod.transport.authenticate import Door
+from anypod.transport.authenticate import Authenticator
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class WebSocketRoute:
 
     needs: Final[Access] = "read"
 
-    def __init__(self, desk: Desk, door: Door, *, outbox_bytes_max: int) -> None:
+    def __init__(self, desk: Desk, door: Authenticator, *, outbox_bytes_max: int) -> None:
         self._desk = desk
         self._door = door
         self._outbox_bytes_max = outbox_bytes_max
@@ -57,7 +57,7 @@ class WebSocketRoute:
         task = asyncio.current_task()
         assert task is not None
         port = QueuedPort(self._desk.hub.catch_up, self._outbox_bytes_max, task.cancel)
-        peer = Peer(self._desk, port, principal, key)
+        peer = ClientConnection(self._desk, port, principal, key)
         port.subscriber = peer.subscriber
         try:
             if ask is not None:
@@ -82,7 +82,7 @@ class WebSocketRoute:
         await attachments.waiting.enter("accept")
         return principal
 
-    async def _converse(self, websocket: WebSocket, peer: Peer, port: QueuedPort) -> None:
+    async def _converse(self, websocket: WebSocket, peer: ClientConnection, port: QueuedPort) -> None:
         reading = asyncio.create_task(self._read(websocket, peer, port), name="websocket-read")
         try:
             await self._write(websocket, port, reading)
@@ -90,7 +90,7 @@ class WebSocketRoute:
             reading.cancel()
             await asyncio.wait([reading])
 
-    async def _read(self, websocket: WebSocket, peer: Peer, port: QueuedPort) -> None:
+    async def _read(self, websocket: WebSocket, peer: ClientConnection, port: QueuedPort) -> None:
         frame_bytes_max = self._desk.hub.options.limits.frame_bytes
         while (message := await websocket.receive())["type"] == "websocket.receive":
             text = message.get("text")
@@ -104,7 +104,7 @@ class WebSocketRoute:
 
     async def _write(self, websocket: WebSocket, port: QueuedPort, reading: "asyncio.Task[None]") -> None:
         try:
-            while not isinstance(taken := await port.take(), Goodbye):
+            while not isinstance(taken := await port.take(), CloseFrame):
                 await self._send(websocket, taken)
                 port.written()
             if websocket.client_state is WebSocketState.CONNECTED and not reading.done():

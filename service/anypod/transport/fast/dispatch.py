@@ -13,30 +13,30 @@ from uvicorn.server import ServerState
 
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
-from anypod.hub.client_connection import Peer
+from anypod.hub.client_connection import ClientConnection
 from anypod.telemetry import Arrival
 from anypod.transport.attach_query import ask_of_query, has_ask, session_key
-from anypod.transport.authenticate import Door
+from anypod.transport.authenticate import Authenticator
 from anypod.transport.fast.http_head import (
     HEAD_BYTES_MAX,
     HEAD_TOO_LARGE,
     PATH_START,
-    Head,
     HeadError,
+    RequestHead,
     parse_head,
     upgrade_response,
 )
-from anypod.transport.fast.sse import EventWire, refusal
+from anypod.transport.fast.sse import SseProtocol, refusal
 from anypod.transport.fast.uvicorn_http import REQUEST_TOO_SLOW, PlainHttp
-from anypod.transport.fast.websocket import Wire, Wires
+from anypod.transport.fast.websocket import FastTransport, WebSocketProtocol
 
 _HEAD_END: Final = b"\r\n\r\n"
 
 
-class Sniffer(asyncio.Protocol):
+class ProtocolDispatch(asyncio.Protocol):
     __slots__ = ("_buffer", "_door", "_hand_over", "_state", "_transport", "_wires")
 
-    def __init__(self, wires: Wires, door: Door, state: ServerState, hand_over: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(self, wires: FastTransport, door: Authenticator, state: ServerState, hand_over: Callable[[], asyncio.Protocol]) -> None:
         self._wires = wires
         self._door = door
         self._state = state
@@ -91,7 +91,7 @@ class Sniffer(asyncio.Protocol):
         else:
             self._identify(head, response, rest)
 
-    def _identify(self, head: Head, response: bytes, rest: bytes) -> None:
+    def _identify(self, head: RequestHead, response: bytes, rest: bytes) -> None:
         """Who asks comes first: a stranger takes nothing from the budget of those who may come in."""
         try:
             principal = self._door.known(head.headers, head.subprotocols)
@@ -105,7 +105,7 @@ class Sniffer(asyncio.Protocol):
             else:
                 self._wait("accept", head, response, lambda: self._admit(head, response, rest, principal))
 
-    def _wait(self, arrival: Arrival, head: Head, response: bytes, go: Callable[[], None]) -> None:
+    def _wait(self, arrival: Arrival, head: RequestHead, response: bytes, go: Callable[[], None]) -> None:
         """Go on when there is a permit."""
         waiting = self._wires.desk.attachments.waiting
         try:
@@ -125,11 +125,11 @@ class Sniffer(asyncio.Protocol):
             self._transport.resume_reading()
             go()
 
-    def _ask_who(self, head: Head, response: bytes, rest: bytes) -> None:
+    def _ask_who(self, head: RequestHead, response: bytes, rest: bytes) -> None:
         self._transport.pause_reading()  # until it is known who asks
         self._wires.desk.hub.tasks.start(self._verify(head, response, rest), "verify")
 
-    async def _verify(self, head: Head, response: bytes, rest: bytes) -> None:
+    async def _verify(self, head: RequestHead, response: bytes, rest: bytes) -> None:
         refusal: AnypodError | None = None
         try:
             principal = await self._door.principal(head.headers, head.subprotocols)
@@ -144,7 +144,7 @@ class Sniffer(asyncio.Protocol):
         else:
             self._wait("accept", head, response, lambda: self._admit(head, response, rest, principal))
 
-    def _refuse_late(self, head: Head, response: bytes, error: AnypodError) -> None:
+    def _refuse_late(self, head: RequestHead, response: bytes, error: AnypodError) -> None:
         """Who is not let in waits for it, and is not read from meanwhile."""
         if not error.row.is_retryable or error.code == "overloaded":
             self._transport.pause_reading()
@@ -154,21 +154,21 @@ class Sniffer(asyncio.Protocol):
         else:
             self._refuse(head, response, error)
 
-    def _refuse(self, head: Head, response: bytes, error: AnypodError) -> None:
+    def _refuse(self, head: RequestHead, response: bytes, error: AnypodError) -> None:
         """A page sees nothing but close codes, so even a refused upgrade is made first."""
         self._wires.desk.hub.metrics.errors[error.code] += 1
         if head.is_upgrade:
-            wire = Wire(self._wires, self._transport, self._state.connections)
+            wire = WebSocketProtocol(self._wires, self._transport, self._state.connections)
             self._transport.set_protocol(wire)
             wire.greet(response)
             wire.refuse(error)
         else:
             self._end(refusal(error, self._wires.rng, self._cors_lines(head)))
 
-    def _cors_lines(self, head: Head) -> bytes:
+    def _cors_lines(self, head: RequestHead) -> bytes:
         return self._door.cors.lines(head.headers.get("origin"), head.headers.get("host"))
 
-    def _admit(self, head: Head, response: bytes, rest: bytes, principal: Principal) -> None:
+    def _admit(self, head: RequestHead, response: bytes, rest: bytes, principal: Principal) -> None:
         try:
             key = session_key(principal.tenant, head.session_id)
             is_stream = head.is_stream
@@ -178,12 +178,12 @@ class Sniffer(asyncio.Protocol):
             self._refuse(head, response, error)
             return
         if ask is not None and is_stream:
-            stream = EventWire(self._wires, self._transport, self._state.connections, principal, self._cors_lines(head))
+            stream = SseProtocol(self._wires, self._transport, self._state.connections, principal, self._cors_lines(head))
             self._transport.set_protocol(stream)
             stream.begin(ask)
             return
-        wire = Wire(self._wires, self._transport, self._state.connections)
-        wire.peer = Peer(self._wires.desk, wire, principal, key)
+        wire = WebSocketProtocol(self._wires, self._transport, self._state.connections)
+        wire.peer = ClientConnection(self._wires.desk, wire, principal, key)
         self._transport.set_protocol(wire)
         wire.greet(response)
         if ask is not None:
@@ -205,7 +205,7 @@ class Sniffer(asyncio.Protocol):
         protocol.data_received(data)
 
 
-def sniffing(wires: Callable[[], Wires], door: Door) -> Callable[..., asyncio.Protocol]:
+def sniffing(wires: Callable[[], FastTransport], door: Authenticator) -> Callable[..., asyncio.Protocol]:
     """What uvicorn's `http=` takes: it is called for each connection. `wires` is asked once the loop runs."""
 
     def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:
@@ -214,6 +214,6 @@ def sniffing(wires: Callable[[], Wires], door: Door) -> Callable[..., asyncio.Pr
         def hand_over() -> asyncio.Protocol:
             return PlainHttp(shared.requests, config, server_state, app_state, ends_connections=lambda: shared.desk.hub.ends_connections)
 
-        return Sniffer(shared, door, server_state, hand_over)
+        return ProtocolDispatch(shared, door, server_state, hand_over)
 
     return protocol

@@ -39,7 +39,7 @@ class HeadError(Exception):
         self.response: Final = b"HTTP/1.1 %b\r\n%bContent-Length: 0\r\nConnection: close\r\n\r\n" % (status.encode(), headers)
 
 
-class Head(NamedTuple):
+class RequestHead(NamedTuple):
     """`rest`: the path after the session's id. Header names are in lower case; of a repeated header the values are joined."""
 
     session_id: str
@@ -57,7 +57,7 @@ class Head(NamedTuple):
         return self.rest == "events" and "text/event-stream" in self.headers.get("accept", "")
 
 
-def parse_head(head: bytes) -> Head | None:
+def parse_head(head: bytes) -> RequestHead | None:
     """`head` ends before the empty line. None: not of ours, or not in the plain form that ours have."""
     request, *lines = head.decode("latin-1").split("\r\n")
     target, _, version = request[4:].partition(" ")
@@ -73,7 +73,7 @@ def parse_head(head: bytes) -> Head | None:
     session_id = unquote(parts[3]) if "%" in parts[3] else parts[3]
     offered = headers.get("sec-websocket-protocol")
     subprotocols = [name.strip() for name in offered.split(",")] if offered else ()
-    return Head(session_id, parts[4], _fields(query), headers, subprotocols)
+    return RequestHead(session_id, parts[4], _fields(query), headers, subprotocols)
 
 
 def _headers(lines: list[str]) -> dict[str, str] | None:
@@ -116,7 +116,7 @@ def _fields(query: str) -> dict[str, str]:
     return fields
 
 
-def upgrade_response(head: Head) -> bytes:
+def upgrade_response(head: RequestHead) -> bytes:
     """The 101. Raises HeadError."""
     headers = head.headers
     if not _asks_to_upgrade(headers.get("connection", "")) or "host" not in headers:

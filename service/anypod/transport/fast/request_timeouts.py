@@ -15,12 +15,12 @@ DEBTORS_MAX: Final = 8_192  # twice the backlog of the listening socket: a storm
 SWEEP_S: Final = 1.0
 
 
-class Debtor(Protocol):
+class TimedRequest(Protocol):
     def give_up(self) -> None:
         """End the connection: what it owes has not come."""
 
 
-class Patience:
+class RequestTimeouts:
     """Ends those who owe for longer than `seconds_max`. Beyond `debtors_max` the oldest has had the longest chance, and goes.
 
     `metrics`: whose `connections_given_up` grows with each that is ended.
@@ -31,13 +31,13 @@ class Patience:
         self._seconds_max = seconds_max
         self._debtors_max = debtors_max
         self._given_up = metrics.connections_given_up
-        self._since: dict[Debtor, float] = {}  # oldest first
+        self._since: dict[TimedRequest, float] = {}  # oldest first
         self._is_sweeping = False
 
     def __len__(self) -> int:
         return len(self._since)
 
-    def begin(self, debtor: Debtor) -> None:
+    def begin(self, debtor: TimedRequest) -> None:
         """It owes from now on."""
         self._since.pop(debtor, None)  # to the end: the oldest come first
         self._since[debtor] = self._clock.now()
@@ -46,7 +46,7 @@ class Patience:
         if not self._is_sweeping:
             self._sweep_later()
 
-    def end(self, debtor: Debtor) -> None:
+    def end(self, debtor: TimedRequest) -> None:
         """It has paid, or gone. Twice is the same as once."""
         self._since.pop(debtor, None)
 

@@ -13,11 +13,11 @@ from anypod.auth import Principal
 from anypod.core.byte_budget import COUNTED_BYTES
 from anypod.core.errors import AnypodError
 from anypod.core.problems import MEDIA_TYPE, problem_body, problem_headers
-from anypod.hub.attach_request import Ask
+from anypod.hub.attach_request import AttachRequest
 from anypod.hub.delivery import Batch
 from anypod.hub.subscriber import Subscriber
 from anypod.transport.asgi import sse
-from anypod.transport.fast.websocket import Wires, write_behind
+from anypod.transport.fast.websocket import FastTransport, write_behind
 
 UNHEARD_BYTES_MAX: Final = 65_536  # what a client may say to a stream: a few requests in a row, which it will repeat
 
@@ -37,7 +37,7 @@ def chunks_of(batch: Sequence[bytes]) -> bytes:
     return chunk(sse.encode(batch))
 
 
-class EventWire(asyncio.Protocol):
+class SseProtocol(asyncio.Protocol):
     """The port of its subscriber (hub.subscriber.Port). Before `begin` nothing but an error has been sent.
 
     `cors_lines`: of the head, for the page that asks.
@@ -57,7 +57,9 @@ class EventWire(asyncio.Protocol):
         "subscriber",
     )
 
-    def __init__(self, shared: Wires, transport: asyncio.Transport, connections: set[Any], principal: Principal, cors_lines: bytes) -> None:
+    def __init__(
+        self, shared: FastTransport, transport: asyncio.Transport, connections: set[Any], principal: Principal, cors_lines: bytes
+    ) -> None:
         self._shared = shared
         self._transport = transport
         self._connections = connections
@@ -73,7 +75,7 @@ class EventWire(asyncio.Protocol):
         transport.set_write_buffer_limits(high=COUNTED_BYTES)
         connections.add(self)
 
-    def begin(self, ask: Ask) -> None:
+    def begin(self, ask: AttachRequest) -> None:
         self._shared.desk.attachments.attach(self.subscriber, ask, _nothing_more)
 
     # From the client, which has nothing to say.

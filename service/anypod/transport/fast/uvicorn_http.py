@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from anypod.transport.fast.http_head import HEAD_BYTES_MAX, HEAD_TOO_LARGE
-from anypod.transport.fast.request_timeouts import Patience
+from anypod.transport.fast.request_timeouts import RequestTimeouts
 from anypod.transport.fast.uvicorn_websocket import PlainWebSocket
 
 REQUEST_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -26,7 +26,7 @@ class PlainHttp(HttpToolsProtocol):
 
     def __init__(
         self,
-        requests: Patience,
+        requests: RequestTimeouts,
         config: Config,
         server_state: ServerState,
         app_state: dict[str, Any],
@@ -80,7 +80,7 @@ class PlainHttp(HttpToolsProtocol):
         super().handle_websocket_upgrade()
 
     def give_up(self) -> None:
-        """From `Patience`: the request does not come to its end."""
+        """From `RequestTimeouts`: the request does not come to its end."""
         self._refuse(REQUEST_TOO_SLOW)
 
     def _refuse(self, response: bytes) -> None:
@@ -90,7 +90,7 @@ class PlainHttp(HttpToolsProtocol):
         self.transport.close()
 
 
-def plain(requests: Callable[[], Patience], ends_connections: Callable[[], bool]) -> Callable[..., asyncio.Protocol]:
+def plain(requests: Callable[[], RequestTimeouts], ends_connections: Callable[[], bool]) -> Callable[..., asyncio.Protocol]:
     """What uvicorn's `http=` takes where nothing is taken before it. `requests` is asked once the loop runs."""
 
     def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:

@@ -11,11 +11,11 @@ from typing import Any, Final, Protocol
 
 from anypod.core.byte_budget import COUNTED_BYTES, RETRY_MS, ByteBudget
 from anypod.core.errors import AnypodError, close_reason
-from anypod.hub.client_connection import Peer
+from anypod.hub.client_connection import ClientConnection
 from anypod.hub.delivery import Batch
 from anypod.hub.desk import Desk
-from anypod.hub.paced_queue import Queue
-from anypod.transport.fast.request_timeouts import ARRIVAL_S_MAX, REQUEST_S_MAX, Patience
+from anypod.hub.paced_queue import PacedQueue
+from anypod.transport.fast.request_timeouts import ARRIVAL_S_MAX, REQUEST_S_MAX, RequestTimeouts
 from anypod.transport.fast.websocket_frames import (
     TEXT,
     TOO_LARGE,
@@ -37,7 +37,7 @@ class Flushes(Protocol):
     def flush(self) -> None: ...
 
 
-class Wires:
+class FastTransport:
     """What all connections of a replica share: the answers that leave together at the end of a turn of the loop, patience, and the
     queue of those who have gone."""
 
@@ -46,12 +46,12 @@ class Wires:
         self.rng = rng
         self.buffer_bytes_max = buffer_bytes_max  # beyond it a transport takes no more deliveries until it is empty
         self.stream_s_max = stream_s_max
-        self.arrivals = Patience(desk.hub.clock, ARRIVAL_S_MAX, metrics=desk.hub.metrics)
-        self.requests = Patience(desk.hub.clock, REQUEST_S_MAX, metrics=desk.hub.metrics)
-        self.unfinished: ByteBudget[Wire] = ByteBudget(UNFINISHED_BYTES_MAX)
+        self.arrivals = RequestTimeouts(desk.hub.clock, ARRIVAL_S_MAX, metrics=desk.hub.metrics)
+        self.requests = RequestTimeouts(desk.hub.clock, REQUEST_S_MAX, metrics=desk.hub.metrics)
+        self.unfinished: ByteBudget[WebSocketProtocol] = ByteBudget(UNFINISHED_BYTES_MAX)
         self._loop = asyncio.get_running_loop()
         self._dirty: list[Flushes] = []
-        self._departures = Queue(desk.hub.clock, desk.hub.tasks)
+        self._departures = PacedQueue(desk.hub.clock, desk.hub.tasks)
 
     def flush_soon(self, wire: "Flushes") -> None:
         if not self._dirty:
@@ -71,7 +71,7 @@ class Wires:
         self._loop.call_later(seconds, callback)
 
 
-class Wire(asyncio.Protocol):
+class WebSocketProtocol(asyncio.Protocol):
     """`peer` is set right after construction. The port of its subscriber (hub.subscriber.Port)."""
 
     __slots__ = (
@@ -89,8 +89,8 @@ class Wire(asyncio.Protocol):
         "peer",
     )
 
-    def __init__(self, shared: Wires, transport: asyncio.Transport, connections: set[Any]) -> None:
-        self.peer: Peer | None = None
+    def __init__(self, shared: FastTransport, transport: asyncio.Transport, connections: set[Any]) -> None:
+        self.peer: ClientConnection | None = None
         self._shared = shared
         self._transport = transport
         self._connections = connections  # the server's: it says goodbye to whoever is left at its end
