@@ -21,9 +21,8 @@ from anypod.core.permits import Allowance, Allowances
 from anypod.hub.attach import Attachments
 from anypod.hub.config import Arrivals, HubOptions
 from anypod.hub.desk import Desk
-from anypod.hub.drain import Drain
+from anypod.hub.drain import Drain, Farewell
 from anypod.hub.erasure import Erasures
-from anypod.hub.farewell import Farewell
 from anypod.hub.housekeeping import Housekeeping
 from anypod.hub.hub import Hub
 from anypod.hub.membership import Membership

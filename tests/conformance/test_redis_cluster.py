@@ -13,8 +13,8 @@ from tests.redis_clusters import STALL_MS, Cluster, cluster, wait_for
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, partition
 from anypod.redis_store import RedisStore
-from anypod.redis_store.log.grouping import GROUP_MAX
-from anypod.redis_store.topology.slots import partition_slots
+from anypod.redis_store.log.append_queue import GROUP_MAX
+from anypod.redis_store.topology.cluster import partition_slots
 
 BURST = GROUP_MAX + 1  # in one tick: a call of several, and behind it one of another kind
 

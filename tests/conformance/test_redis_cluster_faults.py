@@ -15,7 +15,7 @@ from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, partition
 from anypod.redis_store import RedisOptions, RedisStore
-from anypod.redis_store.topology.slots import Owners, partition_slots
+from anypod.redis_store.topology.cluster import Owners, partition_slots
 from anypod.redis_store.topology.topology import topology_of
 from anypod.redis_store.url import Deployment
 from anypod.telemetry import Metrics

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.servers import free_port, running
 
 from anypod.core.identity import PARTITIONS, SessionId, SessionKey, Subject, TenantId
-from anypod.redis_store.keys import NAMES_MAX, SLOTS, Keyspace, tag
+from anypod.redis_store.keys import NAMES_MAX, SLOTS, Keyspace, hash_tag
 
 tenants = st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True).map(TenantId)
 names = st.from_regex(r"[A-Za-z0-9_.:-]{1,64}", fullmatch=True).map(SessionId)
@@ -48,7 +48,7 @@ def test_both_halves_of_an_index_are_in_one_slot(tenant: TenantId, owner: Subjec
 
 
 def test_each_partition_has_a_band_of_slots_of_its_own() -> None:
-    bands = Counter(slot(f"{{{tag(number)}}}".encode()) // (SLOTS // PARTITIONS) for number in range(PARTITIONS))
+    bands = Counter(slot(f"{{{hash_tag(number)}}}".encode()) // (SLOTS // PARTITIONS) for number in range(PARTITIONS))
     assert bands == Counter(range(PARTITIONS)), "so that any number of nodes has as many partitions as any other, give or take one"
 
 
@@ -56,7 +56,7 @@ def test_each_partition_has_a_band_of_slots_of_its_own() -> None:
 def test_the_slots_are_those_that_the_server_counts(kind: Any, tmp_path: Path) -> None:
     with running(kind, tmp_path, "--cluster-enabled", "yes", "--cluster-port", str(free_port())) as server:
         for number in (0, 100, 255):
-            name = f"anypod:{{{tag(number)}}}/acme/chat/m"
+            name = f"anypod:{{{hash_tag(number)}}}/acme/chat/m"
             assert server.command("CLUSTER", "KEYSLOT", name) == slot(name.encode())
 
 

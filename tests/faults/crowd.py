@@ -22,7 +22,7 @@ from tests.faults.speech import PARTS_EVERY, messages, parts
 from tests.faults.transports import PollClient, SseClient, WebsocketClient
 
 from anypod.client import open_http
-from anypod.client.phase import Transport
+from anypod.client.types import Transport
 
 SETTLE_S_MAX: Final = 60.0  # after the last fault everybody has everything within this time
 POLL_S: Final = 0.1

@@ -13,7 +13,7 @@ from tests.faults.pen import Pen, Place
 from tests.faults.speech import Draft
 
 from anypod.client import Attached, EventFrame, Phase, Presence, Session, Signal
-from anypod.client.phase import Transport
+from anypod.client.types import Transport
 from anypod.core.errors import AnypodError
 from anypod.core.frames import encode
 

@@ -19,7 +19,7 @@ from tests.faults.weather import HELD
 from tests.simulation.history import Acknowledged, Applied, ResetSeen, TailLost
 
 from anypod.client import open_http
-from anypod.client.phase import Transport
+from anypod.client.types import Transport
 
 RESUME_S = 4.0  # from the death of a primary to the next event, with Sentinels that call it dead after one second
 KINDS: tuple[tuple[int, Transport, bool], ...] = ((2, "websocket", True), (2, "websocket", False), (1, "sse", False), (1, "poll", True))

@@ -5,10 +5,9 @@ import pytest
 from anypod.core import frames
 from anypod.core.event import Receipt
 from anypod.core.frames import EventFrame
-from anypod.prove.evidence import Evidence
 from anypod.prove.final_check import compare
 from anypod.prove.history_checker import HistoryChecker
-from anypod.prove.record import EventToPublish, ProofRecord
+from anypod.prove.record import EventToPublish, Evidence, ProofRecord
 
 
 def event(seq: int, event_id: str, *, data: object = "hello", cursor: str = "") -> EventFrame:

@@ -19,7 +19,7 @@ from anypod.client.machine.commands import Command
 from anypod.client.machine.inputs import Input
 from anypod.client.machine.machine import Machine
 from anypod.client.machine.options import Options
-from anypod.client.phase import CLOSE_DONE, Transport
+from anypod.client.types import CLOSE_DONE, Transport
 from anypod.core import frames
 from anypod.core.errors import CODES, AnypodError
 from anypod.core.event import Receipt, is_binary

@@ -24,7 +24,7 @@ from anypod.hub.attach_request import AttachRequest
 from anypod.hub.client_connection import ClientConnection
 from anypod.hub.config import HubOptions
 from anypod.hub.desk import Desk
-from anypod.hub.farewell import Farewell
+from anypod.hub.drain import Farewell
 from anypod.hub.housekeeping import TICK_S, Housekeeping
 from anypod.hub.hub import Hub
 from anypod.hub.presence import PresenceTracker

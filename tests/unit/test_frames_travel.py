@@ -14,7 +14,7 @@ from tests.unit.test_json_value import scalars, texts
 from anypod.api.events import HistoryView
 from anypod.api.polls import PageView
 from anypod.client.io.decoding import decode_history, decode_page, decode_text
-from anypod.client.io.stream import EventStream
+from anypod.client.io.sse import EventStream
 from anypod.client.types import signal_of
 from anypod.core import frames
 from anypod.core.event import Details, author_json, complete, draft

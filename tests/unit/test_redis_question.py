@@ -4,7 +4,7 @@ import asyncio
 
 from tests.unit.hub.kit import TestClock
 
-from anypod.redis_store.topology.question import Singleflight
+from anypod.redis_store.topology.discovery import Singleflight
 
 FRESH_S = 0.2
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from anypod.core.identity import PARTITIONS, SessionId, SessionKey, TenantId, partition
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.topology.slots import Claim, newest, partition_of, partition_slots, read_view
+from anypod.redis_store.topology.cluster import Claim, newest, partition_of, partition_slots, read_view
 from anypod.redis_store.url import Endpoint
 
 ASKED = Endpoint("seed", 1)

@@ -16,8 +16,7 @@ from anypod.redis_store import RedisOptions
 from anypod.redis_store.functions import FunctionLibrary
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.log.append_codec import AppendCalls
-from anypod.redis_store.log.append_queue import HOLD_S, AppendQueue
-from anypod.redis_store.log.grouping import GROUP_MAX
+from anypod.redis_store.log.append_queue import GROUP_MAX, HOLD_S, AppendQueue
 from anypod.redis_store.wire.connection import Connection
 from anypod.store import Append
 from anypod.telemetry import Metrics

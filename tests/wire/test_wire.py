@@ -15,9 +15,9 @@ from websockets.frames import Opcode
 
 from anypod.auth import Principal
 from anypod.core.errors import AnypodError
+from anypod.hub.admission import AT_ONCE_MAX
 from anypod.hub.client_connection import ClientConnection
 from anypod.hub.delivery import Batch
-from anypod.hub.paced_queue import AT_ONCE_MAX
 from anypod.hub.subscriber import Subscriber
 from anypod.replica import Replica
 from anypod.transport.authenticate import Authenticator

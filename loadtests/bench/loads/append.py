@@ -23,9 +23,8 @@ from anypod.core.identity import SessionId, SessionKey, Subject
 from anypod.devcluster.ports import LOOPBACK
 from anypod.redis_store import RedisOptions, RedisStore
 from anypod.redis_store.functions import FunctionLibrary
-from anypod.redis_store.keys import Keyspace
+from anypod.redis_store.keys import Keyspace, random_tags
 from anypod.redis_store.log.append_codec import AppendCalls
-from anypod.redis_store.tags import tags
 from anypod.redis_store.wire.connection import pack
 from anypod.store import Creation, SessionClass
 
@@ -72,7 +71,7 @@ class Appender:
 
     def __init__(self, store: Redis) -> None:
         self._store = store
-        self._calls = AppendCalls(FunctionLibrary(), tags(random.SystemRandom()))
+        self._calls = AppendCalls(FunctionLibrary(), random_tags(random.SystemRandom()))
         self._keyspace = Keyspace(PREFIX)
         self._socket = socket.create_connection((LOOPBACK, store.port))
         self._reader = hiredis.Reader()

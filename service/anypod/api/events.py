@@ -24,7 +24,7 @@ from anypod.core.event import Draft
 from anypod.core.identity import SessionKey, is_name
 from anypod.hub.attach import HISTORY_MAX
 from anypod.hub.attach_request import AttachRequest
-from anypod.hub.farewell import RECONNECT_MS_MAX
+from anypod.hub.drain import RECONNECT_MS_MAX
 from anypod.hub.publisher import Publication
 from anypod.hub.requests import DraftBuilder, history_frame
 from anypod.transport.asgi import sse

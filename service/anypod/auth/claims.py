@@ -15,8 +15,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from anypod.auth.principal import RIGHTS, RIGHTS_BY_DEFAULT, Principal, Right
-from anypod.auth.refusal import refusal
+from anypod.auth.principal import RIGHTS, RIGHTS_BY_DEFAULT, Principal, Right, refusal
 from anypod.core.identity import SUBJECT_CHARS_MAX, Subject, TenantId, is_name, is_tenant
 
 NOT_BEFORE_LEEWAY_S: Final = 5.0  # issuers' clocks run ahead; `exp` has no leeway, because a session asks for a fresh one long before

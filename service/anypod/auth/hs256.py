@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from anypod.auth.base64url import decoded, encoded
-from anypod.auth.refusal import refusal
+from anypod.auth.principal import refusal
 from anypod.clock import Clock
 from anypod.settings import SECRET_BYTES_MIN, SigningSecret
 

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from anypod.auth.base64url import decoded
-from anypod.auth.refusal import refusal
+from anypod.auth.principal import refusal
 
 HEADERS_MAX: Final = 100  # remembered, of at most a credential's 8 KiB each: an issuer has one header for each of its keys
 _TYPES: Final = frozenset({"", "jwt", "at+jwt"})  # an identity or logout credential of the same issuer is none for us

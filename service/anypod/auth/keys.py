@@ -18,7 +18,7 @@ from msgspec import Struct
 from anypod.auth.base64url import CREDENTIAL_BYTES_MAX
 from anypod.auth.hs256 import ALGORITHM as HS256
 from anypod.auth.jose_header import canonical
-from anypod.auth.refusal import refusal
+from anypod.auth.principal import refusal
 from anypod.settings import Algorithm
 
 KEYS_MAX: Final = 100  # of one set; providers publish two to ten

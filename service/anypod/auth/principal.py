@@ -1,7 +1,7 @@
 """Who is asking and what they may do.
 
-Owns the rights of a credential and every decision about them (protocol.md, "Who may publish what").
-Must not know how a credential is checked, nor sessions beyond their name and owner.
+Owns the rights of a credential, every decision about them (protocol.md, "Who may publish what"), and the answer to a credential that is
+not accepted. Must not know how a credential is checked, nor sessions beyond their name and owner. No message quotes what was shown.
 """
 
 from functools import lru_cache
@@ -10,14 +10,13 @@ from typing import Final, Literal, NamedTuple
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from anypod.core.errors import AnypodError
 from anypod.core.event import WORKER_KINDS, author_json
 from anypod.core.identity import SessionId, Subject, TenantId
 
 Right = Literal["read", "publish", "signal", "cancel", "state", "turn", "admin"]
-
 RIGHTS: Final[frozenset[Right]] = frozenset({"read", "publish", "signal", "cancel", "state", "turn", "admin"})
 RIGHTS_BY_DEFAULT: Final[frozenset[Right]] = frozenset({"read", "publish", "signal", "cancel", "state"})
-
 _CLIENT_KINDS: Final = ("message", "tool_result", "x.*")
 _WORKER_KINDS: Final = ("*",)
 _REPLICA_KINDS: Final = frozenset({"context_update", "cancel_requested"})  # written by replicas on somebody's behalf
@@ -114,3 +113,7 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
         if name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern:
             return True
     return False
+
+
+def refusal(message: str) -> AnypodError:
+    return AnypodError("not_authenticated", message)

@@ -13,8 +13,7 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 from msgspec import Struct
 
-from anypod.auth.principal import Principal, Right
-from anypod.auth.refusal import refusal
+from anypod.auth.principal import Principal, Right, refusal
 from anypod.clock import Clock
 from anypod.core.identity import SessionId, Subject, TenantId
 

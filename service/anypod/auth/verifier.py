@@ -14,8 +14,7 @@ from anypod.auth.hs256 import ALGORITHM as HS256
 from anypod.auth.hs256 import SecretKey, SecretRing
 from anypod.auth.http_fetch import Fetcher
 from anypod.auth.jose_header import JoseHeader, parse_header
-from anypod.auth.principal import Principal
-from anypod.auth.refusal import refusal
+from anypod.auth.principal import Principal, refusal
 from anypod.clock import Clock
 from anypod.settings import Settings
 

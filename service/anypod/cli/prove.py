@@ -84,8 +84,8 @@ def _run(plan: ProofPlan, report: Path | None) -> None:
     import uvloop
 
     from anypod.devcluster.environment import raise_descriptor_limit
-    from anypod.prove.proof import run
     from anypod.prove.report import encode, sign
+    from anypod.prove.scenario import run
 
     if report is not None:
         _write(report, b"")  # what cannot be written is better known before than afterwards

@@ -1,9 +1,8 @@
 """The Python client: `async with Session(url, session_id, credential=...) as session`."""
 
 from anypod.client.io.http import open_http
-from anypod.client.phase import Phase
 from anypod.client.session import Session
-from anypod.client.types import Attached, HistoryPage, Item, Presence, SessionReset, Signal, Undecodable
+from anypod.client.types import Attached, HistoryPage, Item, Phase, Presence, SessionReset, Signal, Undecodable
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
 from anypod.core.frames import EventFrame

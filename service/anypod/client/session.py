@@ -23,8 +23,7 @@ from anypod.client.machine.options import Options
 from anypod.client.machine.outbox import OUTBOX_BYTES_MAX, OUTBOX_COUNT_MAX
 from anypod.client.machine.outgoing import IN_FLIGHT_MAX
 from anypod.client.machine.transport_fallback import Wanted
-from anypod.client.phase import Phase, PhaseName
-from anypod.client.types import Attached, HistoryPage, Item, Presence, Signal
+from anypod.client.types import Attached, HistoryPage, Item, Phase, PhaseName, Presence, Signal
 from anypod.core import frames
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt

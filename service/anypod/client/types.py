@@ -1,17 +1,33 @@
 """What the application gets from a session, in Python's own values.
 
-Owns their shapes. Must not know when they come. Events are the frames themselves (`core.frames.Event`): `data` is a JSON value, bytes,
-or `Undecodable`.
+Owns the shapes of what is delivered, the phases of a session, and what a close code means to the application. Must not know when they
+come, nor how one phase leads to another. Events are the frames themselves (`core.frames.EventFrame`): `data` is a JSON value, bytes, or
+`Undecodable`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
 
 from anypod.core import frames
+from anypod.core.errors import CODES, AnypodError, Code
 from anypod.core.frames import EventFrame
+
+Transport = Literal["websocket", "sse", "poll"]
+PhaseName = Literal["idle", "connecting", "syncing", "live", "waiting", "stopped"]
+CLOSE_DONE: Final = 1000
+CLOSE_LOST: Final = 1006  # no close frame: the connection broke, or never was
+_STANDARD: Final[dict[int, Code]] = {
+    1000: "closed",
+    1002: "malformed",
+    1003: "malformed",
+    1007: "malformed",
+    1008: "not_allowed",
+    1009: "too_large",
+}
+_OURS: Final[dict[int, Code]] = {row.close: code for code, row in reversed(CODES.items()) if row.close is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +117,27 @@ def _value(raw: msgspec.Raw) -> Any:
         return msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Undecodable(bytes(raw))
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """`code`: the close code that led here, None while all is well. `next_attempt_at`: on the clock that the machine is fed.
+
+    connecting: no link is open, one is being opened. syncing: what was missed is arriving. live: up to date.
+    waiting: until `next_attempt_at`. stopped: for good.
+    """
+
+    name: PhaseName
+    transport: Transport | None = None
+    code: int | None = None
+    reason: str = ""
+    next_attempt_at: float | None = None
+
+
+IDLE: Final = Phase("idle")
+
+
+def error_of_close(code: int, reason: str) -> AnypodError:
+    """A close code in the words of the table; where several share one, a reason that begins with a name of the table decides."""
+    named = next((name for name, row in CODES.items() if row.close == code and reason.startswith(name)), None)
+    return AnypodError(named or _OURS.get(code) or _STANDARD.get(code, "internal"), reason)

@@ -1,12 +1,15 @@
-"""Who may come in now, who in a moment, and who is told when to come again: a storm is the normal case.
+"""Admission control: which arrivals are let in now, which wait, and which are refused with a time to come again. A storm is the normal case.
 
-Owns the budgets of arrivals, the wait of those who find one used up, and the pace: when the loop is late or the store slow,
-fewer are let in, because who is attached and publishes goes first. Must not know what is done with a permit.
+Owns the budgets of arrivals, the FIFO of those that wait (callbacks with due times, run by one task, a bounded number per iteration of the
+loop), and the adaptive rate: when the loop is late or the store slow, fewer are let in, because attached clients that publish go
+first. Must not know what is done with a permit.
 
-Nobody is refused for a short storm: a permit may lie up to WAIT_S_MAX ahead, and that bounds who waits. Beyond it a client is
-told a moment of its own, behind all that were told one before, so that those who come again come one after the other.
+1. A short storm is refused to no client: a permit may lie up to WAIT_S_MAX ahead, and that bounds how many wait.
+2. Beyond that a client is given a moment of its own, behind all that were given one before, so that retries arrive one after the other.
 """
 
+import asyncio
+from collections import deque
 from collections.abc import Callable
 from random import Random
 from typing import Final
@@ -17,15 +20,64 @@ from anypod.core.errors import AnypodError
 from anypod.core.permits import Account
 from anypod.hub.background import Tasks
 from anypod.hub.config import Arrivals
-from anypod.hub.paced_queue import PacedQueue
 from anypod.telemetry import Arrival, Metrics
 
+AT_ONCE_MAX: Final = 16  # in one turn of the loop, a millisecond of work if they arrive: whoever publishes comes in between
+TICK_S: Final = 0.001  # the loop's timers count milliseconds: it takes a shorter sleep for none, and would turn and turn until it is over
 WAIT_S_MAX: Final = 1.5  # longer than that, a client that waits in silence takes the connection for dead
 HINT_S_MAX: Final = 30.0  # the longest that anybody is sent away for; clients wait no longer by themselves either
 LAG_S_MAX: Final = 0.05  # by which the loop may be late before fewer are let in
 SLOW_APPEND_S: Final = 0.1  # an append that takes longer is slow
 SLOW_SHARE_MAX: Final = 0.01  # of a second's appends: their 99th percentile
 HELD_MAX: Final = 4_096  # refusals that are told late; beyond that they are told at once, or the connection is cut
+
+
+class PacedQueue:
+    """Each comes with a moment (clock seconds) that is not before that of the one who came last."""
+
+    __slots__ = ("_clock", "_is_served", "_tasks", "_waiting")
+
+    def __init__(self, clock: Clock, tasks: Tasks) -> None:
+        self._clock = clock
+        self._tasks = tasks
+        self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
+        self._is_served = False
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def join(self, due_at: float, go: Callable[[], None]) -> None:
+        """Call `go` when it is due, or in one of the turns after that."""
+        self._waiting.append((due_at, go))
+        if not self._is_served:
+            self._serve()
+
+    def _serve(self) -> None:
+        self._is_served = True
+        self._tasks.start(self._call_all(), "queue")
+
+    async def _call_all(self) -> None:
+        try:
+            while self._waiting:
+                wait_s = self._waiting[0][0] - self._clock.now()
+                if wait_s > 0:
+                    await self._clock.sleep(max(wait_s, TICK_S))
+                self._call_due()
+                await asyncio.sleep(0)  # a turn of the loop for everybody else
+        except Exception:
+            self._serve()  # one that fails is logged, and keeps nobody behind it waiting
+            raise
+        self._is_served = False
+
+    def _call_due(self) -> None:
+        """One, and one more for each tick that it is late: whoever publishes waits for one only, and a busy loop keeps up all the same."""
+        now = self._clock.now()
+        late_s = now - self._waiting[0][0]
+        for _ in range(min(1 + int(late_s / TICK_S), AT_ONCE_MAX, len(self._waiting))):
+            if self._waiting[0][0] > now:
+                return
+            _, go = self._waiting.popleft()
+            go()
 
 
 class AdmissionControl:

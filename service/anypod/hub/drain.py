@@ -1,6 +1,6 @@
-"""Send everybody away, evenly over a window, so that the other replicas are not stormed.
+"""Drain: all clients are sent away (goaway), evenly over a window, so that the other replicas are not stormed.
 
-Owns the plan and its execution. Must not know why the replica leaves.
+Owns the plan, its execution, and the frame and the wait with which one subscriber is sent away. Must not know why the replica leaves.
 """
 
 from collections.abc import Sequence
@@ -8,11 +8,34 @@ from random import Random
 from typing import Final
 
 from anypod.clock import Clock
+from anypod.core import frames
+from anypod.core.errors import CLOSE_LEAVING
 from anypod.hub.attach import Attachments
-from anypod.hub.farewell import Farewell
 from anypod.hub.subscriber import Subscriber
+from anypod.telemetry import Leaving, Metrics
 
+RECONNECT_MS_MAX: Final = 500  # how long a client may wait: whoever chooses has spread them already
+REASONS: Final[dict[Leaving, str]] = {
+    "draining": "the replica is leaving",
+    "aged": "the connection is old enough to find another replica",
+    "surplus": "another replica has more room",
+}
 POLL_S: Final = 0.1  # between looks for whoever came meanwhile
+
+
+class Farewell:
+    def __init__(self, metrics: Metrics, rng: Random) -> None:
+        self._metrics = metrics
+        self._rng = rng
+
+    def say(self, subscriber: Subscriber, why: Leaving) -> None:
+        self._metrics.sent_away[why] += 1
+        if subscriber.paused_at is not None:
+            subscriber.port.abort()  # it would not read the goodbye either
+            return
+        after_ms = self._rng.randrange(RECONNECT_MS_MAX)
+        subscriber.port.send(frames.encode(frames.GoawayFrame(reason=why, reconnect_after_ms=after_ms)))
+        subscriber.port.close(CLOSE_LEAVING, REASONS[why])
 
 
 def plan_drain(count: int, window_s: float) -> Sequence[float]:

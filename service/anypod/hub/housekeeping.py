@@ -12,7 +12,7 @@ from typing import Final
 from anypod.core import frames
 from anypod.core.errors import CLOSE_LEAVING, AnypodError
 from anypod.hub.attach import Attachments
-from anypod.hub.farewell import Farewell
+from anypod.hub.drain import Farewell
 from anypod.hub.heartbeat_schedule import TURNS_PER_S
 from anypod.hub.hub import Hub
 from anypod.hub.maintenance import Maintenance

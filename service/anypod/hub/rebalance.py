@@ -15,7 +15,7 @@ from typing import Final
 from anypod.core.balance import surplus
 from anypod.core.errors import AnypodError
 from anypod.hub.attach import Attachments
-from anypod.hub.farewell import Farewell
+from anypod.hub.drain import Farewell
 from anypod.hub.hub import Hub
 from anypod.hub.membership import ANNOUNCE_S, Membership, ReplicaMember
 from anypod.hub.subscriber import Subscriber

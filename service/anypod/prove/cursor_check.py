@@ -7,7 +7,7 @@ import asyncio
 from typing import Final
 
 from anypod.client.machine.inputs import PageReceived, Received
-from anypod.client.phase import Transport
+from anypod.client.types import Transport
 from anypod.clock import Clock
 from anypod.core import frames
 from anypod.prove.history_checker import HistoryChecker

@@ -11,7 +11,7 @@ from typing import Final
 from anypod.client import open_http
 from anypod.client.io.decoding import decode_published
 from anypod.client.io.http import HttpEndpoint, publish_body
-from anypod.client.machine.backoff import full_jitter_s
+from anypod.client.machine.transport_fallback import full_jitter_s
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
 from anypod.prove.reader import DOUBLINGS_MAX, Around, SessionReader

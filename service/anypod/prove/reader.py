@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final, assert_never
 
-from anypod.client.machine.backoff import full_jitter_s
 from anypod.client.machine.connector import ATTEMPT_S_MIN
 from anypod.client.machine.inputs import ConnectionClosed, PageReceived, Received
-from anypod.client.phase import Transport, error_of_close
+from anypod.client.machine.transport_fallback import full_jitter_s
+from anypod.client.types import Transport, error_of_close
 from anypod.clock import Clock
 from anypod.core import frames
 from anypod.core.errors import CLOSE_RETRIED, AnypodError

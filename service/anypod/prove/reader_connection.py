@@ -20,7 +20,7 @@ from anypod.client.io.websocket import WebsocketTransport
 from anypod.client.machine.commands import Fetch, Open, Send
 from anypod.client.machine.inputs import ConnectionClosed, Input, Opened, PageReceived, Received
 from anypod.client.machine.outgoing import error_of
-from anypod.client.phase import Transport
+from anypod.client.types import Transport
 from anypod.core import frames
 from anypod.core.cursor import START
 from anypod.core.errors import AnypodError

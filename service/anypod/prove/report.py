@@ -12,8 +12,8 @@ import msgspec
 
 from anypod.core.errors import AnypodError
 from anypod.core.statistics import percentile
-from anypod.prove.evidence import Evidence
 from anypod.prove.guarantees import GUARANTEES
+from anypod.prove.record import Evidence
 
 FORMAT: Final = "anypod-proof-1"
 REPORT_BYTES_MAX: Final = 1 << 20

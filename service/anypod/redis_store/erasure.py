@@ -14,8 +14,7 @@ from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.log.append_codec import owner_field
 from anypod.redis_store.log.requests import RequestRouter
-from anypod.redis_store.node import Node
-from anypod.redis_store.nodes import Router
+from anypod.redis_store.nodes import Node, Router
 from anypod.redis_store.wire.connection import Reply, pack
 from anypod.store import Erased
 

@@ -1,9 +1,11 @@
-"""The feed: what the channels of the subscribed sessions bring.
+"""The feed: pub/sub messages of the subscribed sessions, and the probe that shows whether the feed still hears anything.
 
-Owns the subscriptions on one connection and the barriers. Must not know what a payload means.
+Owns the subscriptions on one connection, the barriers, and a message that goes through the server every few seconds and must come back.
+Must not know what a payload means.
 
-A barrier tells the sink that sessions may have missed something: after a lost connection, once everything is subscribed again,
-and whenever the server confirms what was not asked for, because then it took the subscription away in between.
+1. A barrier tells the sink that sessions may have missed something: after a lost connection, once everything is subscribed again,
+   and whenever the server confirms what was not asked for, because then it took the subscription away in between.
+2. Without the probe, a black hole on the feed's connection would go unnoticed: the server owes it no reply.
 """
 
 import asyncio
@@ -12,16 +14,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from anypod.clock import Clock
 from anypod.core.errors import unavailable
 from anypod.core.identity import SessionKey
+from anypod.redis_store.config import RedisOptions
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.wire.connection import Connection, Reply, pack
 from anypod.store import Sink
 
 SUBSCRIBE_S: Final = 5.0  # a subscription not confirmed for this long is given up as `unavailable`: about one failover
-
 HOLD_S: Final = 0.05  # from the server's word that a slot has left it to the next question: by then the new map is there
-
 logger = logging.getLogger(__name__)
 
 
@@ -232,3 +234,34 @@ class Listener:
         if self._back and not self._returning:
             back, self._back = self._back, []
             self._sink.on_barrier(back)
+
+
+class Probe:
+    """`send` publishes on the probe's channel and says whether it could; `give_up` makes the feed connect anew."""
+
+    def __init__(self, options: RedisOptions, clock: Clock, *, send: Callable[[bytes], bool], give_up: Callable[[], None]) -> None:
+        self._options = options
+        self._clock = clock
+        self._send = send
+        self._give_up = give_up
+        self._number = 0
+        self._heard = asyncio.Event()
+
+    def on_probe(self, payload: bytes) -> None:
+        if payload == b"%d" % self._number:  # an earlier one that comes late proves nothing
+            self._heard.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._clock.sleep(self._options.probe_s)
+            self._number += 1
+            self._heard.clear()
+            if not self._send(b"%d" % self._number):
+                continue  # the server is away, which whoever appends notices
+            try:
+                async with asyncio.timeout(self._options.probe_limit_s):
+                    await self._heard.wait()
+            except TimeoutError:
+                logger.warning("redis feed: a probe was not heard; connecting anew")
+                self._give_up()

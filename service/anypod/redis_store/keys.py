@@ -1,22 +1,29 @@
-"""The names of a session's keys and channel.
+"""The names of a session's keys and channel, and the random tags of its cursors.
 
-Owns the prefix, the partition tags and the layout `<prefix>:{tag}/tenant/session/<letter>`. Must not know what is kept there.
-A tag is the partition's number and a number that puts it into the partition's own band of slots, so that partitions spread
+Owns the prefix, the hash tags of the partitions, the layout `<prefix>:{tag}/tenant/session/<letter>`, and the range of random tags (ten
+digits, 32 bits), drawn in blocks. Must not know what is kept under a name.
+
+A hash tag is the partition's number and a number that puts it into the partition's own band of slots, so that partitions spread
 evenly over the nodes of a cluster.
 """
 
+import random
 from binascii import crc_hqx
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from hashlib import blake2b
 from itertools import count
+from struct import iter_unpack
 from typing import Final, NamedTuple
 
 from anypod.core.identity import PARTITIONS, SessionKey, Subject, TenantId, partition
 
 SLOTS: Final = 16_384  # of a Redis Cluster
 NAMES_MAX: Final = 2_048  # sessions whose names are kept made: about 2 MiB if all are published to
+TAG_MIN: Final = 1_000_000_000
+TAG_END: Final = 1 << 32
+BLOCK_BYTES: Final = 4_096  # a system's source of randomness costs as much for a thousand as for one
 
 
 class SessionNames:
@@ -83,7 +90,7 @@ class TenantNames(NamedTuple):
     sizes: bytes
 
 
-def tag(number: int) -> str:
+def hash_tag(number: int) -> str:
     """The hash tag of a partition. Redis' slot is CRC-16/XMODEM of the tag, modulo SLOTS."""
     band, start = SLOTS // PARTITIONS, f"{number}."
     checked = crc_hqx(start.encode(), 0)
@@ -91,15 +98,15 @@ def tag(number: int) -> str:
 
 
 @cache
-def tags() -> Sequence[str]:
+def hash_tags() -> Sequence[str]:
     """All of them, in some milliseconds: to be asked for before anybody waits for an answer."""
-    return tuple(map(tag, range(PARTITIONS)))
+    return tuple(map(hash_tag, range(PARTITIONS)))
 
 
 class Keyspace:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
-        self._starts = [f"{prefix}:{{{text}}}/" for text in tags()]
+        self._starts = [f"{prefix}:{{{text}}}/" for text in hash_tags()]
         self._names: OrderedDict[SessionKey, SessionNames] = OrderedDict()
 
     def session(self, key: SessionKey) -> SessionNames:
@@ -166,3 +173,10 @@ class Keyspace:
 
 def pack_args(*args: bytes) -> bytes:
     return b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)
+
+
+def random_tags(rng: random.Random) -> Iterator[int]:
+    while True:
+        for (number,) in iter_unpack("<I", rng.randbytes(BLOCK_BYTES)):
+            if number >= TAG_MIN:
+                yield number

@@ -16,7 +16,7 @@ from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.redis_store.config import RedisOptions
 from anypod.redis_store.functions import PREFIX, FunctionLibrary, idle_function
-from anypod.redis_store.log.caller import RequestConnection
+from anypod.redis_store.log.requests import RequestConnection
 from anypod.redis_store.wire.connection import Reply, pack
 
 _LIST: Final = pack("FUNCTION", "LIST", "LIBRARYNAME", f"{PREFIX}*")

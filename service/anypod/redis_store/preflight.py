@@ -18,7 +18,7 @@ from anypod.redis_store.functions import FunctionLibrary
 from anypod.redis_store.log.durability import wait_of
 from anypod.redis_store.url import ServerAddress
 from anypod.redis_store.wire.errors import is_denied
-from anypod.redis_store.wire.policy import POLICY, judge_policy
+from anypod.redis_store.wire.handshake import POLICY, judge_policy
 
 REDIS_MIN: Final = 7  # sharded pub/sub and functions came with it
 VALKEY_MIN: Final = 8

@@ -14,13 +14,11 @@ from anypod.core.identity import SessionId, SessionKey, Subject, TenantId, parti
 from anypod.redis_store.config import RedisOptions
 from anypod.redis_store.erasure import Eraser
 from anypod.redis_store.functions import FunctionLibrary
-from anypod.redis_store.keys import Keyspace
+from anypod.redis_store.keys import Keyspace, random_tags
 from anypod.redis_store.log.append_codec import owner_field
 from anypod.redis_store.log.read_codec import bare_page, class_numbers, history_page, missing, page
 from anypod.redis_store.log.requests import RequestRouter
-from anypod.redis_store.node import NodeContext
-from anypod.redis_store.nodes import Router
-from anypod.redis_store.tags import tags
+from anypod.redis_store.nodes import NodeContext, Router
 from anypod.redis_store.wire.connection import LOST, Reply, pack
 from anypod.redis_store.wire.errors import list_of, text_of
 from anypod.store import (
@@ -55,7 +53,9 @@ class RedisStore:
         self._clock = clock
         self._keyspace = Keyspace(options.prefix)
         self._library = FunctionLibrary(options.incarnation)
-        self._router = router = Router(NodeContext(options, clock, rng, self._keyspace, self._library, tags(rng), metrics or Metrics()))
+        self._router = router = Router(
+            NodeContext(options, clock, rng, self._keyspace, self._library, random_tags(rng), metrics or Metrics())
+        )
         self._writes = RequestRouter(options, clock, self._library, pick=lambda name: router.node(name).writes, on_moved=router.renew)
         self._reads = RequestRouter(options, clock, self._library, pick=lambda name: router.node(name).reads, on_moved=router.renew)
         self._eraser = Eraser(self._keyspace, router, self._writes)

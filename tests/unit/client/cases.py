@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from anypod.client.machine import commands, inputs
-from anypod.client.phase import Phase
+from anypod.client.types import Phase
 from anypod.core import frames
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt

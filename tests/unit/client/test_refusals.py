@@ -13,7 +13,7 @@ from anypod.client.machine.inputs import ConnectionClosed, CredentialGiven, Inpu
 from anypod.client.machine.machine import Machine
 from anypod.client.machine.options import Options
 from anypod.client.machine.transport_fallback import FAILURES_MAX
-from anypod.client.phase import CLOSE_LOST, Transport
+from anypod.client.types import CLOSE_LOST, Transport
 from anypod.core.frames import ErrorFrame, HeartbeatFrame
 
 REFUSAL = ErrorFrame(code="not_authenticated", message="expired")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anypod.client.io.stream import EVENT_BYTES_MAX, EventStream
+from anypod.client.io.sse import EVENT_BYTES_MAX, EventStream
 from anypod.core.errors import AnypodError
 
 frames = st.lists(

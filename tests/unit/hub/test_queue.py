@@ -8,8 +8,8 @@ import uvloop
 from tests.unit.hub.kit import TestClock, until
 
 from anypod.clock import SystemClock
+from anypod.hub.admission import AT_ONCE_MAX, TICK_S, PacedQueue
 from anypod.hub.background import Tasks
-from anypod.hub.paced_queue import AT_ONCE_MAX, TICK_S, PacedQueue
 from anypod.telemetry import Metrics
 
 

@@ -11,7 +11,7 @@ from tests.unit.hub.kit import RememberingPort, TestClock, TestReplica, replicas
 
 from anypod.core.errors import CLOSE_LEAVING
 from anypod.hub.client_connection import ClientConnection
-from anypod.hub.farewell import RECONNECT_MS_MAX
+from anypod.hub.drain import RECONNECT_MS_MAX
 from anypod.hub.membership import ANNOUNCE_S, ENTRY_TTL_MS, Membership
 from anypod.hub.rebalance import REST_S, SHED_S, Rebalance
 

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import hdrs
 
 from anypod.client.io.decoding import decode_problem
-from anypod.client.machine.link import OPEN_S_MAX
+from anypod.client.machine.transport_fallback import OPEN_S_MAX
 from anypod.core import frames
 from anypod.core.cursor import START
 from anypod.core.errors import AnypodError

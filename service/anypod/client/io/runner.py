@@ -19,8 +19,7 @@ from anypod.client.io.websocket import WebsocketTransport
 from anypod.client.machine.commands import AskCredential, Close, Command, Complete, Deliver, Fetch, Notify, Open, Post, Send, Show, Wake
 from anypod.client.machine.inputs import Answered, CredentialFailed, CredentialGiven, Input, Paused, Publish, Resumed, Start, Tick
 from anypod.client.machine.machine import Machine
-from anypod.client.phase import CLOSE_DONE, Phase
-from anypod.client.types import Attached, Item, Presence, Signal, attached_of, item_of, presence_of, signal_of
+from anypod.client.types import CLOSE_DONE, Attached, Item, Phase, Presence, Signal, attached_of, item_of, presence_of, signal_of
 from anypod.core import frames
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt

@@ -1,22 +1,59 @@
-"""A link by Server-sent events.
+"""The SSE transport: a stream for what comes, POST for what goes.
 
-Owns the request and its stream. Must not know what frames mean; a link of this kind is never sent to.
+Owns the stream's connection and its text, cut into events as far as our replicas use the syntax (WHATWG HTML, "Server-sent events").
+Must not know what an event holds.
 """
 
 import logging
+from typing import Final
 
 from anypod.client.io.decoding import decode_text
 from anypod.client.io.http import FOREIGN_ERRORS, HttpEndpoint
-from anypod.client.io.stream import EventStream
 from anypod.client.io.transport import Feed, closed_by
 from anypod.client.machine.commands import Fetch, Open, Send
 from anypod.client.machine.inputs import ConnectionClosed, Opened, Received
 from anypod.client.machine.outgoing import error_of
-from anypod.client.phase import CLOSE_LOST
+from anypod.client.types import CLOSE_LOST
 from anypod.core.errors import CLOSE_LEAVING, CLOSE_OVERLOADED, AnypodError
 from anypod.core.frames import ErrorFrame
 
+EVENT_BYTES_MAX: Final = 4 << 20  # as much as a WebSocket frame: an answer of this size is an error on every transport
 logger = logging.getLogger(__name__)
+
+
+class EventStream:
+    """`retry_ms`: how long the server asks to wait before the next stream."""
+
+    def __init__(self) -> None:
+        self.retry_ms: int | None = None
+        self._rest = b""
+        self._lines: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """The `data` of the events that end in this chunk. Raises AnypodError `too_large`."""
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        found = []
+        for line in lines:
+            event = self._line(line.removesuffix(b"\r"))
+            if event is not None:
+                found.append(event)
+        if len(self._rest) + self._size > EVENT_BYTES_MAX:
+            raise AnypodError("too_large", f"an event of the stream is larger than {EVENT_BYTES_MAX} bytes")
+        return found
+
+    def _line(self, line: bytes) -> bytes | None:
+        if not line:
+            event, self._lines, self._size = b"\n".join(self._lines), [], 0
+            return event or None
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._lines.append(value)
+            self._size += len(value)
+        elif name == b"retry" and value.isdigit():
+            self.retry_ms = int(value)
+        return None  # `id` and `event` repeat what stands in the data
 
 
 class SseTransport:

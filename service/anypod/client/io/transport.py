@@ -11,7 +11,7 @@ import aiohttp
 from anypod.client.io.http import reason_of
 from anypod.client.machine.commands import Fetch, Send
 from anypod.client.machine.inputs import ConnectionClosed, Input
-from anypod.client.phase import CLOSE_LOST
+from anypod.client.types import CLOSE_LOST
 from anypod.core.errors import CLOSE_OVERLOADED, AnypodError
 
 Feed = Callable[[Input], Awaitable[None]]  # returns when more may be read

@@ -15,7 +15,7 @@ from anypod.client.io.http import CLOSE_S_MAX, FOREIGN_ERRORS, HttpEndpoint, rea
 from anypod.client.io.transport import Feed
 from anypod.client.machine.commands import Fetch, Send
 from anypod.client.machine.inputs import ConnectionClosed, Opened, Received
-from anypod.client.phase import CLOSE_LOST
+from anypod.client.types import CLOSE_LOST
 from anypod.core.errors import CODES, AnypodError
 from anypod.core.frames import ServerFrame, encode
 

@@ -5,7 +5,7 @@ Owns the commands. Must not know sockets. A shell obeys them in order, and feeds
 
 from dataclasses import dataclass
 
-from anypod.client.phase import Phase, Transport
+from anypod.client.types import Phase, Transport
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
 from anypod.core.frames import (

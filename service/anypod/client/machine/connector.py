@@ -8,13 +8,11 @@ that has been opened.
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from anypod.client.machine.backoff import full_jitter_s
 from anypod.client.machine.commands import AskCredential, Close, Command, Open, Show
 from anypod.client.machine.inputs import ConnectionClosed
-from anypod.client.machine.link import OPEN_S_MAX, ConnectionState
 from anypod.client.machine.position import Position
-from anypod.client.machine.transport_fallback import TransportFallback
-from anypod.client.phase import CLOSE_LOST, IDLE, Phase, PhaseName, Transport
+from anypod.client.machine.transport_fallback import OPEN_S_MAX, ConnectionState, TransportFallback, full_jitter_s
+from anypod.client.types import CLOSE_LOST, IDLE, Phase, PhaseName, Transport
 
 ATTEMPT_S_MIN: Final = 0.1  # a server's hint of nothing is not an invitation to spin
 

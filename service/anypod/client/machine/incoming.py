@@ -11,9 +11,9 @@ from typing import assert_never
 from anypod.client.machine.commands import Command, Deliver, Fetch, Notify, Send
 from anypod.client.machine.connector import Connector
 from anypod.client.machine.inputs import PageReceived
-from anypod.client.machine.link import POLL_PAUSE_S, POLL_SLACK_S, POLL_WAIT_S, ConnectionState
 from anypod.client.machine.outgoing import Outgoing
 from anypod.client.machine.position import Fit, Position
+from anypod.client.machine.transport_fallback import POLL_PAUSE_S, POLL_SLACK_S, POLL_WAIT_S, ConnectionState
 from anypod.core import frames
 
 

@@ -34,13 +34,12 @@ from anypod.client.machine.inputs import (
     Stop,
     Tick,
 )
-from anypod.client.machine.link import POLL_FIRST_WAIT_S, POLL_WAIT_S, PROBE_S_MAX, ConnectionState
 from anypod.client.machine.options import Options
 from anypod.client.machine.outbox import PublishOutbox
 from anypod.client.machine.outgoing import Outgoing
 from anypod.client.machine.position import Position
-from anypod.client.machine.transport_fallback import TransportFallback
-from anypod.client.phase import CLOSE_DONE, CLOSE_LOST, Phase, error_of_close
+from anypod.client.machine.transport_fallback import POLL_FIRST_WAIT_S, POLL_WAIT_S, PROBE_S_MAX, ConnectionState, TransportFallback
+from anypod.client.types import CLOSE_DONE, CLOSE_LOST, Phase, error_of_close
 from anypod.core import frames
 from anypod.core.errors import CLOSE_RETRIED, CODES, AnypodError
 

@@ -6,11 +6,10 @@ Owns the outbox: what is sent when, what is sent again, and what became of it. M
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from anypod.client.machine.backoff import full_jitter_s
 from anypod.client.machine.commands import Command, Complete, Post, Send
 from anypod.client.machine.inputs import Publish
-from anypod.client.machine.link import ConnectionState
 from anypod.client.machine.outbox import ENTRY_BYTES, OutboxEntry, PublishOutbox
+from anypod.client.machine.transport_fallback import ConnectionState, full_jitter_s
 from anypod.core.errors import CODES, AnypodError
 from anypod.core.event import Receipt
 from anypod.core.frames import ConnectionLimits, ErrorFrame, EventFrame, PublishedFrame

@@ -1,35 +1,81 @@
-"""Appends on their way to the server.
+"""Appends on their way to the server: ordering per session, batching, pipelining, retry.
 
-Owns the queue of appends, their grouping into calls, the calls without an answer and their fate when the connection is
-lost. Must not know how a call is packed.
+Owns the queue of appends, their batching into calls, the calls without an answer and their fate when the connection is lost. Must not
+know how a call is packed.
 
-All appends of one tick of the loop leave in one write. After a lost connection everything unanswered is sent again in the same
-order: the ids make that harmless. What has no answer at its deadline is refused; whether the log has it, a retry by id tells.
+1. All appends of one iteration of the loop leave in one write; those that can be judged one by one share calls.
+2. After a lost connection everything unanswered is sent again in the same order: the ids make that harmless. What has no answer at its
+   deadline is refused; whether the log has it, a retry by id tells.
+3. While slots move, a server may refuse one call and take the one behind it, when it becomes the owner of their slot in between. So after
+   a refusal, and after a change of servers, a session's next call goes alone, and the others once that one is answered.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, takewhile
-from typing import Final
+from typing import Final, Literal
 
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError, unavailable
-from anypod.core.event import Receipt
+from anypod.core.event import Draft, Receipt
 from anypod.core.identity import SessionKey
 from anypod.redis_store.config import RedisOptions
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.log.append_codec import AppendCalls, is_simple, result_of, results
-from anypod.redis_store.log.gates import SessionOrdering
-from anypod.redis_store.log.grouping import Call, drafts_of, grouped, is_joinable
 from anypod.redis_store.wire.connection import CommandPipe, Reply
 from anypod.redis_store.wire.errors import UNCONFIRMED, is_moving, is_passing
 from anypod.store import DRAFTS_MAX, Append, Done, Results
 from anypod.telemetry import Metrics
 
+_State = Literal["shut", "ajar", "busy"]  # nothing may go; one call may; that one is under way
 EXPIRY_S: Final = 0.25  # how late a deadline may be noticed
 HOLD_S: Final = 0.05  # between two attempts at a slot that is moving: it may be there for seconds, or have gone
 OVERLOADED_RETRY_MS: Final = 1_000
+GROUP_MAX: Final = 64  # drafts in one call of several requests: half a millisecond in which the server does nothing else
+Call = list[Append]  # requests that travel together; more than one only when each of their drafts is judged by itself
+
+
+class SessionOrdering:
+    """Of most sessions nothing is known, and everything may go. `known`: of which something is; looked at for every append."""
+
+    __slots__ = ("known",)
+
+    def __init__(self) -> None:
+        self.known: dict[SessionKey, _State] = {}
+
+    def shut(self, key: SessionKey) -> None:
+        """Of a session whose call was refused."""
+        self.known[key] = "shut"
+
+    def unlatch(self, keys: Iterable[SessionKey]) -> None:
+        """From now on one call of each may go."""
+        self.known.update(dict.fromkeys(keys, "ajar"))
+
+    def unlatch_all(self) -> None:
+        """Nothing is under way any more."""
+        self.unlatch(list(self.known))
+
+    def passes(self, key: SessionKey) -> bool:
+        """Whether a call may go: then it is under way."""
+        state = self.known.get(key)
+        if state == "ajar":
+            self.known[key] = "busy"
+        return state is None or state == "ajar"
+
+    def answered(self, key: SessionKey) -> bool:
+        """Whether that was the call that went alone, so that the others may follow."""
+        if self.known.get(key) != "busy":
+            return False
+        del self.known[key]
+        return True
+
+    def drop(self, is_stray: Callable[[SessionKey], bool]) -> None:
+        for key in list(filter(is_stray, self.known)):
+            del self.known[key]
+
+    def clear(self) -> None:
+        self.known.clear()
 
 
 class AppendQueue:
@@ -254,3 +300,61 @@ def _told(request: Append, found: Results | AnypodError) -> Results | AnypodErro
     if not isinstance(found, AnypodError) and found and isinstance(found[0], AnypodError):
         return found[0]
     return found
+
+
+def drafts_of(call: Call) -> Sequence[Draft]:
+    return call[0].drafts if len(call) == 1 else [item for request in call for item in request.drafts]
+
+
+def is_joinable(request: Append) -> bool:
+    """Whether each of its drafts may be judged by itself. One draft is atomic alone."""
+    return (not request.is_atomic or len(request.drafts) == 1) and request.expect is None and request.patch is None
+
+
+class _Group:
+    """A call to which more requests of its session may be added. `ids` are collected once a second one comes."""
+
+    __slots__ = ("call", "count", "ids")
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.count = len(call[0].drafts)
+        self.ids = {item.id for item in call[0].drafts}
+
+    def takes(self, request: Append) -> bool:
+        """One of the same owner, that expects nothing, with ids that are not here yet."""
+        if not is_joinable(request) or request.owner != self.call[0].owner:
+            return False
+        if self.count + len(request.drafts) > GROUP_MAX or any(item.id in self.ids for item in request.drafts):
+            return False
+        self.count += len(request.drafts)
+        self.ids.update(item.id for item in request.drafts)
+        self.call.append(request)
+        return True
+
+
+def grouped(requests: Iterable[Append]) -> list[Call]:
+    """As few calls as there can be. Those of one session keep the order of its appends."""
+    calls: list[Call] = []
+    latest: dict[SessionKey, Call] = {}
+    groups: dict[SessionKey, _Group] = {}
+    for request in requests:
+        if request.is_over:
+            continue
+        key = request.key
+        call = latest.get(key)
+        if call is None or not _joins(request, call, groups):
+            latest[key] = call = [request]
+            calls.append(call)
+            if groups:
+                groups.pop(key, None)
+    return calls
+
+
+def _joins(request: Append, call: Call, groups: dict[SessionKey, _Group]) -> bool:
+    if not is_joinable(call[0]):
+        return False
+    group = groups.get(request.key)
+    if group is None:
+        group = groups[request.key] = _Group(call)
+    return group.takes(request)

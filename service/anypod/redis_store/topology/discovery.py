@@ -1,13 +1,15 @@
-"""A server that is asked where others are.
+"""Discovery: a client that asks Sentinels or cluster nodes where the servers are.
 
-Owns a connection that is kept for the questions, and how long is waited for several informants. Must not know the questions.
+Owns the connection that is kept for the questions, how long is waited for the answers of several, and a singleflight with a freshness
+window: concurrent callers share one refresh. Must not know what an answer means.
 """
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final, TypeVar
 
+from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.redis_store.config import RedisOptions
 from anypod.redis_store.url import ServerAddress
@@ -16,9 +18,7 @@ from anypod.redis_store.wire.errors import checked
 from anypod.redis_store.wire.handshake import dial
 
 ANSWER_S: Final = 1.0  # an informant that takes longer is not heard in this round
-
 Answer = TypeVar("Answer")
-
 logger = logging.getLogger(__name__)
 
 
@@ -72,3 +72,32 @@ def _heard(task: asyncio.Task[Answer]) -> tuple[Answer] | tuple[()]:
 
 def _ignore_loss() -> None:
     """The next question makes another connection."""
+
+
+class Singleflight:
+    """`put` asks it and keeps the answer, which serves everybody for `fresh_s`."""
+
+    def __init__(self, put: Callable[[], Awaitable[None]], clock: Clock, fresh_s: float) -> None:
+        self._put = put
+        self._clock = clock
+        self._fresh_s = fresh_s
+        self._asking = asyncio.Lock()
+        self._put_at = self._answered_at = float("-inf")
+
+    async def recent(self) -> None:
+        """Returns when there is an answer of the last moments."""
+        async with self._asking:
+            if self._clock.now() >= self._answered_at + self._fresh_s:
+                await self._ask()
+
+    async def renewed(self) -> None:
+        """Returns when there is an answer to a question that was put after this call."""
+        called_at = self._clock.now()
+        async with self._asking:
+            if self._put_at < called_at:
+                await self._ask()
+
+    async def _ask(self) -> None:
+        put_at = self._clock.now()
+        await self._put()
+        self._put_at, self._answered_at = put_at, self._clock.now()

@@ -15,8 +15,7 @@ from typing import Final, NamedTuple
 from anypod.clock import Clock
 from anypod.core.errors import AnypodError, unavailable
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.topology.discovery import DiscoveryClient, answers
-from anypod.redis_store.topology.question import Singleflight
+from anypod.redis_store.topology.discovery import DiscoveryClient, Singleflight, answers
 from anypod.redis_store.url import Deployment, Endpoint, ServerAddress
 from anypod.redis_store.wire.connection import pack
 from anypod.redis_store.wire.errors import text_of

@@ -8,9 +8,8 @@ from typing import Protocol
 from anypod.clock import Clock
 from anypod.core.identity import PARTITIONS
 from anypod.redis_store.config import RedisOptions
-from anypod.redis_store.topology.cluster import ClusterTopology
+from anypod.redis_store.topology.cluster import ClusterTopology, OnChange, Owners
 from anypod.redis_store.topology.sentinel import Sentinels
-from anypod.redis_store.topology.slots import OnChange, Owners
 from anypod.redis_store.url import Deployment, Endpoint
 from anypod.redis_store.wire.resolver import AddressResolver, StaticAddress
 

@@ -1,6 +1,8 @@
-"""The HTTP server: uvicorn's own, with the two limits that it lacks.
+"""The HTTP server for everything but sessions' streams: uvicorn's own, with the limits that it lacks and two of its mistakes mended.
 
-Owns how large a head may be and how long a request may take to arrive. Must not know routes.
+Owns how large a head may be and how long a request may take to arrive (slowloris); the check that a WebSocket text is UTF-8, where
+uvicorn takes the client's fault for its own and logs a traceback; and the end of an upgrade whose head the library refuses, where uvicorn
+neither answers nor closes. Must not know routes.
 """
 
 import asyncio
@@ -9,11 +11,12 @@ from typing import Any, Final
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 from anypod.transport.fast.http_head import HEAD_BYTES_MAX, HEAD_TOO_LARGE
 from anypod.transport.fast.request_timeouts import RequestTimeouts
-from anypod.transport.fast.uvicorn_websocket import PlainWebSocket
+from anypod.transport.fast.websocket_frames import BAD_DATA
 
 REQUEST_TOO_SLOW: Final = b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -105,3 +108,27 @@ def release_idle(state: ServerState) -> None:
     for connection in tuple(state.connections):
         if isinstance(connection, PlainHttp):
             connection.shutdown()
+
+
+class PlainWebSocket(WebSocketsSansIOProtocol):
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.transport.is_closing():
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_text(b"".join(self.frames)):
+            self.frames = []
+            self.conn.send_close(BAD_DATA)
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
+
+
+def _is_text(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -11,10 +11,10 @@ from typing import Any, Final, Protocol
 
 from anypod.core.byte_budget import COUNTED_BYTES, RETRY_MS, ByteBudget
 from anypod.core.errors import AnypodError, close_reason
+from anypod.hub.admission import PacedQueue
 from anypod.hub.client_connection import ClientConnection
 from anypod.hub.delivery import Batch
 from anypod.hub.desk import Desk
-from anypod.hub.paced_queue import PacedQueue
 from anypod.transport.fast.request_timeouts import ARRIVAL_S_MAX, REQUEST_S_MAX, RequestTimeouts
 from anypod.transport.fast.websocket_frames import (
     TEXT,
