@@ -18,16 +18,11 @@ from anypod.clock import Clock, SystemClock, system_random
 from anypod.core.errors import AnypodError
 from anypod.core.frames import ConnectionLimits
 from anypod.core.permits import Allowance, Allowances
-from anypod.hub.attach import Attachments
 from anypod.hub.config import Arrivals, HubOptions
-from anypod.hub.desk import Desk
-from anypod.hub.drain import Drain, Farewell
+from anypod.hub.drain import Drain
 from anypod.hub.erasure import Erasures
-from anypod.hub.housekeeping import Housekeeping
-from anypod.hub.hub import Hub
+from anypod.hub.layer import SessionLayer
 from anypod.hub.membership import Membership
-from anypod.hub.presence import PresenceTracker
-from anypod.hub.publisher import Publisher
 from anypod.hub.rebalance import Rebalance
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.redis_store import FunctionLibrary, RedisOptions, RedisStore, Sizing, survey
@@ -58,40 +53,35 @@ class Replica:
         self._phase = ReplicaPhase()
         self._fetcher = Fetcher()
         verifier = verifier_of(settings, clock, self._fetcher)
-        self.hub = Hub(store_of(settings, clock, rng, self.metrics), clock, self.metrics, hub_options(settings))
-        presence = PresenceTracker(self.hub)
-        self.attachments = Attachments(self.hub, presence, rng)
-        publisher = Publisher(self.hub.store, clock, self.metrics, self.hub.tasks, self.hub.accounts)
-        tickets = Tickets(self.hub.store.swap_note, clock, rng)
+        store = store_of(settings, clock, rng, self.metrics)
+        tickets = Tickets(store.swap_note, clock, rng)
         self.door = Authenticator(verifier, settings.origins, tickets, authenticate)
-        self.desk = Desk(self.hub, self.attachments, presence, publisher, self.door.verify)
-        farewell = Farewell(self.metrics, rng)
-        self._fleet = Membership(self.hub, self.attachments, rng, version=__version__, is_leaving=lambda: self._phase.is_draining)
-        rebalance = Rebalance(self.hub, self.attachments, self._fleet, farewell, rng=rng, share_max=settings.share_max)
-        erasures = Erasures(self.hub, rng)
-        chores = (rebalance.every_second, erasures.every_second)
-        self._wheel = Housekeeping(self.hub, self.attachments, presence, farewell=farewell, chores=chores)
-        self._drain = Drain(self.attachments, farewell, clock, rng)
-        self._turning: asyncio.Task[None] | None = None
+        self.layer = layer = SessionLayer(store, clock, rng, self.metrics, hub_options(settings), verify=self.door.verify)
+        self._membership = Membership(layer.hub, layer.attachments, rng, version=__version__, is_leaving=lambda: self._phase.is_draining)
+        rebalance = Rebalance(layer.hub, layer.attachments, self._membership, layer.goaway, rng=rng, share_max=settings.share_max)
+        erasures = Erasures(layer.hub, rng)
+        layer.housekeeping.chores += (rebalance.every_second, erasures.every_second)
+        self._drain = Drain(layer.attachments, layer.goaway, clock, rng)
+        self._ticking: asyncio.Task[None] | None = None
         self._rng = rng
         self.wires: FastTransport  # from `start` on: they belong to the loop
         poll_s_max = settings.timing.poll_wait_ms / 1000
         streams = StreamOptions(outbox_bytes_max=settings.outbox_bytes_max, max_s=settings.max_stream_s, poll_s_max=poll_s_max)
         self.app: FastAPI = create_app(
-            self.desk, self.door, rng, streams=streams, issuer=tickets, fleet=self._fleet, erasures=erasures, version=__version__
+            self.layer, self.door, rng, streams=streams, issuer=tickets, fleet=self._membership, erasures=erasures, version=__version__
         )
         self.admin_app: FastAPI = create_admin_app(self.metrics, lambda: self.is_ready)
 
     @property
     def is_ready(self) -> bool:
-        return self._phase.is_started and not self._phase.is_draining and self.hub.store.is_available
+        return self._phase.is_started and not self._phase.is_draining and self.layer.hub.store.is_available
 
     async def start(self) -> None:
         """Raises AnypodError with one clear line when the store cannot be used."""
-        await self.hub.start()
+        await self.layer.hub.start()
         settings = self.settings
-        self.wires = FastTransport(self.desk, self._rng, buffer_bytes_max=settings.outbox_bytes_max, stream_s_max=settings.max_stream_s)
-        self._turning = asyncio.create_task(self._wheel.run(), name="wheel")
+        self.wires = FastTransport(self.layer, self._rng, buffer_bytes_max=settings.outbox_bytes_max, stream_s_max=settings.max_stream_s)
+        self._ticking = asyncio.create_task(self.layer.housekeeping.run(), name="housekeeping")
         self._phase.is_started = True
 
     def refuse_traffic(self) -> None:
@@ -101,17 +91,17 @@ class Replica:
     async def drain(self, window_s: float) -> int:
         """Send everybody away over `window_s` seconds; how many that were."""
         self.refuse_traffic()
-        self.hub.is_leaving = True
+        self.layer.hub.is_leaving = True
         return await self._drain.run(window_s)
 
     async def close(self) -> None:
-        if self._turning is not None:
-            self._turning.cancel()
-            await asyncio.wait([self._turning])
-        if self.hub.store.is_available:
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.wait([self._ticking])
+        if self.layer.hub.store.is_available:
             with suppress(AnypodError):  # then its entry is over by itself
-                await self._fleet.leave()
-        await self.hub.close()
+                await self._membership.leave()
+        await self.layer.hub.close()
         await self._fetcher.close()
 
 

@@ -97,7 +97,7 @@ class Process:
         http = (
             sniffing(lambda: self._replica.wires, self._replica.door)
             if is_lean
-            else plain(lambda: self._replica.wires.requests, lambda: self._replica.hub.ends_connections)
+            else plain(lambda: self._replica.wires.requests, lambda: self._replica.layer.hub.ends_connections)
         )
         servers = [_server(self._replica.app, self._settings, http), _server(self._replica.admin_app, self._settings, "httptools")]
         async with asyncio.TaskGroup() as group:

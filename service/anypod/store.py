@@ -73,6 +73,10 @@ class Snapshot:
     expires_at_ms: int
     expires_in_ms: int
 
+    def live_at(self, wall_ms: int) -> bytes:
+        """The live state, a JSON object, which is empty once its time is over."""
+        return self.live if wall_ms < self.live_until_ms else b"{}"
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
@@ -262,7 +266,7 @@ class Store(Protocol):
         `fold` leaves out the deltas below the oldest open part, and `facts.folded` then says up to where.
         """
 
-    async def confirm(self) -> None:
+    async def verify_primary(self) -> None:
         """Before a history is called lost: returns when the next `read` is known to be of the log that counts, as far as anybody can tell.
 
         For a moment of a failover the old server may still answer, whose log lacks what the new one has.

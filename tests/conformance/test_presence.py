@@ -48,12 +48,12 @@ async def test_whoever_listens_is_told_what_changes_and_nothing_else(store: Stor
     await store.leave(key, "one", "desk", "b1")
     await ear.until(lambda: len(ear.notices(key)) == 4, "four notices")
     told = [(notice.get("origin"), notice["life"], notice["frame"]) for notice in ear.notices(key)]
-    phone, desk, frame = json.loads(PHONE.entry), json.loads(DESK.entry), {"type": "presence"}
+    phone, layer, frame = json.loads(PHONE.entry), json.loads(DESK.entry), {"type": "presence"}
     assert told == [
         ("a1", "one", {**frame, "joined": [phone]}),
-        (None, "one", {**frame, "joined": [desk]}),
+        (None, "one", {**frame, "joined": [layer]}),
         ("a1", "one", {**frame, "updated": [{**phone, "data": 1}]}),
-        ("b1", "one", {**frame, "left": [desk]}),
+        ("b1", "one", {**frame, "left": [layer]}),
     ]
 
 

@@ -142,17 +142,17 @@ async def test_sentinels_that_have_not_heard_of_a_failover_yet_lead_nobody_back(
         before = await place.find()
         leader.command("SENTINEL", "FAILOVER", NAME)
         await asyncio.to_thread(wait_for, lambda: servers.primary() is not old, "the new primary is named")
-        await place.confirm()
+        await place.verify_primary()
         after = await place.find()
         assert after != before
         with leader.frozen():
             for other in others:
                 other.command("SENTINEL", "REMOVE", NAME)
                 other.monitor(old, 2, STALL_MS)
-            await place.confirm()
+            await place.verify_primary()
             assert await place.find() == after
             clock.ahead_s = BEHIND_S_MAX
-            await place.confirm()
+            await place.verify_primary()
             assert await place.find() == before, "what they say for so long holds"
         place.close()
 
@@ -208,7 +208,7 @@ async def test_what_is_read_after_a_confirmation_is_of_the_new_primary(tmp_path:
         async with opened(servers.url) as other:
             await append(other, key, event("after"))
         assert await ids_of(store, key) == ["before"], "nobody has told it yet"
-        await store.confirm()
+        await store.verify_primary()
         assert await ids_of(store, key) == ["before", "after"]
         await store.close()
 

@@ -83,7 +83,7 @@ async def converse(said: list[tuple[bytes, bool]], *, is_attached: bool) -> Reme
         for text, is_binary in said:
             peer.receive(len(text).to_bytes(4, "big") + text if is_binary else text, is_binary=is_binary)
             clock.move(0.1)
-            replica.wheel.tick()
+            replica.housekeeping.tick()
         await until(lambda: not len(replica.hub.tasks) and replica.publisher.in_flight == 0)
         assert replica.metrics.errors["internal"] == 0
         await check(replica, peer, port)
@@ -98,7 +98,7 @@ async def check(replica: TestReplica, peer: ClientConnection, port: RememberingP
     assert {error["code"] for error in port.of("error")} <= CODES.keys() - {"internal"}
     peer.gone()
     await until(lambda: not len(replica.hub.tasks))
-    assert not len(replica.attachments.everybody)
+    assert not len(replica.attachments.schedule)
     assert not replica.attachments.opening
 
 

@@ -71,7 +71,7 @@ async def test_nobody_takes_the_id_of_anothers_patch_either(at: Served) -> None:
 
 async def test_an_attachments_id_tells_nothing_of_the_next(at: Served) -> None:
     """Presence shows them to everybody in a session."""
-    made = [at.replica.attachments.new_id() for _ in range(1_000)]
+    made = [at.replica.layer.attachments.new_id() for _ in range(1_000)]
     assert len(set(made)) == 1_000
     assert {len(each) for each in made} == {2 * ID_BYTES}
     assert min(len({each[place] for each in made}) for place in range(2 * ID_BYTES)) == 16, "every letter differs"

@@ -85,7 +85,7 @@ async def connected(here: TestReplica, subjects: int) -> int:
 
 async def welcomed(here: TestReplica, subjects: int) -> int:
     async def one(number: int) -> None:
-        here.attachments.waiting.check(here.hub.accounts.of(who(f"s{number % subjects}")))
+        here.attachments.admission.check(here.hub.accounts.of(who(f"s{number % subjects}")))
 
     return await count(one)
 
@@ -94,7 +94,7 @@ async def told(here: TestReplica) -> int:
     """Within a second and a half, the first at once."""
     heard: list[str] = []
     for _ in range(MANY):
-        here.attachments.waiting.refuse(lambda: heard.append("told"), lambda: heard.append("cut"))
+        here.attachments.admission.refuse(lambda: heard.append("told"), lambda: heard.append("cut"))
     for _ in range(2 * MANY):
         here.clock.move(WAIT_S_MAX / MANY)
         await until(lambda: True)
@@ -104,7 +104,7 @@ async def told(here: TestReplica) -> int:
 
 async def asked_about(here: TestReplica) -> int:
     async def one(_: int) -> None:
-        here.attachments.waiting.wait_s("unknown")
+        here.attachments.admission.wait_s("unknown")
 
     return int((await count(one) - 1) / WAIT_S_MAX)
 
@@ -133,7 +133,7 @@ async def stored(here: TestReplica, owners: int, *, sessions: int = 1, part: str
 async def created(here: TestReplica) -> int:
     async def one(number: int) -> None:
         key = SessionKey(KEY.tenant, SessionId(f"k{number}"))
-        await here.attachments.creations.create(who("ann"), key)
+        await here.attachments.factory.create(who("ann"), key)
 
     return await count(one)
 

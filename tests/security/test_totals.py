@@ -20,7 +20,7 @@ from anypod.core.byte_budget import ByteBudget
 from anypod.core.errors import AnypodError
 from anypod.core.outbox import OUTBOX_TOTAL_BYTES_MAX
 from anypod.hub.config import Arrivals
-from anypod.hub.desk import EARLY_TOTAL_BYTES_MAX
+from anypod.hub.layer import EARLY_TOTAL_BYTES_MAX
 from anypod.transport.fast.websocket import UNFINISHED_BYTES_MAX, WebSocketProtocol
 
 SECURITY: Final = Path(__file__).parents[2] / "service/docs/security.md"
@@ -94,10 +94,10 @@ async def test_a_replay_that_is_not_read(transport: str, kind: str) -> None:
             else:
                 lines = ("GET /v1/sessions/s1/events?after=start HTTP/1.1", "Host: a", f"Authorization: Bearer {at.credential}")
                 stalled.send("\r\n".join((*lines, "Accept: text/event-stream", "", "")).encode())
-            await until_async(lambda: bool(at.replica.hub.stalled), SETTLED_S, "it has stalled")
-            assert one / 3 < at.replica.hub.outboxes.bytes <= one
+            await until_async(lambda: bool(at.replica.layer.hub.stalled), SETTLED_S, "it has stalled")
+            assert one / 3 < at.replica.layer.hub.outboxes.bytes <= one
         await at.until_quiet()
-        assert at.replica.hub.outboxes.bytes == 0
+        assert at.replica.layer.hub.outboxes.bytes == 0
 
 
 async def test_frames_that_come_before_the_session_is_open() -> None:
@@ -109,22 +109,22 @@ async def test_frames_that_come_before_the_session_is_open() -> None:
             peer.receive(json.dumps({"type": "session.init", "protocol": 1}).encode())
         peer, port = early[0]
         while not port.close_code and port.refused is None:
-            assert here.desk.early.bytes <= one
+            assert here.layer.early.bytes <= one
             peer.receive(publish("a", data="x" * 20_000))
-        assert here.desk.early.bytes == 0
+        assert here.layer.early.bytes == 0
         assert port.refused is not None
         assert port.refused.code == "too_many_frames"
-        here.desk.early = ByteBudget(100_000)
+        here.layer.early = ByteBudget(100_000)
         for peer, _ in early[1:]:
             for _ in range(3):
                 peer.receive(publish("a", data="x" * 20_000))
         assert early[1][1].refused is not None
         assert early[1][1].refused.code == "overloaded"
         assert early[2][1].refused is None
-        assert here.desk.early.bytes <= 100_000
+        assert here.layer.early.bytes <= 100_000
         for peer, _ in early:
             peer.gone()
-        assert here.desk.early.bytes == 0
+        assert here.layer.early.bytes == 0
 
 
 async def test_bodies_that_come_slowly() -> None:

@@ -13,8 +13,7 @@ from anypod.core import frames
 from anypod.core.errors import CLOSE_LEAVING, AnypodError, close_reason
 from anypod.core.event import as_json
 from anypod.hub.delivery import Batch
-from anypod.hub.recovery import Recovery
-from anypod.hub.subscriber import Subscriber
+from anypod.hub.session import Subscriber
 from anypod.transport.asgi.queued_port import CloseFrame, QueuedPort
 
 OUTBOX_BYTES: Final = 2_048  # small, so that few events overflow it
@@ -24,8 +23,7 @@ RECONNECT_MS: Final = (500, 1_500)  # a stream's farewell says when to come agai
 class DirectPort:
     """The hub writes into the line itself, as the lean transport does, and pauses when the line is full."""
 
-    def __init__(self, catch_up: Recovery, line: Line) -> None:
-        self._catch_up = catch_up
+    def __init__(self, line: Line) -> None:
         self.line = line
         self.subscriber: Subscriber | None = None
 
@@ -33,7 +31,7 @@ class DirectPort:
         for frame in batch.frames:
             self.line.down.send(Bytes(frame))
         if self.line.down.is_full and self.subscriber is not None and self.subscriber.paused_at is None:
-            self._catch_up.fall_behind(self.subscriber)
+            self.subscriber.pause()
 
     def send(self, frame: bytes) -> None:
         self.line.down.send(Bytes(frame))
@@ -52,7 +50,7 @@ class DirectPort:
 
     def has_room(self) -> None:
         if self.subscriber is not None and self.subscriber.paused_at is not None:
-            self._catch_up.writable(self.subscriber)
+            self.subscriber.resume()
 
 
 class Writer:

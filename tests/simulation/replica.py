@@ -19,23 +19,19 @@ from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
 from anypod.core.frames import PublishFrame
 from anypod.core.identity import SessionKey
-from anypod.hub.attach import Attachments
 from anypod.hub.attach_request import AttachRequest
 from anypod.hub.client_connection import ClientConnection
 from anypod.hub.config import HubOptions
-from anypod.hub.desk import Desk
-from anypod.hub.drain import Farewell
 from anypod.hub.housekeeping import TICK_S, Housekeeping
 from anypod.hub.hub import Hub
-from anypod.hub.presence import PresenceTracker
-from anypod.hub.publisher import Publication, Publisher
-from anypod.hub.recovery import Recovery
+from anypod.hub.layer import SessionLayer
+from anypod.hub.publisher import Publication
 from anypod.hub.requests import DraftBuilder
 from anypod.store import Store
 from anypod.telemetry import Metrics
 from anypod.transport.asgi.queued_port import QueuedPort
 
-REST_S: Final = 1.0  # of the wheel between two rounds of ticks
+REST_S: Final = 1.0  # of the housekeeping between two rounds of ticks
 
 
 class SimulatedClock:
@@ -54,23 +50,21 @@ class SimulatedClock:
         await asyncio.sleep(seconds)
 
 
-class JerkyWheel(Housekeeping):
-    """Turns as fast as the product's, with fewer and longer rests: timers cost more than ticks."""
-
-    async def run(self) -> None:
-        while True:
-            await asyncio.sleep(REST_S)
-            for _ in range(round(REST_S / TICK_S)):
-                self.tick()
+async def _tick(housekeeping: Housekeeping) -> None:
+    """As many ticks as the product's own loop, with fewer and longer rests: timers cost more than ticks."""
+    while True:
+        await asyncio.sleep(REST_S)
+        for _ in range(round(REST_S / TICK_S)):
+            housekeeping.tick()
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What a replica is made of: the product's own, or what a test plants in its place."""
 
-    hub: Callable[[Store, Clock, Metrics, HubOptions], Hub] = Hub
-    direct_port: Callable[[Recovery, Line], DirectPort] = DirectPort
-    queued_port: Callable[[Recovery, int, Callable[[], object]], QueuedPort] = QueuedPort
+    hub: type[Hub] = Hub
+    direct_port: Callable[[Line], DirectPort] = DirectPort
+    queued_port: Callable[[int, Callable[[], object]], QueuedPort] = QueuedPort
 
 
 @dataclass(slots=True, eq=False)
@@ -95,21 +89,17 @@ class Replica:
     is_up: bool = False
     metrics: Metrics = field(default_factory=Metrics)
     _attached: dict[Line, Attached] = field(default_factory=dict)
-    _wheel: "asyncio.Task[None] | None" = None
+    _ticking: "asyncio.Task[None] | None" = None
     hub: Any = None
-    _desk: Any = None
+    _layer: Any = None
 
     async def start(self) -> None:
-        hub = self.hub = self.parts.hub(self.store, self.clock, self.metrics, self.options)
-        presence = PresenceTracker(hub)
-        attachments = Attachments(hub, presence, self.rng)
-        publisher = Publisher(self.store, self.clock, self.metrics, hub.tasks, hub.accounts)
-        self._desk = Desk(hub, attachments, presence, publisher, _verify)
-        await hub.start()
-        farewell = Farewell(self.metrics, self.rng)
-        self._wheel = asyncio.get_running_loop().create_task(
-            JerkyWheel(hub, attachments, presence, farewell=farewell).run(), name=f"wheel of {self.name}"
+        layer = self._layer = SessionLayer(
+            self.store, self.clock, self.rng, self.metrics, self.options, verify=_verify, hub_type=self.parts.hub
         )
+        self.hub = layer.hub
+        await layer.hub.start()
+        self._ticking = asyncio.get_running_loop().create_task(_tick(layer.housekeeping), name=f"housekeeping of {self.name}")
         self.is_up = True
 
     def devices(self) -> Iterator[tuple[SessionKey, str, str]]:
@@ -125,24 +115,24 @@ class Replica:
         for attached in tuple(self._attached.values()):
             attached.line.abort_replica()
             self._forget(attached)
-        assert self._wheel is not None
-        self._wheel.cancel()
+        assert self._ticking is not None
+        self._ticking.cancel()
         await self.hub.close()
 
     def attach(self, key: SessionKey, principal: Principal, line: Line) -> None:
         """A WebSocket of a client."""
         port, writer = self._ports(line)
-        peer = ClientConnection(self._desk, port, principal, key)
+        peer = ClientConnection(self._layer, port, principal, key)
         port.subscriber = peer.subscriber
         line.on_read = peer.flush
         self._hold(line, peer, peer.gone, writer)
 
     def stream(self, key: SessionKey, principal: Principal, line: Line, asked: Open) -> None:
         """An SSE request of a client."""
-        port = self.parts.queued_port(self.hub.catch_up, OUTBOX_BYTES, line.abort_replica)
+        port = self.parts.queued_port(OUTBOX_BYTES, line.abort_replica)
         writer = StreamWriter(port, line, self.rng)
         line.on_room = writer.has_room
-        attachments = self._desk.attachments
+        attachments = self._layer.attachments
         subscriber = port.subscriber = attachments.subscriber(port, principal)
         self._hold(line, None, lambda: attachments.detach(subscriber), writer)
         attachments.attach(subscriber, AttachRequest(key, after=asked.after, fold=asked.fold), lambda: None)
@@ -156,15 +146,15 @@ class Replica:
     async def post(self, key: SessionKey, principal: Principal, frame: PublishFrame, payload: bytes | None = None) -> Receipt:
         """A publish by HTTP. Raises AnypodError."""
         made = DraftBuilder(principal, self.options.limits.data_bytes).draft(frame, payload, self.clock.wall_ms())
-        receipts: Sequence[Receipt] = await self._desk.publisher.append(Publication(key, (made,), principal.owner_required))
+        receipts: Sequence[Receipt] = await self._layer.publisher.append(Publication(key, (made,), principal.owner_required))
         return receipts[0]
 
     def _ports(self, line: Line) -> tuple[DirectPort | QueuedPort, Writer | None]:
         if not self.is_queued:
-            direct = self.parts.direct_port(self.hub.catch_up, line)
+            direct = self.parts.direct_port(line)
             line.on_room = direct.has_room
             return direct, None
-        queued = self.parts.queued_port(self.hub.catch_up, OUTBOX_BYTES, line.abort_replica)
+        queued = self.parts.queued_port(OUTBOX_BYTES, line.abort_replica)
         writer = Writer(queued, line)
         line.on_room = writer.has_room
         return queued, writer

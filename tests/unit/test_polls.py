@@ -67,7 +67,7 @@ class Polled:
     def __init__(self, server: LossyServer, clock: TestClock, door: MemoryStore | None = None) -> None:
         self.server = server
         self.replica = TestReplica(door or server, clock, "r0")
-        context = Dependencies(self.replica.desk, random.Random(7))
+        context = Dependencies(self.replica.layer, random.Random(7))
         self._routes = EventRoutes(context, StreamOptions(outbox_bytes_max=1 << 16, max_s=60.0, poll_s_max=WAIT_S))
 
     async def poll(self, after: str | None, wait_s: float = WAIT_S) -> dict[str, Any]:

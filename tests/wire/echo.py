@@ -25,12 +25,8 @@ from anypod.auth import Principal, Verifier
 from anypod.clock import SystemClock
 from anypod.core.frames import ConnectionLimits
 from anypod.core.identity import Subject, TenantId
-from anypod.hub.attach import Attachments
 from anypod.hub.config import HubOptions
-from anypod.hub.desk import Desk
-from anypod.hub.hub import Hub
-from anypod.hub.presence import PresenceTracker
-from anypod.hub.publisher import Publisher
+from anypod.hub.layer import SessionLayer
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.telemetry import Metrics
 from anypod.transport.authenticate import Authenticator
@@ -54,10 +50,10 @@ class OpenDoor(Authenticator):
 class EchoPeer:
     """Stands where a session's peer does, and says what it hears."""
 
-    def __init__(self, desk: Desk, wire: WebSocketProtocol) -> None:
-        self.subscriber = desk.attachments.subscriber(wire, NOBODY)
+    def __init__(self, layer: SessionLayer, wire: WebSocketProtocol) -> None:
+        self.subscriber = layer.attachments.subscriber(wire, NOBODY)
         self._wire = wire
-        self._attachments = desk.attachments
+        self._attachments = layer.attachments
 
     def heard(self) -> None:
         """What follows is a message, or a part of one."""
@@ -79,28 +75,25 @@ class EchoSniffer(ProtocolDispatch):
     def _admit(self, head: RequestHead, response: bytes, rest: bytes, principal: Principal) -> None:
         assert head.is_upgrade
         wire = WebSocketProtocol(self._wires, self._transport, self._state.connections)
-        wire.peer = EchoPeer(self._wires.desk, wire)  # type: ignore[assignment]
+        wire.peer = EchoPeer(self._wires.layer, wire)  # type: ignore[assignment]
         self._transport.set_protocol(wire)
         wire.greet(response)
         if rest:
             wire.data_received(rest)
 
 
-def echo_desk() -> Desk:
+def echo_desk() -> SessionLayer:
     """A session layer whose sessions nobody attaches to."""
     clock, rng, metrics = SystemClock(), Random(0), Metrics()
     limits = ConnectionLimits(frame_bytes=MESSAGE_BYTES_MAX, publish_per_s=1 << 20, data_bytes=MESSAGE_BYTES_MAX)
     options = HubOptions(replica="echo", classes={}, heartbeat_ms=25_000, silence_ms=55_000, limits=limits)
-    hub = Hub(MemoryStore(MemoryServer(clock, rng)), clock, metrics, options)
-    presence = PresenceTracker(hub)
     verifier = Verifier(clock, audience="anypod", algorithms=(), secrets=None, key_sets=())
-    publisher = Publisher(hub.store, clock, metrics, hub.tasks, hub.accounts)
-    return Desk(hub, Attachments(hub, presence, rng), presence, publisher, verifier.verify)
+    return SessionLayer(MemoryStore(MemoryServer(clock, rng)), clock, rng, metrics, options, verify=verifier.verify)
 
 
-def echo_sniffing(desk: Desk) -> Callable[..., asyncio.Protocol]:
-    wires = FastTransport(desk, Random(0), buffer_bytes_max=4 * MESSAGE_BYTES_MAX, stream_s_max=60.0)
-    door = OpenDoor(Verifier(desk.hub.clock, audience="anypod", algorithms=(), secrets=None, key_sets=()), ())
+def echo_sniffing(layer: SessionLayer) -> Callable[..., asyncio.Protocol]:
+    wires = FastTransport(layer, Random(0), buffer_bytes_max=4 * MESSAGE_BYTES_MAX, stream_s_max=60.0)
+    door = OpenDoor(Verifier(layer.hub.clock, audience="anypod", algorithms=(), secrets=None, key_sets=()), ())
 
     def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:
         return EchoSniffer(wires, door, server_state, lambda: HttpToolsProtocol(config, server_state, app_state, _loop))

@@ -35,7 +35,7 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def be_patient(self, seconds_max: float, debtors_max: int) -> None:
-        wires, hub = self.replica.wires, self.replica.hub
+        wires, hub = self.replica.wires, self.replica.layer.hub
         wires.arrivals = RequestTimeouts(hub.clock, seconds_max, debtors_max, metrics=hub.metrics)
         wires.requests = RequestTimeouts(hub.clock, seconds_max, debtors_max, metrics=hub.metrics)
 
@@ -50,12 +50,12 @@ class Served:
         replica = self.replica
         return {
             "connections": len(self.connections),
-            "subscribers": len(replica.attachments.everybody),
-            "opening": len(replica.attachments.opening),
-            "stalled": len(replica.hub.stalled),
+            "subscribers": len(replica.layer.attachments.schedule),
+            "opening": len(replica.layer.attachments.opening),
+            "stalled": len(replica.layer.hub.stalled),
             "arrivals": len(replica.wires.arrivals),
             "requests": len(replica.wires.requests),
-            "tasks of the hub": len(replica.hub.tasks),
+            "tasks of the hub": len(replica.layer.hub.tasks),
         }
 
     async def until_quiet(self) -> None:
@@ -74,7 +74,7 @@ async def served(
     http = (
         sniffing(lambda: replica.wires, door(replica))
         if transport == "lean"
-        else plain(lambda: replica.wires.requests, lambda: replica.hub.ends_connections)
+        else plain(lambda: replica.wires.requests, lambda: replica.layer.hub.ends_connections)
     )
     server = _server(replica.app, replica.settings, http)
     listening = _listen("127.0.0.1", port, replica.settings.unwritable_s_max)

@@ -146,7 +146,7 @@ async def test_a_page_of_the_same_host_needs_no_setting_and_all_others_are_forei
 async def test_a_stream_that_is_sent_away_can_be_read_by_its_page(transport: str) -> None:
     """An overloaded replica ends a stream in the stream: a page that may not read it would never hear the time to come again."""
     async with served(transport, origins=ORIGINS) as at:
-        at.replica.hub.is_leaving = True
+        at.replica.layer.hub.is_leaving = True
         answer = await ask(at, "GET /v1/sessions/s/events", PAGE, {"Accept": "text/event-stream"})
         assert (answer.status, answer.allowed[0]) == (200, PAGE)
         assert b"retry:" in answer.body

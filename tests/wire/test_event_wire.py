@@ -156,7 +156,7 @@ async def test_a_stream_whose_reader_stalls_is_cut_and_leaves_nothing_behind() -
         await publish(at, "one")
         stalled.send(request(at))
         await stalled.head()
-        while not at.replica.hub.stalled:
+        while not at.replica.layer.hub.stalled:
             await publish(at, *["x" * 60_000] * 20)
         assert at.replica.metrics.outbox_overflows
         await at.until_quiet()

@@ -21,7 +21,7 @@ UNDECODABLE = [b"1e999", b'{"a":[1,-1e999,"}],\\"data\\":{"]}', b"1" * 5_000, BO
 
 
 async def log_unchecked(at: Served, *texts: bytes) -> None:
-    publisher, author = at.replica.desk.publisher, author_json("ann")
+    publisher, author = at.replica.layer.publisher, author_json("ann")
     for number, text in enumerate(texts):
         details = Details(part="p") if number % 2 else NO_DETAILS
         made = draft(f"m{number}", "x.note", text, author=author, ts_ms=1, details=details)
@@ -65,7 +65,7 @@ async def test_a_signal_that_cannot_be_decoded_is_handed_on_and_ends_nothing(tra
         await anext(aiter(session))
         for text in (b"1e999", b"1"):
             signal: Any = frames.SignalFrame(name="ring", data=Raw(text), from_=frames.Origin(author="ann"))
-            at.replica.hub.store.notify(KEY, encode_notice(SignalNotice(frame=Raw(frames.encode(signal)))))
+            at.replica.layer.hub.store.notify(KEY, encode_notice(SignalNotice(frame=Raw(frames.encode(signal)))))
         async with asyncio.timeout(10):
             assert (await heard.get()).data == Undecodable(b"1e999")
             assert (await heard.get()).data == 1

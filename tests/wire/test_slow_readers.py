@@ -36,7 +36,7 @@ async def test_where_all_together_hold_too_much_whoever_holds_most_is_cut_and_ot
         for client in stalled:
             client.send(upgrade(at.credential, TARGET))
         await until_async(lambda: at.replica.metrics.slow_consumers_closed > 0, SETTLED_S, "one is cut")
-        assert 0 < at.replica.hub.outboxes.bytes <= BUDGET
+        assert 0 < at.replica.layer.hub.outboxes.bytes <= BUDGET
         async with await RawClient.connect(at.port) as reader:
             reader.send(upgrade(at.credential, TARGET))
             await reader.head()
@@ -44,7 +44,7 @@ async def test_where_all_together_hold_too_much_whoever_holds_most_is_cut_and_ot
         for client in stalled:
             client.abort()
         await at.until_quiet()
-        assert at.replica.hub.outboxes.bytes == 0
+        assert at.replica.layer.hub.outboxes.bytes == 0
 
 
 async def _fill(at: Served) -> None:

@@ -10,10 +10,10 @@ from tests.wire.served import Served, served
 async def test_while_there_is_a_surplus_each_answer_ends_its_connection(transport: str, path: str) -> None:
     async with served(transport) as at:
         assert not await ends_connection(at, path)
-        at.replica.hub.has_surplus = True
+        at.replica.layer.hub.has_surplus = True
         # The wheel looks once a second whether there still is one, and may do so between the two lines.
         at_once = await ends_connection(at, path)
-        at.replica.hub.has_surplus = True
+        at.replica.layer.hub.has_surplus = True
         assert at_once or await ends_connection(at, path)
 
 

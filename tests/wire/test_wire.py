@@ -18,7 +18,7 @@ from anypod.core.errors import AnypodError
 from anypod.hub.admission import AT_ONCE_MAX
 from anypod.hub.client_connection import ClientConnection
 from anypod.hub.delivery import Batch
-from anypod.hub.subscriber import Subscriber
+from anypod.hub.session import Subscriber
 from anypod.replica import Replica
 from anypod.transport.authenticate import Authenticator
 from anypod.transport.fast.dispatch import ProtocolDispatch
@@ -168,7 +168,7 @@ async def test_a_client_that_vanishes_at_any_moment_leaves_nothing_behind() -> N
 async def test_clients_who_are_all_cut_at_once_are_forgotten_a_few_in_each_turn_of_the_loop() -> None:
     async with served() as at:
         clients = [await attached(at) for _ in range(4 * AT_ONCE_MAX)]
-        everybody, most = at.replica.attachments.everybody, 0
+        everybody, most = at.replica.layer.attachments.schedule, 0
         for client in clients:
             client.abort()
         while before := len(everybody):
@@ -289,7 +289,7 @@ async def test_a_reader_that_stalls_is_cut_and_leaves_nothing_behind() -> None:
         stalled, writer = await attached(at), await attached(at)
         async with stalled, writer:
             event = "x" * 60_000
-            while not at.replica.hub.stalled:
+            while not at.replica.layer.hub.stalled:
                 writer.send(said(type="publish", kind="message", id=f"e{asyncio.get_running_loop().time()}", data=event))
                 await writer.until("published")
             assert at.replica.metrics.outbox_overflows

@@ -17,8 +17,8 @@ from anypod.api.dependencies import Dependencies
 from anypod.api.guard import Guard, check_routes
 from anypod.api.openapi import describe
 from anypod.auth import Tickets
-from anypod.hub.desk import Desk
 from anypod.hub.erasure import Erasures
+from anypod.hub.layer import SessionLayer
 from anypod.hub.membership import Membership
 from anypod.telemetry import Metrics
 from anypod.transport.asgi.websocket import WebSocketRoute
@@ -39,7 +39,7 @@ class PublicApp(FastAPI):
 
 
 def create_app(
-    desk: Desk,
+    layer: SessionLayer,
     door: Authenticator,
     rng: Random,
     *,
@@ -51,16 +51,16 @@ def create_app(
 ) -> FastAPI:
     """What clients reach. Raises TypeError for a route without a guard."""
     described = {"title": "anypod", "version": version, "description": "Sessions that reconnect to any pod."}
-    app = PublicApp(door, desk.hub.metrics, **described, docs_url=None, redoc_url=None)
-    context = Dependencies(desk, rng)
+    app = PublicApp(door, layer.hub.metrics, **described, docs_url=None, redoc_url=None)
+    context = Dependencies(layer, rng)
     guard = Guard(app, context, door)
-    problems.install(app, desk.hub.metrics)
+    problems.install(app, layer.hub.metrics)
     sessions.add_routes(guard, context)
     events.add_routes(guard, context, streams)
     tickets.add_routes(guard, context, issuer)
     cluster.add_routes(guard, context, fleet)
     erasure.add_routes(guard, erasures)
-    websocket = WebSocketRoute(desk, door, outbox_bytes_max=streams.outbox_bytes_max)
+    websocket = WebSocketRoute(layer, door, outbox_bytes_max=streams.outbox_bytes_max)
     app.router.routes.append(StarletteWebSocketRoute("/v1/sessions/{session_id}/ws", websocket.__call__))
     check_routes(app.routes)
     describe(app)

@@ -12,22 +12,22 @@ from anypod.auth import Access, Principal, authorise
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey
 from anypod.core.permits import REFUSAL_S_MAX, Account, Action
-from anypod.hub.desk import Desk
+from anypod.hub.layer import SessionLayer
 from anypod.store import Missing, Page
 
 
 class Dependencies:
-    def __init__(self, desk: Desk, rng: Random) -> None:
-        self.desk = desk
+    def __init__(self, layer: SessionLayer, rng: Random) -> None:
+        self.layer = layer
         self.rng = rng
-        self.waiting = desk.attachments.waiting
+        self.waiting = layer.attachments.admission
         self.bodies = Bodies()
 
     async def page(
         self, principal: Principal, key: SessionKey, access: Access, after: int | None = None, *, limit: int = 0, fold: bool = False
     ) -> Page:
         """A page of a session that the principal may so touch. Raises AnypodError `no_such_session`, alike for missing and foreign ones."""
-        page = await self.desk.hub.store.read(key, after, limit=limit, fold=fold)
+        page = await self.layer.hub.store.read(key, after, limit=limit, fold=fold)
         if isinstance(page, Missing):
             raise AnypodError("no_such_session")
         authorise(principal, key.session, access, owner=page.snapshot.owner)
@@ -36,8 +36,8 @@ class Dependencies:
     async def charge(self, account: Account, action: Action, count: int = 1) -> None:
         """Raises AnypodError `rate_limited`, with a delay: a client gains nothing by asking again at once."""
         try:
-            self.desk.hub.accounts.charge(account, action, count)
-            self.desk.hub.accounts.check_reading(account)
+            self.layer.hub.accounts.charge(account, action, count)
+            self.layer.hub.accounts.check_reading(account)
         except AnypodError:
             await self.waiting.hold(REFUSAL_S_MAX)
             raise

@@ -93,10 +93,10 @@ class EventRoutes:
     async def publish(self, caller: Caller, request: Request, session_id: str) -> Response:
         """Publish one event, or a list of them: all or none, in order."""
         context, principal, key = self._context, caller.principal, caller.key
-        bodies = decode_events(await context.bodies.read(request, LIST_BYTES_MAX + context.desk.hub.options.limits.data_bytes))
+        bodies = decode_events(await context.bodies.read(request, LIST_BYTES_MAX + context.layer.hub.options.limits.data_bytes))
         await context.charge(caller.account, "publish", len(bodies))
         drafts = _drafts(context, principal, key, bodies, request.headers.get("idempotency-key"))
-        receipts = await context.desk.publisher.append(Publication(key, drafts, caller.owner, expected(request)))
+        receipts = await context.layer.publisher.append(Publication(key, drafts, caller.owner, expected(request)))
         results = [Result(receipt.id, receipt.seq, receipt.cursor, receipt.is_duplicate) for receipt in receipts]
         return Response(msgspec.json.encode(Results(results)), 201, media_type="application/json")
 
@@ -110,7 +110,7 @@ class EventRoutes:
         is_sent_away = False
         if query.wait and not view.events and not view.closed:
             ask = AttachRequest(key, after=view.cursor, may_create=False)
-            bulkhead = context.desk.hub.accounts.bulkhead(caller.account)
+            bulkhead = context.layer.hub.accounts.bulkhead(caller.account)
             bulkhead.leave()  # others of this subject may ask while it waits
             try:
                 is_sent_away = await self._wait(request, principal, ask, query.wait)
@@ -118,7 +118,7 @@ class EventRoutes:
                 await bulkhead.enter_again()
             view = await page_of_poll(context, principal, ask, limit=query.limit, fold=query.folds)
         headers = {"ETag": etag(view.head), "Cache-Control": "no-store"}
-        if is_sent_away or context.desk.hub.ends_connections:
+        if is_sent_away or context.layer.hub.ends_connections:
             headers["Connection"] = "close"  # the next poll is to reach another replica
         return Response(msgspec.json.encode(view), 200, headers, media_type="application/json")
 
@@ -130,11 +130,11 @@ class EventRoutes:
 
     async def _wait(self, request: Request, principal: Principal, ask: AttachRequest, wait_s: float) -> bool:
         """Is the poller to take another connection? Raises AnypodError `draining` instead of holding up the end of the replica."""
-        hub, rng = self._context.desk.hub, self._context.rng
+        hub, rng = self._context.layer.hub, self._context.rng
         if hub.is_leaving:
             raise AnypodError("draining", retry_after_ms=rng.randrange(RECONNECT_MS_MAX))
         began = hub.clock.now()
-        is_sent_away = await wait_for_events(self._context.desk, principal, ask, min(wait_s, self._streams.poll_s_max), _gone(request))
+        is_sent_away = await wait_for_events(self._context.layer, principal, ask, min(wait_s, self._streams.poll_s_max), _gone(request))
         # A poll knows nothing of those before it on its connection. Ended by lot, with the share of an age that this one took,
         # connections live for that age on average, and no two end together.
         age_s = hub.options.max_connection_age_s
@@ -144,7 +144,7 @@ class EventRoutes:
         self, caller: Caller, request: Request, session_id: str, before: str | None = None, limit: Annotated[int, Query(ge=1, le=200)] = 50
     ) -> Response:
         """A page of durable events before a cursor, oldest first."""
-        frame = await history_frame(self._context.desk.hub, caller.key, before, limit)
+        frame = await history_frame(self._context.layer.hub, caller.key, before, limit)
         return Response(msgspec.json.encode(HistoryView(frame.events, frame.before)), media_type="application/json")
 
 
@@ -160,8 +160,8 @@ def _drafts(
     context: Dependencies, principal: Principal, key: SessionKey, bodies: Sequence[EventBody], idempotency_key: str | None
 ) -> list[Draft]:
     """Raises AnypodError for the first event that may not be published or is malformed."""
-    hub = context.desk.hub
-    stem = idempotency_key.strip('"') if idempotency_key is not None else f"http.{context.desk.attachments.new_id()}"
+    hub = context.layer.hub
+    stem = idempotency_key.strip('"') if idempotency_key is not None else f"http.{context.layer.attachments.new_id()}"
     if not is_name(stem) or (len(bodies) > 1 and len(stem) > STEM_CHARS_MAX):
         raise AnypodError("malformed", f"Idempotency-Key must be 1 to 64 of A-Z a-z 0-9 _ . : -, of a list at most {STEM_CHARS_MAX}")
     made: list[Draft] = []
@@ -189,7 +189,7 @@ async def _gone(request: Request) -> None:
 
 
 async def _stream(context: Dependencies, streams: StreamOptions, principal: Principal, ask: AttachRequest) -> Response:
-    stream = sse.Stream(context.desk, principal, outbox_bytes_max=streams.outbox_bytes_max, max_s=streams.max_s, rng=context.rng)
+    stream = sse.Stream(context.layer, principal, outbox_bytes_max=streams.outbox_bytes_max, max_s=streams.max_s, rng=context.rng)
     try:
         await stream.open(ask)
     except AnypodError as error:

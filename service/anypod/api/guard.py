@@ -58,7 +58,7 @@ class Guard:
         self._app = app
         self._context = context
         self._door = door
-        self._accounts = context.desk.hub.accounts
+        self._accounts = context.layer.hub.accounts
 
     def add(
         self,

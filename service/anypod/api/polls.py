@@ -8,16 +8,16 @@ from msgspec import Raw
 
 from anypod.api.dependencies import Dependencies
 from anypod.auth import Principal, is_authorised
-from anypod.core import frames
-from anypod.core.cursor import Cursor, Facts, Reset, parse_after
+from anypod.core.cursor import Cursor, Reset, parse_after
 from anypod.core.errors import AnypodError
 from anypod.core.event import as_json
 from anypod.core.identity import SessionKey
+from anypod.hub.attach import verified_read
+from anypod.hub.attach_frames import reset_frame, reset_frame_without_log
 from anypod.hub.attach_request import AttachRequest, reset_for_missing
-from anypod.hub.first_page import verified_read
 from anypod.hub.recovery import end_of
 from anypod.hub.session import common_cursor
-from anypod.store import Missing, Page, Snapshot
+from anypod.store import Missing, Page
 
 
 class PageView(msgspec.Struct):
@@ -36,7 +36,7 @@ async def page_after(context: Dependencies, principal: Principal, key: SessionKe
     place = parse_after(after)
     seq = place.seq if isinstance(place, Cursor) else 0 if place == "start" else None
     page, verdict = await verified_read(
-        context.desk.hub.store, place, lambda: context.page(principal, key, "read", seq, limit=limit, fold=fold)
+        context.layer.hub.store, place, lambda: context.page(principal, key, "read", seq, limit=limit, fold=fold)
     )
     if isinstance(verdict, Reset):
         raise await _cursor_gone(context, principal, key, verdict, page)
@@ -68,45 +68,23 @@ async def page_of_poll(context: Dependencies, principal: Principal, ask: AttachR
 
 
 async def _cursor_gone(context: Dependencies, principal: Principal, key: SessionKey, verdict: Reset, page: Page) -> AnypodError:
-    facts, common = page.snapshot.facts, None
+    facts, common = page.snapshot.facts, ""
     if verdict.common is not None:
         facts = (await context.page(principal, key, "read", verdict.common)).snapshot.facts
         common = common_cursor(facts, verdict.common)
-    context.desk.hub.metrics.resets[verdict.reason] += 1
-    return AnypodError("cursor_gone", reset=_reset_frame(page.snapshot, facts, verdict, common, context.desk.hub.clock.wall_ms()))
-
-
-def _reset_frame(snapshot: Snapshot, facts: Facts, verdict: Reset, common: str | None, wall_ms: int) -> bytes:
-    return frames.encode(
-        frames.ResetFrame(
-            reason=verdict.reason,
-            common=common,
-            common_seq=verdict.common if common is not None else None,
-            cursor=str(facts.head),
-            folded=facts.folded,
-            oldest=facts.oldest,
-            state=Raw(snapshot.state),
-            live=Raw(snapshot.live if wall_ms < snapshot.live_until_ms else b"{}"),
-        )
-    )
+    return AnypodError("cursor_gone", reset=reset_frame(context.layer.hub, verdict.reason, page.snapshot, facts, common))
 
 
 async def _create_missing(context: Dependencies, principal: Principal, ask: AttachRequest) -> None:
     """With the right to. Raises AnypodError `cursor_gone` when there was a history, but for who was there when it was deleted."""
     if ask.after is not None:
-        await context.desk.hub.store.confirm()
-    found = await context.desk.hub.store.read(ask.key, None, limit=0)
+        await context.layer.hub.store.verify_primary()
+    found = await context.layer.hub.store.read(ask.key, None, limit=0)
     if not isinstance(found, Missing) or (found.was_deleted and not ask.may_create):
         return
     if not is_authorised(principal, ask.key.session, "publish"):
         return
     lost = reset_for_missing(ask, found, principal.subject)
     if lost is not None:
-        context.desk.hub.metrics.resets[lost.reason] += 1
-        raise AnypodError("cursor_gone", reset=frames.encode(frames.ResetFrame(reason=lost.reason, folded=0, oldest=0)))
-    try:
-        await context.desk.attachments.creations.create(principal, ask.key)
-    except AnypodError as error:
-        if error.code != "no_such_session":
-            raise
-        # Another subject was quicker; whether this one reaches its session too is asked with the page.
+        raise AnypodError("cursor_gone", reset=reset_frame_without_log(context.layer.hub, lost.reason))
+    await context.layer.attachments.factory.create_if_missing(principal, ask.key)

@@ -106,7 +106,7 @@ class SessionRoutes:
             raise AnypodError("malformed" if not is_name(session_id) else "not_allowed", "this session id may not be used")
         state, live, metadata = objects(body.state, body.live, body.metadata)
         key = SessionKey(principal.tenant, session_id)  # type: ignore[arg-type]
-        page, is_new = await self._context.desk.attachments.creations.create(
+        page, is_new = await self._context.layer.attachments.factory.create(
             principal, key, InitialState(body.class_, state, live, metadata)
         )
         return _answer(_view(self._context, key, page.snapshot), 201 if is_new else 200, page)
@@ -122,7 +122,7 @@ class SessionRoutes:
 
     async def _lines(self, principal: Principal, place: "_Place | None", limit: int) -> list[SessionLine]:
         """A page after `place`. Sessions of its very millisecond may stand on either side: so many more are asked for as it takes."""
-        store, ties = self._context.desk.hub.store, TIES
+        store, ties = self._context.layer.hub.store, TIES
         while True:
             before_ms = None if place is None else place.active_ms + 1
             found = await store.sessions(principal.tenant, principal.subject, before_ms=before_ms, limit=limit + ties)
@@ -136,26 +136,26 @@ class SessionRoutes:
         """Metadata, state, live state, head cursor and presence."""
         key, page = caller.key, caller.page
         assert page is not None
-        present = await self._context.desk.hub.store.present(key)
-        presence = self._context.desk.presence.readable([member.entry for _, member in present])
+        present = await self._context.layer.hub.store.present(key)
+        presence = self._context.layer.presence.readable([member.entry for _, member in present])
         return _answer(_view(self._context, key, page.snapshot, presence), 200, page)
 
     async def patch(self, caller: Caller, request: Request, session_id: str, silent: bool = False) -> Response:
         """JSON merge patches; told to everybody as `context_update` unless silent."""
         key = caller.key
         body = decode(await self._context.bodies.read(request, SESSION_BODY_BYTES_MAX), PatchBody)
-        await self._context.desk.editor.apply(_edit(self._context, caller, body, silent=silent, expect=expected(request)))
+        await self._context.layer.patcher.apply(_edit(self._context, caller, body, silent=silent, expect=expected(request)))
         page = await self._context.page(caller.principal, key, caller.access)
         return _answer(_view(self._context, key, page.snapshot), 200, page)
 
     async def close(self, caller: Caller, request: Request, session_id: str) -> Response:
         """End the log: reads go on, publishes are refused. For its owner, or an administrator."""
-        cursor = await self._context.desk.hub.store.end(caller.key, caller.owner)
+        cursor = await self._context.layer.hub.store.end(caller.key, caller.owner)
         return Response(msgspec.json.encode(PublishedView(cursor)), media_type="application/json")
 
     async def delete(self, caller: Caller, request: Request, session_id: str) -> Response:
         """Delete everything of the session. For its owner, or an administrator."""
-        await self._context.desk.hub.store.delete(caller.key, caller.owner)
+        await self._context.layer.hub.store.delete(caller.key, caller.owner)
         return Response(status_code=204)
 
     async def signal(self, caller: Caller, request: Request, session_id: str) -> Response:
@@ -163,8 +163,8 @@ class SessionRoutes:
         body = decode(await self._context.bodies.read(request, 2 * SIGNAL_BYTES_MAX), SignalBody)
         origin = Origin(author=caller.principal.subject)
         notice = signal_notice(body.name, b"null" if body.data is UNSET else bytes(body.data), origin, body.to)
-        self._context.desk.hub.metrics.signals += 1
-        self._context.desk.hub.store.notify(caller.key, notice)
+        self._context.layer.hub.metrics.signals += 1
+        self._context.layer.hub.store.notify(caller.key, notice)
         return Response(status_code=202)
 
 
@@ -181,18 +181,17 @@ def _edit(context: Dependencies, caller: Caller, body: PatchBody, *, silent: boo
         key=caller.key,
         owner=caller.owner,
         author=caller.principal.author,
-        ts_ms=context.desk.hub.clock.wall_ms(),
+        ts_ms=context.layer.hub.clock.wall_ms(),
         state=None if body.state is UNSET else bytes(body.state),
         live=None if body.live is UNSET else bytes(body.live),
         metadata=None if body.metadata is UNSET else bytes(body.metadata),
-        event_id=None if silent else f"patch.{context.desk.attachments.new_id()}",
+        event_id=None if silent else f"patch.{context.layer.attachments.new_id()}",
         expect=expect,
     )
 
 
 def _view(context: Dependencies, key: SessionKey, snapshot: Snapshot, presence: list[Raw] | None = None) -> SessionView:
-    options = context.desk.hub.options
-    is_live = context.desk.hub.clock.wall_ms() < snapshot.live_until_ms
+    options = context.layer.hub.options
     return SessionView(
         session_id=key.session,
         cursor=str(snapshot.facts.head),
@@ -201,7 +200,7 @@ def _view(context: Dependencies, key: SessionKey, snapshot: Snapshot, presence: 
         expires_at=snapshot.expires_at_ms,
         class_=snapshot.class_name,
         state=Raw(snapshot.state),
-        live=Raw(snapshot.live if is_live else b"{}"),
+        live=Raw(snapshot.live_at(context.layer.hub.clock.wall_ms())),
         metadata=Raw(snapshot.metadata),
         turns=[],
         limits=options.limits,

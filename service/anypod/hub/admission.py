@@ -1,4 +1,4 @@
-"""Admission control: which arrivals are let in now, which wait, and which are refused with a time to come again. A storm is the normal case.
+"""Admission control: which arrivals are let in now, which wait, and which are refused with a time to retry. A storm is the normal case.
 
 Owns the budgets of arrivals, the FIFO of those that wait (callbacks with due times, run by one task, a bounded number per iteration of the
 loop), and the adaptive rate: when the loop is late or the store slow, fewer are let in, because attached clients that publish go

@@ -1,6 +1,6 @@
 """The frames that open an attachment, end a replay, or void a history.
 
-Owns their contents, drawn from a session as this replica knows it. Must not know when they are due.
+Owns their contents, and is the only place that builds and counts a `session.reset`. Must not know when they are due.
 """
 
 from typing import NamedTuple
@@ -9,8 +9,9 @@ from msgspec import Raw
 
 from anypod.core import frames
 from anypod.core.cursor import Cursor, Facts, Reason
-from anypod.hub.config import HubOptions
+from anypod.hub.hub import Hub
 from anypod.hub.session import HubSession
+from anypod.store import Snapshot
 
 
 class AttachReply(NamedTuple):
@@ -28,24 +29,25 @@ class AttachReply(NamedTuple):
     folded: int | None = None
 
 
-def opening_frame(session: HubSession, opening: AttachReply, options: HubOptions, wall_ms: int) -> bytes:
+def attach_reply_frame(hub: Hub, session: HubSession, reply: AttachReply) -> bytes:
+    """`session.created` or `session.restored`."""
     assert session.snapshot is not None
-    kind = frames.CreatedFrame if opening.was_created else frames.RestoredFrame
+    kind = frames.CreatedFrame if reply.was_created else frames.RestoredFrame
     return frames.encode(
         kind(
-            ref=opening.ref,
+            ref=reply.ref,
             session_id=session.key.session,
-            cursor=opening.head or session.cursor,
-            folded=session.facts.folded if opening.folded is None else opening.folded,
-            heartbeat_ms=options.heartbeat_ms,
-            resumed_at=opening.resumed_at,
-            missed=opening.missed,
-            after_seq=opening.after_seq,
+            cursor=reply.head or session.cursor,
+            folded=session.facts.folded if reply.folded is None else reply.folded,
+            heartbeat_ms=hub.options.heartbeat_ms,
+            resumed_at=reply.resumed_at,
+            missed=reply.missed,
+            after_seq=reply.after_seq,
             state=Raw(session.snapshot.state),
-            live=Raw(session.live_state(wall_ms)),
+            live=Raw(session.live_state(hub.clock.wall_ms())),
             turns=[],
-            limits=options.limits,
-            replica=options.replica,
+            limits=hub.options.limits,
+            replica=hub.options.replica,
         )
     )
 
@@ -54,8 +56,9 @@ def sync_done_frame(session: HubSession, ref: str | int | None = None) -> bytes:
     return frames.encode(frames.SyncDoneFrame(ref=ref, cursor=session.cursor, folded=session.facts.folded, seq=session.seq))
 
 
-def reset_frame(session: HubSession, reason: Reason, facts: Facts, common: str, wall_ms: int) -> bytes:
-    """`common`: the last cursor that the client shares with the log, "" when there is none."""
+def reset_frame(hub: Hub, reason: Reason, snapshot: Snapshot, facts: Facts, common: str = "") -> bytes:
+    """`common`: the last cursor that the client shares with the log, "" when there is none. `facts`: of the log as it is now."""
+    hub.metrics.resets[reason] += 1
     shared = Cursor.parse(common)
     return frames.encode(
         frames.ResetFrame(
@@ -65,7 +68,13 @@ def reset_frame(session: HubSession, reason: Reason, facts: Facts, common: str, 
             cursor=str(facts.head),
             folded=facts.folded,
             oldest=facts.oldest,
-            state=Raw(session.snapshot.state if session.snapshot else b"{}"),
-            live=Raw(session.live_state(wall_ms)),
+            state=Raw(snapshot.state),
+            live=Raw(snapshot.live_at(hub.clock.wall_ms())),
         )
     )
+
+
+def reset_frame_without_log(hub: Hub, reason: Reason) -> bytes:
+    """Where the client's session is not there, or not the client's any more."""
+    hub.metrics.resets[reason] += 1
+    return frames.encode(frames.ResetFrame(reason=reason, folded=0, oldest=0))

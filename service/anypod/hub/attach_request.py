@@ -42,22 +42,22 @@ class InitialState:
 NO_STATE = InitialState()
 
 
-def after_of(ask: AttachRequest) -> After:
-    return parse_after(ask.after) if ask.after is not None else "start"
+def after_of(request: AttachRequest) -> After:
+    return parse_after(request.after) if request.after is not None else "start"
 
 
-def folds(ask: AttachRequest) -> bool:
-    return ask.fold if ask.fold is not None else ask.after is None
+def folds(request: AttachRequest) -> bool:
+    return request.fold if request.fold is not None else request.after is None
 
 
-def reset_for_missing(ask: AttachRequest, missing: Missing, subject: Subject) -> Reset | None:
+def reset_for_missing(request: AttachRequest, missing: Missing, subject: Subject) -> Reset | None:
     """What a client that comes back has lost with a session that is not there; None when it does not come back.
 
     That it was deleted is told to its owner alone: to others it was never there.
     """
-    after = after_of(ask)
+    after = after_of(request)
     has_history = isinstance(after, Cursor)
-    if not ask.resume and not has_history and after != "unknown":
+    if not request.resume and not has_history and after != "unknown":
         return None
     if missing.was_deleted and missing.owner == subject:
         return Reset("deleted")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec import Raw
 
 from anypod.core import frames
-from anypod.hub.subscriber import Subscriber
+from anypod.hub.session import Subscriber
 from anypod.store import Member
 
 

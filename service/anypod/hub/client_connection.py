@@ -19,11 +19,12 @@ from anypod.core.identity import SessionKey, Subject
 from anypod.core.permits import REFUSAL_S_MAX, Action
 from anypod.hub.accounts import ACTION_OF_FRAME, limited
 from anypod.hub.attach_request import NO_EVENTS, AttachRequest
-from anypod.hub.desk import Desk
+from anypod.hub.layer import SessionLayer
+from anypod.hub.port import TalkingPort
 from anypod.hub.publisher import Publication
 from anypod.hub.requests import DraftBuilder, ask_of, history_frame, published_frame, signal_notice
+from anypod.hub.session import SubscriberPhase
 from anypod.hub.state_patch import StatePatch
-from anypod.hub.subscriber import SubscriberPhase, TalkingPort
 from anypod.store import Missing, Results
 
 EARLY_FRAMES_MAX: Final = 64  # sent before the attachment is open; more is `too_many_frames`
@@ -38,13 +39,13 @@ class ClientConnection:
 
     __slots__ = (
         "_asks",
-        "_desk",
         "_drafts",
         "_early",
         "_early_bytes",
         "_frames_full_at",
         "_granted",
         "_is_open",
+        "_layer",
         "_pen",
         "_publishes_full_at",
         "_refs",
@@ -54,11 +55,11 @@ class ClientConnection:
         "subscriber",
     )
 
-    def __init__(self, desk: Desk, port: TalkingPort, principal: Principal, key: SessionKey) -> None:
-        self._desk = desk
+    def __init__(self, layer: SessionLayer, port: TalkingPort, principal: Principal, key: SessionKey) -> None:
+        self._layer = layer
         self.port = port
         self.key = key
-        self.subscriber = desk.attachments.subscriber(port, principal)
+        self.subscriber = layer.attachments.subscriber(port, principal)
         self.subscriber.has_client_beats = True
         self._frames_full_at = self._publishes_full_at = 0.0  # see `Rate`
         self._early: list[tuple[bytes, bool]] | None = None  # None before session.init
@@ -74,12 +75,12 @@ class ClientConnection:
     def begin(self, ask: AttachRequest) -> None:
         """Attach. Called for session.init, or by a transport that was given its fields with the connection itself."""
         self._early = []
-        self._desk.attachments.attach(self.subscriber, ask, self._opened)
+        self._layer.attachments.attach(self.subscriber, ask, self._opened)
 
     def gone(self) -> None:
         """The transport has ended."""
         self._forget_early()
-        self._desk.attachments.detach(self.subscriber)
+        self._layer.attachments.detach(self.subscriber)
 
     def receive(self, text: bytes, *, is_binary: bool = False) -> None:
         """One frame of the client that came by itself."""
@@ -89,15 +90,15 @@ class ClientConnection:
 
     def heard(self) -> None:
         """Something has come; the moment counts for all of it."""
-        desk = self._desk
-        self.subscriber.heard_at, desk.wall_ms = desk.clock.now(), desk.clock.wall_ms()
+        layer = self._layer
+        self.subscriber.heard_at, layer.wall_ms = layer.clock.now(), layer.clock.wall_ms()
 
     def take(self, text: bytes, *, is_binary: bool = False) -> None:
         """One of several frames that came together."""
         if not self._is_open:
             self._take_early(text, is_binary)
             return
-        self._desk.metrics.frames_in += 1
+        self._layer.metrics.frames_in += 1
         if self.subscriber.phase is SubscriberPhase.GONE:
             return
         try:
@@ -118,7 +119,7 @@ class ClientConnection:
     def _take_early(self, text: bytes, is_binary: bool) -> None:
         """Before the attachment is open; what waits is counted when it is taken."""
         if self._early is None:
-            self._desk.metrics.frames_in += 1
+            self._layer.metrics.frames_in += 1
             self._first(text)
         elif self.subscriber.phase is not SubscriberPhase.GONE:
             self._keep_early(text, is_binary)
@@ -126,23 +127,23 @@ class ClientConnection:
     def _keep_early(self, text: bytes, is_binary: bool) -> None:
         assert self._early is not None
         size = self._early_bytes + len(text)
-        if len(self._early) >= EARLY_FRAMES_MAX or size > max(EARLY_BYTES_MAX, self._desk.hub.options.limits.frame_bytes):
+        if len(self._early) >= EARLY_FRAMES_MAX or size > max(EARLY_BYTES_MAX, self._layer.hub.options.limits.frame_bytes):
             self.refuse(AnypodError("too_many_frames", "wait for session.restored before sending more"))
             self._forget_early()
             return
         self._early.append((text, is_binary))
         self._early_bytes = size
-        for oldest in self._desk.early.note(self, size):
+        for oldest in self._layer.early.note(self, size):
             oldest.give_way()
 
     def give_way(self) -> None:
-        """From the desk: others wait with what they have sent as well."""
+        """From the budget of early frames: others wait with what they have sent as well."""
         self.refuse(AnypodError("overloaded", "too much waits for sessions to open", retry_after_ms=RETRY_MS))
         self._forget_early()
 
     def _forget_early(self) -> list[tuple[bytes, bool]]:
         if self._early_bytes:
-            self._desk.early.drop(self)
+            self._layer.early.drop(self)
             self._early_bytes = 0
         early, self._early = self._early or [], []
         return early
@@ -155,7 +156,7 @@ class ClientConnection:
         return is_admitted
 
     def _admits_frame(self) -> bool:
-        wait_s, self._frames_full_at = self._desk.frames.take(self._frames_full_at, self.subscriber.heard_at)
+        wait_s, self._frames_full_at = self._layer.frames.take(self._frames_full_at, self.subscriber.heard_at)
         return wait_s == 0
 
     def _first(self, text: bytes) -> None:
@@ -176,17 +177,17 @@ class ClientConnection:
     def refuse(self, error: AnypodError, ref: str | int | None = None) -> None:
         """End the attachment: the client is told why."""
         self.port.send(frames.error_frame(error, ref))
-        self._desk.hub.dismiss(self.subscriber, error)
+        self._layer.hub.dismiss(self.subscriber, error)
 
     def _answer_error(self, error: AnypodError, ref: str | int | None) -> None:
-        self._desk.hub.metrics.errors[error.code] += 1
+        self._layer.hub.metrics.errors[error.code] += 1
         self.port.send(frames.error_frame(error, ref))
 
     # Publishing.
 
     def _publish(self, frame: frames.PublishFrame, payload: bytes | None) -> None:
-        desk, subscriber = self._desk, self.subscriber
-        wait_s, self._publishes_full_at = desk.publishes.take(self._publishes_full_at, subscriber.heard_at)
+        layer, subscriber = self._layer, self.subscriber
+        wait_s, self._publishes_full_at = layer.publishes.take(self._publishes_full_at, subscriber.heard_at)
         if wait_s > 0:
             if self._admits_frame():
                 raise AnypodError("rate_limited", retry_after_ms=int(wait_s * 1000) + 1)
@@ -194,12 +195,12 @@ class ClientConnection:
             return
         if self._pen is None:
             self._authorise(frame)
-            self._pen = DraftBuilder(subscriber.principal, desk.hub.options.limits.data_bytes)
-        made = self._pen.draft(frame, payload, desk.wall_ms)
+            self._pen = DraftBuilder(subscriber.principal, layer.hub.options.limits.data_bytes)
+        made = self._pen.draft(frame, payload, layer.wall_ms)
         if frame.expect is not None:
             self.flush()
             self._charge("publish")
-            desk.publisher.publish(
+            layer.publisher.publish(
                 Publication(self.key, (made,), subscriber.principal.owner_required, frame.expect, refs=(frame.ref,)), self._published
             )
             return
@@ -225,7 +226,7 @@ class ClientConnection:
                 self._answer_error(limited(wait_s), ref or made.id)
             return
         publication = Publication(self.key, drafts, subscriber.principal.owner_required, None, None, count == 1, refs=refs)
-        self._desk.publisher.publish(publication, self._published)
+        self._layer.publisher.publish(publication, self._published)
 
     def _published(self, publication: Publication, result: Results | AnypodError) -> None:
         if self.subscriber.phase is SubscriberPhase.GONE:
@@ -257,7 +258,7 @@ class ClientConnection:
                     self._signal(frame)
             case frames.ClientPresenceFrame():
                 self._hears_events()
-                self._desk.presence.update(self.subscriber, bytes(frame.data))
+                self._layer.presence.update(self.subscriber, bytes(frame.data))
             case frames.ClientHistoryFrame():
                 self._ask(self._history(frame), frame.ref)
             case frames.StatePatchFrame():
@@ -272,7 +273,7 @@ class ClientConnection:
     def _charge(self, action: Action) -> None:
         """Raises AnypodError `rate_limited`, after which nothing more is read for a while."""
         try:
-            self._desk.hub.accounts.charge(self.subscriber.account, action)
+            self._layer.hub.accounts.charge(self.subscriber.account, action)
         except AnypodError:
             self._hold()
             raise
@@ -301,7 +302,7 @@ class ClientConnection:
 
     async def _verify_owner(self) -> None:
         """By the log as it is now. Raises AnypodError."""
-        page = await self._desk.hub.store.read(self.key, None, limit=0)
+        page = await self._layer.hub.store.read(self.key, None, limit=0)
         if isinstance(page, Missing):
             raise AnypodError("no_such_session")
         authorise(self.subscriber.principal, self.key.session, "read", owner=page.snapshot.owner)
@@ -316,7 +317,7 @@ class ClientConnection:
             work.close()  # type: ignore[attr-defined]
             raise AnypodError("rate_limited", "wait for the answers you asked for", retry_after_ms=200)
         self._asks += 1
-        self._desk.hub.tasks.start(self._answer(work, ref), "ask")
+        self._layer.hub.tasks.start(self._answer(work, ref), "ask")
 
     async def _answer(self, work: Awaitable[None], ref: str | int | None) -> None:
         try:
@@ -335,36 +336,36 @@ class ClientConnection:
             cursor = Cursor.parse(frame.cursor)
             # One of another history has been judged before this client was live again: that it was lost is on its way.
             if cursor is not None and cursor.seq < self._seen and session.is_of_history(cursor):
-                self._desk.hub.catch_up.replay_from(self.subscriber, cursor)
+                self._layer.recovery.replay_from(self.subscriber, cursor)
         self._seen = session.seq
 
     def _sync(self, frame: frames.SyncFrame) -> None:
         self._hears_events()
         self.subscriber.replay_ref = frame.ref
-        self._desk.hub.catch_up.replay_from(self.subscriber, parse_after(frame.after))
+        self._layer.recovery.replay_from(self.subscriber, parse_after(frame.after))
 
     async def _signal_once_verified(self, frame: frames.ClientSignalFrame) -> None:
         await self._verify_owner()
         self._signal(frame)
 
     def _signal(self, frame: frames.ClientSignalFrame) -> None:
-        self._desk.hub.metrics.signals += 1
+        self._layer.hub.metrics.signals += 1
         origin = frames.Origin(author=self.subscriber.author, device=self.subscriber.device)
-        self._desk.hub.store.notify(self.key, signal_notice(frame.name, bytes(frame.data), origin, frame.to))
+        self._layer.hub.store.notify(self.key, signal_notice(frame.name, bytes(frame.data), origin, frame.to))
 
     async def _history(self, frame: frames.ClientHistoryFrame) -> None:
         if self.subscriber.principal.owner_required is not None:
             await self._verify_owner()
-        self._desk.hub.accounts.check_reading(self.subscriber.account)
+        self._layer.hub.accounts.check_reading(self.subscriber.account)
         if self.subscriber.paused_at is not None:
             raise AnypodError("rate_limited", "read what you were sent before you ask for more", retry_after_ms=RETRY_MS)
-        page = await history_frame(self._desk.hub, self.key, frame.before, frame.limit)
-        self._desk.hub.accounts.read(self.subscriber.account, sum(map(len, page.events)))
+        page = await history_frame(self._layer.hub, self.key, frame.before, frame.limit)
+        self._layer.hub.accounts.read(self.subscriber.account, sum(map(len, page.events)))
         page.ref = frame.ref
         self.port.send(frames.encode(page))
 
     async def _patch(self, frame: frames.StatePatchFrame) -> None:
-        hub, principal = self._desk.hub, self.subscriber.principal
+        hub, principal = self._layer.hub, self.subscriber.principal
         edit = StatePatch(
             key=self.key,
             owner=principal.owner_required,
@@ -373,16 +374,16 @@ class ClientConnection:
             state=None if frame.state is UNSET else bytes(frame.state),
             live=None if frame.live is UNSET else bytes(frame.live),
             metadata=None if frame.metadata is UNSET else bytes(frame.metadata),
-            event_id=f"patch.{self._desk.attachments.new_id()}",
+            event_id=f"patch.{self._layer.attachments.new_id()}",
             expect=frame.expect,
         )
-        receipt = await self._desk.editor.apply(edit)
+        receipt = await self._layer.patcher.apply(edit)
         assert receipt is not None
         self.port.send(published_frame(receipt, frame.ref))
 
     async def _auth(self, frame: frames.AuthFrame) -> None:
         """A fresh credential permits all that the attachment does, or ends it: it is what counts from now on, and the old one is not."""
-        principal = await self._desk.verify(frame.token)
+        principal = await self._layer.verify(frame.token)
         if self.subscriber.phase is SubscriberPhase.GONE:
             return
         if not principal.is_same_as(self.subscriber.principal):

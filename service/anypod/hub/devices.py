@@ -19,8 +19,7 @@ from anypod.clock import Clock
 from anypod.core.errors import AnypodError
 from anypod.core.notices import DeviceNotice, encode_notice
 from anypod.hub.background import Tasks
-from anypod.hub.session import DeviceClaim, HubSession
-from anypod.hub.subscriber import Subscriber, SubscriberPhase
+from anypod.hub.session import DeviceClaim, HubSession, Subscriber, SubscriberPhase
 from anypod.store import Store
 from anypod.telemetry import Metrics
 

@@ -11,7 +11,7 @@ from anypod.clock import Clock
 from anypod.core import frames
 from anypod.core.errors import CLOSE_LEAVING
 from anypod.hub.attach import Attachments
-from anypod.hub.subscriber import Subscriber
+from anypod.hub.session import Subscriber
 from anypod.telemetry import Leaving, Metrics
 
 RECONNECT_MS_MAX: Final = 500  # how long a client may wait: whoever chooses has spread them already
@@ -23,19 +23,21 @@ REASONS: Final[dict[Leaving, str]] = {
 POLL_S: Final = 0.1  # between looks for whoever came meanwhile
 
 
-class Farewell:
+class Goaway:
+    """Sends one subscriber away: told why and when to attach anew, then closed."""
+
     def __init__(self, metrics: Metrics, rng: Random) -> None:
         self._metrics = metrics
         self._rng = rng
 
-    def say(self, subscriber: Subscriber, why: Leaving) -> None:
-        self._metrics.sent_away[why] += 1
+    def send(self, subscriber: Subscriber, reason: Leaving) -> None:
+        self._metrics.sent_away[reason] += 1
         if subscriber.paused_at is not None:
-            subscriber.port.abort()  # it would not read the goodbye either
+            subscriber.port.abort()  # it would not read the frame either
             return
         after_ms = self._rng.randrange(RECONNECT_MS_MAX)
-        subscriber.port.send(frames.encode(frames.GoawayFrame(reason=why, reconnect_after_ms=after_ms)))
-        subscriber.port.close(CLOSE_LEAVING, REASONS[why])
+        subscriber.port.send(frames.encode(frames.GoawayFrame(reason=reason, reconnect_after_ms=after_ms)))
+        subscriber.port.close(CLOSE_LEAVING, REASONS[reason])
 
 
 def plan_drain(count: int, window_s: float) -> Sequence[float]:
@@ -44,16 +46,16 @@ def plan_drain(count: int, window_s: float) -> Sequence[float]:
 
 
 class Drain:
-    def __init__(self, attachments: Attachments, farewell: Farewell, clock: Clock, rng: Random) -> None:
+    def __init__(self, attachments: Attachments, goaway: Goaway, clock: Clock, rng: Random) -> None:
         self._attachments = attachments
-        self._farewell = farewell
+        self._goaway = goaway
         self._clock = clock
         self._rng = rng
 
     async def run(self, window_s: float) -> int:
-        """Say goodbye to everybody; how many that were. Whoever has not gone when it ends is aborted."""
+        """Send all clients away; how many that were. Whoever has not gone when it ends is aborted."""
         began = self._clock.now()
-        waiting = list(self._attachments.everybody)
+        waiting = list(self._attachments.schedule)
         self._rng.shuffle(waiting)
         told: set[Subscriber] = set()
         for subscriber, at_s in zip(waiting, plan_drain(len(waiting), window_s), strict=True):
@@ -66,14 +68,14 @@ class Drain:
 
     async def _send_away_late(self, until: float, told: set[Subscriber]) -> None:
         """Those who came while the others went."""
-        while self._attachments.everybody and self._clock.now() < until:
-            for subscriber in [one for one in self._attachments.everybody if one not in told]:
+        while self._attachments.schedule and self._clock.now() < until:
+            for subscriber in [one for one in self._attachments.schedule if one not in told]:
                 self._send_away(subscriber)
                 told.add(subscriber)
             await self._clock.sleep(POLL_S)
-        for subscriber in tuple(self._attachments.everybody):
+        for subscriber in tuple(self._attachments.schedule):
             subscriber.port.abort()
 
     def _send_away(self, subscriber: Subscriber) -> None:
-        if subscriber in self._attachments.everybody:
-            self._farewell.say(subscriber, "draining")
+        if subscriber in self._attachments.schedule:
+            self._goaway.send(subscriber, "draining")

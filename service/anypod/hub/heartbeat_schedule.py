@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Final
 
-from anypod.hub.subscriber import Subscriber
+from anypod.hub.session import Subscriber
 
 TURNS_PER_S: Final = 5  # a slice of the connections each time, so that heartbeats are spread over their interval
 

@@ -1,8 +1,7 @@
-"""One timer for everything that comes round on a replica.
+"""Housekeeping: one timer loop for everything that is due periodically on a replica.
 
-Owns the turning: heartbeats to every subscriber, silence and stalled readers found, quiet sessions compared with the log,
-credentials that run out, sessions that nobody needs any more, and those that their listeners keep. An idle connection has no
-timer, task or queue of its own.
+Owns the ticks: heartbeats to every subscriber, silent clients and slow readers ended, quiet sessions compared with the log, credentials
+that expire, idle sessions unloaded, and sessions kept that have listeners. An idle connection has no timer, task or queue of its own.
 """
 
 import logging
@@ -12,13 +11,13 @@ from typing import Final
 from anypod.core import frames
 from anypod.core.errors import CLOSE_LEAVING, AnypodError
 from anypod.hub.attach import Attachments
-from anypod.hub.drain import Farewell
+from anypod.hub.drain import Goaway
 from anypod.hub.heartbeat_schedule import TURNS_PER_S
 from anypod.hub.hub import Hub
 from anypod.hub.maintenance import Maintenance
 from anypod.hub.presence import PresenceTracker
-from anypod.hub.session import HubSession
-from anypod.hub.subscriber import Subscriber, SubscriberPhase
+from anypod.hub.recovery import Recovery
+from anypod.hub.session import HubSession, SessionPhase, Subscriber, SubscriberPhase
 
 logger = logging.getLogger(__name__)
 
@@ -28,36 +27,29 @@ ABORT_AFTER_S: Final = 2.0  # between the close of a stalled reader and its abor
 
 
 class Housekeeping:
-    """`chores`: what else is due every second; each is told the time."""
+    """`chores`: what else is due every second; each is given the time, in clock seconds."""
 
-    def __init__(
-        self,
-        hub: Hub,
-        attachments: Attachments,
-        presence: PresenceTracker,
-        *,
-        farewell: Farewell,
-        chores: Sequence[Callable[[float], None]] = (),
-    ) -> None:
+    def __init__(self, hub: Hub, recovery: Recovery, attachments: Attachments, presence: PresenceTracker, *, goaway: Goaway) -> None:
         self._hub = hub
-        self._farewell = farewell
-        self._chores = chores
+        self._recovery = recovery
+        self._goaway = goaway
+        self.chores: list[Callable[[float], None]] = []
         self._attachments = attachments
         self._presence = presence
         self._maintenance = Maintenance(hub.store, hub.tasks)
         self._sessions: list[HubSession] = []
         self._slice = 0
-        self._slices = attachments.everybody.slots
+        self._slices = attachments.schedule.slots
         self._next_second = 0.0
         self._aborts: dict[Subscriber, float] = {}
 
     async def run(self) -> None:
-        """Turns until cancelled. A tick that fails is logged and the next one comes."""
+        """Runs until it is cancelled. A tick that fails is logged, and the next one follows."""
         clock = self._hub.clock
         due = clock.now() + TICK_S
         while True:
             await clock.sleep(max(0.0, due - clock.now()))
-            self._attachments.waiting.note_lag(clock.now() - due)
+            self._attachments.admission.note_lag(clock.now() - due)
             late = int((clock.now() - due) / TICK_S)
             for _ in range(min(late + 1, self._slices)):  # a loop that was busy does not make the intervals longer
                 self._tick_safely()
@@ -68,14 +60,14 @@ class Housekeeping:
             self.tick()
         except Exception:
             self._hub.metrics.errors["internal"] += 1
-            logger.exception("a tick of the wheel failed")
+            logger.exception("a tick of the housekeeping failed")
 
     def tick(self) -> None:
         now = self._hub.clock.now()
         if self._slice == 0:
             self._sessions = list(self._hub.sessions.values())
         start, end = self._slice, self._slice + 1
-        self._beat(self._attachments.everybody.turn(), now)
+        self._beat(self._attachments.schedule.turn(), now)
         self._look(self._sessions[_at(self._sessions, start, self._slices) : _at(self._sessions, end, self._slices)], now)
         self._slice = end % self._slices
         if now >= self._next_second:
@@ -111,7 +103,7 @@ class Housekeeping:
         """A stream has an age of its own, and its end tells the client when to come again."""
         subscriber.ends_at = float("inf")  # told once, however long its client takes to go
         if subscriber.has_client_beats:
-            self._farewell.say(subscriber, "aged")
+            self._goaway.send(subscriber, "aged")
         else:
             subscriber.port.close(CLOSE_LEAVING, "max_stream_s")
 
@@ -129,7 +121,7 @@ class Housekeeping:
         for session in sessions:
             if self._hub.is_lingering_over(session, now):
                 self._hub.unload(session)
-            elif session.is_ready and not session.is_resyncing and self._hub.sessions.get(session.key) is session:
+            elif session.phase is SessionPhase.CURRENT:
                 quiet.append(session)
         if quiet and self._hub.store.is_available:
             self._hub.keep_alive.look(quiet, now)
@@ -137,7 +129,7 @@ class Housekeeping:
 
     async def _check_heads(self, sessions: list[HubSession]) -> None:
         try:
-            await self._hub.check_heads(sessions)
+            await self._recovery.check_heads(sessions)
         except AnypodError:
             return  # the store is away: its return is a barrier for all of them
 
@@ -155,7 +147,7 @@ class Housekeeping:
         self._maintenance.every_second()
         self._hub.devices.retry()
         self._presence.every_second(now)
-        for chore in self._chores:
+        for chore in self.chores:
             chore(now)
 
     def _end_unopened(self, now: float) -> None:

@@ -9,7 +9,8 @@ feed is a *gap barrier*: the log is read again from where the session stands, an
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from anypod.clock import Clock
 from anypod.core.errors import CLOSE_LEAVING, CODES, AnypodError, Code, close_reason
@@ -33,10 +34,7 @@ from anypod.hub.config import HubOptions
 from anypod.hub.devices import Devices
 from anypod.hub.keep_alive import KeepAlive
 from anypod.hub.outbox_budget import OutboxBudget
-from anypod.hub.recovery import Recovery
-from anypod.hub.resync import Resync
-from anypod.hub.session import HubSession
-from anypod.hub.subscriber import Subscriber, SubscriberPhase
+from anypod.hub.session import HubSession, SessionPhase, Subscriber, SubscriberPhase
 from anypod.hub.tail import TAIL_BYTES_MAX, TailBudget
 from anypod.store import Missing, Page, Store
 from anypod.telemetry import Metrics
@@ -44,6 +42,15 @@ from anypod.telemetry import Metrics
 logger = logging.getLogger(__name__)
 
 LOAD_EVENTS_MAX = 512  # what the first reader of a cold session may find in its tail
+
+
+class GapRepair(Protocol):
+    """What the hub asks of `recovery`, which knows the hub."""
+
+    def resync(self, session: HubSession) -> None:
+        """Bring the session to the log's head, proving its history. One read at a time; asking again means one more."""
+
+    async def close(self) -> None: ...
 
 
 class Hub:
@@ -56,12 +63,11 @@ class Hub:
         self.tails = TailBudget(options.tail_bytes_max)
         self.outboxes = OutboxBudget(options.outbox_total_bytes_max)
         self.tasks = Tasks(metrics)
-        self.catch_up = Recovery(self)
+        self.repair: GapRepair  # set by the session layer, before `start`
         # Told by who keeps presence.
         self.on_presence: Callable[[HubSession, SignalNotice], None] = lambda session, notice: None
         self.on_interrupted: Callable[[HubSession], None] = lambda session: None
         self.devices = Devices(store, clock, metrics, self.tasks, dismiss=self.dismiss, ghost_ms=options.silence_ms)
-        self._resyncs = Resync(self)
         self.keep_alive = KeepAlive(store, clock, self.tasks, options.heartbeat_ms)
         self.sessions: dict[SessionKey, HubSession] = {}
         self.is_leaving = False  # the replica sends everybody away
@@ -82,7 +88,7 @@ class Hub:
 
     async def close(self) -> None:
         await self.tasks.close()
-        await self.catch_up.close()
+        await self.repair.close()
         await self.store.close()
 
     # The feed (store.Sink).
@@ -182,6 +188,10 @@ class Hub:
             self._forget(session)
             loading.set_result(page)
             return
+        if session.phase is SessionPhase.UNLOADED:  # the notice of its end was quicker than the reply
+            loading.set_exception(AnypodError("unavailable", "the session has just ended; attach again", retry_after_ms=100))
+            loading.exception()
+            return
         self.settle(session, page, page.snapshot.facts.head.seq if after is None else after)
         loading.set_result(None)
 
@@ -201,6 +211,7 @@ class Hub:
         if self.sessions.get(session.key) is session:
             del self.sessions[session.key]
             self.store.unsubscribe(session.key)
+            session.move(SessionPhase.UNLOADED)
 
     def unload(self, session: HubSession) -> None:
         """Nobody is attached: give its memory back."""
@@ -208,12 +219,8 @@ class Hub:
         self._forget(session)
 
     def resync(self, session: HubSession) -> None:
-        """Bring the session to the log's head, proving its history. One read at a time; asking again means one more."""
-        self._resyncs.ask(session)
-
-    async def check_heads(self, sessions: Iterable[HubSession]) -> None:
-        """A quiet feed is no proof of a quiet log: ask the log."""
-        await self._resyncs.check_heads(sessions)
+        """See `GapRepair.resync`."""
+        self.repair.resync(session)
 
     # Endings.
 
@@ -264,13 +271,14 @@ class Hub:
         self.outboxes.drop(subscriber)
         session = subscriber.session
         if session is None or subscriber.phase is SubscriberPhase.GONE:
-            subscriber.phase = SubscriberPhase.GONE
+            if subscriber.phase is SubscriberPhase.OPENING:
+                subscriber.move(SubscriberPhase.GONE)
             return
         session.remove(subscriber)
-        subscriber.phase = SubscriberPhase.GONE
+        subscriber.move(SubscriberPhase.GONE)
         if session.is_empty:
             session.idle_since = self.clock.now()
 
     def is_lingering_over(self, session: HubSession, now: float) -> bool:
-        is_idle = session.is_empty and not session.pins and session.is_ready and not session.is_resyncing
+        is_idle = session.is_empty and not session.pins and session.phase is SessionPhase.CURRENT
         return is_idle and session.idle_since is not None and now - session.idle_since > self.options.linger_s

@@ -68,7 +68,7 @@ class Membership:
         return ReplicaMember(
             replica=self._hub.options.replica,
             version=self._version,
-            connections=len(self._attachments.everybody),
+            connections=len(self._attachments.schedule),
             sessions=len(self._hub.sessions),
             draining=self._is_leaving(),
             since_ms=self._since_ms,

@@ -5,7 +5,7 @@ may hold as much as is left of the budget, so that the fuller it is the sooner e
 as long as what is handed over at once fits in its share. Must not know transports, nor what happens to a subscriber.
 """
 
-from anypod.hub.subscriber import Subscriber
+from anypod.hub.session import Subscriber
 
 
 class OutboxBudget:

@@ -24,8 +24,7 @@ from anypod.core.json_value import checked
 from anypod.core.notices import SignalNotice, presence_of, read_member
 from anypod.hub.attendance import Attendance, Attendee
 from anypod.hub.hub import Hub
-from anypod.hub.session import HubSession
-from anypod.hub.subscriber import Subscriber
+from anypod.hub.session import HubSession, Subscriber
 from anypod.store import Member
 
 LIFE_S: Final = 3.0  # between two signs of life; the store holds one for 10 s, so a dead replica's entries go within 13 s and some
@@ -49,7 +48,7 @@ class PresenceTracker:
         self._gone: dict[tuple[SessionKey, str], str] = {}
         self._recording: set[tuple[SessionKey, str]] = set()  # whose newest entry is on its way to the store
         self._unrecorded: dict[tuple[SessionKey, str], None] = {}  # the store was away
-        self._attended: dict[SessionKey, HubSession] = {}
+        self._attended: dict[HubSession, Attendance] = {}
         self._is_renewing = False
         self._is_living = False
         self._next_renewal = hub.clock.now() + RENEW_S
@@ -67,12 +66,10 @@ class PresenceTracker:
     def join(self, subscriber: Subscriber) -> None:
         session = subscriber.session
         assert session is not None
-        if session.attendance is None:
-            session.attendance = Attendance()
-            self._attended[session.key] = session
-        self._put(subscriber, session, session.attendance, b"null")
-        session.attendance.waiting[subscriber] = None
-        self._read_soon(session, session.attendance)
+        attendance = self._attended.setdefault(session, Attendance())
+        self._put(subscriber, session, attendance, b"null")
+        attendance.waiting[subscriber] = None
+        self._read_soon(session, attendance)
 
     def update(self, subscriber: Subscriber, told: bytes) -> None:
         """What the device tells others of itself; it asks for presence where nothing did. Raises AnypodError."""
@@ -84,12 +81,11 @@ class PresenceTracker:
         if "presence" not in subscriber.features:
             subscriber.features = subscriber.features | {"presence"}
             self.join(subscriber)
-        assert session.attendance is not None
-        self._put(subscriber, session, session.attendance, told)
+        self._put(subscriber, session, self._attended[session], told)
 
     def leave(self, subscriber: Subscriber) -> None:
         session = subscriber.session
-        if session is None or (attendance := session.attendance) is None:
+        if session is None or (attendance := self._attended.get(session)) is None:
             return
         attendance.unwatch(subscriber)
         name, mine = _name(subscriber), self._mine.get(session.key, {})
@@ -104,9 +100,7 @@ class PresenceTracker:
         if not mine:
             self._mine.pop(session.key, None)
         if attendance.is_unwatched:
-            session.attendance = None
-            if self._attended.get(session.key) is session:
-                del self._attended[session.key]
+            del self._attended[session]
 
     def _put(self, subscriber: Subscriber, session: HubSession, attendance: Attendance, told: bytes) -> None:
         if not session.holds(subscriber):
@@ -127,7 +121,7 @@ class PresenceTracker:
         return sound
 
     def heard(self, session: HubSession, notice: SignalNotice) -> None:
-        attendance = session.attendance
+        attendance = self._attended.get(session)
         if attendance is None or notice.life == self.life:
             return  # what this replica changed stands here already
         if notice.life is None:
@@ -147,9 +141,9 @@ class PresenceTracker:
 
     def interrupted(self, session: HubSession) -> None:
         """The feed was: what is known is to be read again."""
-        if session.attendance is not None:
-            session.attendance.is_read = False
-            self._read_soon(session, session.attendance)
+        if (attendance := self._attended.get(session)) is not None:
+            attendance.is_read = False
+            self._read_soon(session, attendance)
 
     def _own(self, key: SessionKey, name: str) -> Attendee | None:
         member = self._mine.get(key, {}).get(name)
@@ -166,7 +160,7 @@ class PresenceTracker:
 
     async def _read(self, session: HubSession, attendance: Attendance) -> None:
         try:
-            while not attendance.is_read and session.attendance is attendance:
+            while not attendance.is_read and self._attended.get(session) is attendance:
                 attendance.is_read = True
                 attendance.touched = set()
                 try:
@@ -241,9 +235,9 @@ class PresenceTracker:
     # What comes round.
 
     def every_second(self, now: float) -> None:
-        for session in self._attended.values():
-            if session.attendance is not None and session.attendance.lagging:
-                session.attendance.catch_up()
+        for attendance in self._attended.values():
+            if attendance.lagging:
+                attendance.catch_up()
         if now >= self._next_life and not self._is_living:
             self._next_life = now + LIFE_S
             self._is_living = True
@@ -264,15 +258,15 @@ class PresenceTracker:
 
     async def _show_life(self) -> None:
         """Say that this replica lives where it keeps or tells of anybody, and hear who does."""
-        known = {key: attendance.lives for key, session in self._attended.items() if (attendance := session.attendance) is not None}
-        partitions = {partition(key) for key in (*known, *self._mine)}
+        known = {session: attendance.lives for session, attendance in self._attended.items()}
+        partitions = {partition(key) for key in (*(session.key for session in known), *self._mine)}
         if not self._hub.store.is_available:
             return
         alive = await self._hub.store.keep_life(self.life, sorted(partitions)) if partitions else {}
-        for key, lives in known.items():
-            told = alive.get(partition(key))
+        for session, lives in known.items():
+            told = alive.get(partition(session.key))
             if told is not None and (dead := lives - told.lives - {self.life}):
-                self._bury(key, dead)
+                self._bury(session, dead)
         if any(not told.was_alive for number, told in alive.items() if number in self._kept):
             self._live_again()
         self._kept = set(alive)
@@ -284,18 +278,17 @@ class PresenceTracker:
         """Others may have forgotten its entries: by another life they are told of them anew."""
         self._lives += 1
         self.life = self._new_life()
-        for key, session in self._attended.items():
-            if session.attendance is not None:
-                session.attendance.change({name: self._own(key, name) for name in self._mine.get(key, {})})
+        for session, attendance in self._attended.items():
+            attendance.change({name: self._own(session.key, name) for name in self._mine.get(session.key, {})})
         self._next_renewal = self._renewal_s = 0.0
 
-    def _bury(self, key: SessionKey, dead: set[str]) -> None:
-        session = self._attended.get(key)
-        if session is None or session.attendance is None:
+    def _bury(self, session: HubSession, dead: set[str]) -> None:
+        key, attendance = session.key, self._attended.get(session)
+        if attendance is None:
             return
         self._hub.metrics.presence_lives_ended += len(dead)
-        for life, names in session.attendance.of_lives(dead).items():
-            session.attendance.change({name: self._own(key, name) for name in names})
+        for life, names in attendance.of_lives(dead).items():
+            attendance.change({name: self._own(key, name) for name in names})
             for name in self._mine.get(key, {}).keys() & set(names):
                 self._record(key, name)
             self._hub.tasks.start(self._forget(key, life, names), "presence")

@@ -15,10 +15,10 @@ from typing import Final
 from anypod.core.balance import surplus
 from anypod.core.errors import AnypodError
 from anypod.hub.attach import Attachments
-from anypod.hub.drain import Farewell
+from anypod.hub.drain import Goaway
 from anypod.hub.hub import Hub
 from anypod.hub.membership import ANNOUNCE_S, Membership, ReplicaMember
-from anypod.hub.subscriber import Subscriber
+from anypod.hub.session import Subscriber
 
 REST_S: Final = 60.0  # without a replica that came, went or drains: longer than a step of a rollout
 LASTING_S: Final = 15.0  # that a surplus must have been there: in a storm of arrivals the others' numbers are older than one's own
@@ -28,13 +28,13 @@ DRAWN_FOR_ONE: Final = 4  # when three late replicas get their share of 300, som
 
 
 class Rebalance:
-    """`every_second`: called by the wheel. `share_max`: see `core.balance`; 0: nobody is sent away."""
+    """`every_second`: called by the housekeeping. `share_max`: see `core.balance`; 0: nobody is sent away."""
 
-    def __init__(self, hub: Hub, attachments: Attachments, fleet: Membership, farewell: Farewell, *, rng: Random, share_max: float) -> None:
+    def __init__(self, hub: Hub, attachments: Attachments, fleet: Membership, goaway: Goaway, *, rng: Random, share_max: float) -> None:
         self._hub = hub
         self._attachments = attachments
         self._fleet = fleet
-        self._farewell = farewell
+        self._goaway = goaway
         self._rng = rng
         self._share_max = share_max
         self._next_announcement = 0.0
@@ -68,7 +68,7 @@ class Rebalance:
             self._lives, self._rests_since = lives, now
         total = sum(fellow.connections for fellow in fellows) + self._on_their_way
         self._on_their_way = 0
-        found = surplus(len(self._attachments.everybody), total, len(fellows), share_max=self._share_max)
+        found = surplus(len(self._attachments.schedule), total, len(fellows), share_max=self._share_max)
         self._too_many_since = (now if self._too_many_since is None else self._too_many_since) if found else None
         rests = now - self._rests_since >= REST_S
         lasts = self._too_many_since is not None and now - self._too_many_since >= LASTING_S
@@ -80,10 +80,10 @@ class Rebalance:
     def _shed(self, count: int) -> None:
         """Of many who are drawn by lot, those who came first: a balancer that knows no loads sends some of them back to where others
         are sent away, and by lot alone they would be moved again and again."""
-        staying = [one for one in self._attachments.everybody if _may_go(one)]
+        staying = [one for one in self._attachments.schedule if _may_go(one)]
         drawn = self._rng.sample(staying, min(DRAWN_FOR_ONE * count, len(staying)))
         for subscriber in nsmallest(count, drawn, key=lambda one: one.came_at):
-            self._farewell.say(subscriber, "surplus")
+            self._goaway.send(subscriber, "surplus")
         self._surplus -= count
         self._on_their_way += count
 

@@ -1,45 +1,109 @@
-"""Bring one subscriber from where it stands to where its session stands.
+"""Recovery: everything that reads the log after a gap, for one subscriber or for a whole session.
 
-Owns the way from *behind* to *live*: from the tail when it reaches back that far, otherwise page by page from the log, each
-page judged against the subscriber's own cursor. A replay is handed over in pieces, for as long as the port takes them: what it does
-not take is dropped, and read again from the last event that it took. Must not know transports, nor what opens an attachment.
+Owns the way of a subscriber from *behind* to *live*, the backpressure that puts it behind, the resync of a session after a gap, a
+barrier or a quiet while, and reads that are shared by concurrent callers. Must not know transports, nor what opens an attachment.
+
+1. A subscriber is served from the tail when that reaches back far enough, otherwise page by page from the log, each page judged against the
+   subscriber's own cursor.
+2. A replay is handed over in pieces, for as long as the port takes them: what it does not take is dropped, and read again from the last
+   event that it took.
+3. Where a resync finds that the log is another one than the session stood in, every subscriber is behind, and judged by its own cursor.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, assert_never
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, assert_never
 
-from anypod.auth import authorise
+from anypod.auth import authorise, is_authorised
 from anypod.core import frames
 from anypod.core.cursor import After, Cursor, Facts, Reset, judge_place
 from anypod.core.errors import AnypodError
 from anypod.core.event import position
+from anypod.core.identity import SessionKey
 from anypod.hub.attach_frames import reset_frame, sync_done_frame
 from anypod.hub.delivery import PIECE_BYTES_MAX, Batch, Pieces, announcement, is_large
-from anypod.hub.replay import Replays
-from anypod.hub.session import HubSession, common_cursor
-from anypod.hub.subscriber import Subscriber, SubscriberPhase
-from anypod.store import PAGE_BYTES_MAX, Missing, Page
+from anypod.hub.hub import Hub
+from anypod.hub.session import HubSession, SessionPhase, Subscriber, SubscriberPhase, common_cursor
+from anypod.hub.tail import TAIL_BYTES_MAX
+from anypod.store import PAGE_BYTES_MAX, LogHead, Missing, Page, Store
+from anypod.telemetry import Metrics
 
-if TYPE_CHECKING:
-    from anypod.hub.hub import Hub
+PAGE_EVENTS_MAX = 256  # of usual events 50 KiB; of large ones a page ends by its bytes (store.PAGE_BYTES_MAX)
+READS_MAX = 64  # reads under way at once; others wait their turn, so that a storm holds 64 pages at most
+
+_Range = tuple[SessionKey, int | None, bool, int, int]
+
+
+class SharedReads:
+    """Singleflight of reads: concurrent callers of the same range share one."""
+
+    def __init__(self, store: Store, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._permits = asyncio.Semaphore(READS_MAX)
+        self._under_way: dict[_Range, asyncio.Task[Page | Missing]] = {}
+
+    async def read(
+        self, key: SessionKey, after: int | None, *, fold: bool = False, limit: int = PAGE_EVENTS_MAX, bytes_max: int = PAGE_BYTES_MAX
+    ) -> Page | Missing:
+        """As `Store.read`. A caller that is cancelled leaves the read to the others."""
+        wanted = (key, after, fold, limit, bytes_max)
+        task = self._under_way.get(wanted)
+        if task is None:
+            task = asyncio.get_running_loop().create_task(self._read(wanted), name="replay")
+            self._under_way[wanted] = task
+            task.add_done_callback(lambda ended: self._ended(wanted, ended))
+        return await asyncio.shield(task)
+
+    async def _read(self, wanted: _Range) -> Page | Missing:
+        key, after, fold, limit, bytes_max = wanted
+        async with self._permits:
+            page = await self._store.read(key, after, limit=limit, fold=fold, bytes_max=bytes_max)
+        self._metrics.replays += 1
+        if isinstance(page, Page):
+            self._metrics.replay_events += len(page.frames)
+        return page
+
+    def _ended(self, wanted: _Range, task: asyncio.Task[Page | Missing]) -> None:
+        self._under_way.pop(wanted, None)
+        if not task.cancelled():
+            task.exception()  # whoever still waits gets it; when nobody does it is of no interest
+
+    async def close(self) -> None:
+        for task in tuple(self._under_way.values()):
+            task.cancel()
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
 
 RETRY_S = 0.5  # between reads while the store is away; the subscriber stays attached
 
 
 class Recovery:
-    def __init__(self, hub: "Hub") -> None:
+    def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self.replays = Replays(hub.store, hub.metrics)
+        self.reads = SharedReads(hub.store, hub.metrics)
         self._pieces = Pieces()
+        self._resyncs = Resync(hub, wake=self.go_on)
 
     async def close(self) -> None:
-        await self.replays.close()
+        await self.reads.close()
 
-    def hold(self, subscriber: Subscriber, size: int, size_max: int) -> bool:
-        """The port holds `size` bytes that its transport has not taken. False: it is fed no more until that has taken them.
+    # A whole session (`hub.GapRepair`).
 
-        It may hold `size_max`, and what is left of the budget of all. Where the budget is spent all the same, whoever holds most is cut:
-        what a transport was handed cannot be taken back, and its client resumes from its cursor.
+    def resync(self, session: HubSession) -> None:
+        self._resyncs.ask(session)
+
+    async def check_heads(self, sessions: Iterable[HubSession]) -> None:
+        """A quiet feed is no proof of a quiet log: ask the log. Raises AnypodError."""
+        await self._resyncs.check_heads(sessions)
+
+    # Backpressure (`session.FlowControl`).
+
+    def note_unsent(self, subscriber: Subscriber, size: int, size_max: int) -> bool:
+        """See `Subscriber.note_unsent`. A port may hold `size_max`, and what is left of the budget of all.
+
+        Where the budget is spent all the same, the subscriber that holds most is cut: what a transport was handed cannot be taken back, and
+        its client resumes from its cursor.
         """
         outboxes = self._hub.outboxes
         if subscriber.phase is SubscriberPhase.GONE:
@@ -47,18 +111,16 @@ class Recovery:
         outboxes.note(subscriber, size)
         has_room = size <= min(size_max, outboxes.room)
         if not has_room:
-            self.fall_behind(subscriber)
+            self.pause(subscriber)
         while (largest := outboxes.overdrawn_by()) is not None:
             self._hub.cut(largest)
         return has_room
 
-    def drained(self, subscriber: Subscriber, size: int) -> None:
-        """The port holds less than before, and more than a little."""
+    def note_drained(self, subscriber: Subscriber, size: int) -> None:
         if subscriber.phase is not SubscriberPhase.GONE:
             self._hub.outboxes.note(subscriber, size)
 
-    def fall_behind(self, subscriber: Subscriber) -> None:
-        """The port takes no more for now."""
+    def pause(self, subscriber: Subscriber) -> None:
         if subscriber.paused_at is None:
             subscriber.paused_at = self._hub.clock.now()
             self._hub.stalled[subscriber] = None
@@ -66,12 +128,13 @@ class Recovery:
         if subscriber.session is not None:
             subscriber.session.leave(subscriber)
 
-    def writable(self, subscriber: Subscriber) -> None:
-        """The port takes more again."""
+    def resume(self, subscriber: Subscriber) -> None:
         subscriber.paused_at = None
         self._hub.stalled.pop(subscriber, None)
         self._hub.outboxes.drop(subscriber)
         self.go_on(subscriber)
+
+    # One subscriber.
 
     def go_on(self, subscriber: Subscriber) -> None:
         """Serve what is missing: at once from the tail, otherwise by a task that reads the log."""
@@ -121,7 +184,7 @@ class Recovery:
     def _join(self, subscriber: Subscriber) -> bool:
         """Serve the rest from the tail and go live, if the tail proves the subscriber's place; a port that gets full goes on later."""
         session = subscriber.session
-        if session is None or not session.is_ready or not is_reached(session, subscriber):
+        if session is None or session.phase is SessionPhase.LOADING or not is_reached(session, subscriber):
             return False
         if subscriber.wanted is not None:
             self._move(subscriber, session, subscriber.wanted)
@@ -200,7 +263,7 @@ class Recovery:
         session, after, cursor = subscriber.session, subscriber.seq, subscriber.cursor
         assert session is not None
         bytes_max = PAGE_BYTES_MAX if self._hub.outboxes.room >= PAGE_BYTES_MAX else PIECE_BYTES_MAX
-        page = await self.replays.read(session.key, after, fold=subscriber.fold, bytes_max=bytes_max)
+        page = await self.reads.read(session.key, after, fold=subscriber.fold, bytes_max=bytes_max)
         if subscriber.phase is not SubscriberPhase.BEHIND or subscriber.seq != after:
             return True  # it left, or was sent elsewhere while we read
         if isinstance(page, Missing):
@@ -229,7 +292,7 @@ class Recovery:
         facts = page.snapshot.facts
         common = ""
         if verdict.common is not None:
-            shared = await self.replays.read(session.key, verdict.common, limit=1)
+            shared = await self.reads.read(session.key, verdict.common, limit=1)
             if isinstance(shared, Page):
                 facts = shared.snapshot.facts
                 common = common_cursor(facts, verdict.common)
@@ -246,8 +309,8 @@ class Recovery:
         subscriber.seq, subscriber.cursor = facts.oldest - 1, ""
 
     def _tell_reset(self, subscriber: Subscriber, session: HubSession, verdict: Reset, facts: Facts, common: str) -> None:
-        self._hub.metrics.resets[verdict.reason] += 1
-        subscriber.port.send(reset_frame(session, verdict.reason, facts, common, self._hub.clock.wall_ms()))
+        assert session.snapshot is not None
+        subscriber.port.send(reset_frame(self._hub, verdict.reason, session.snapshot, facts, common))
 
 
 def is_reached(session: HubSession, subscriber: Subscriber) -> bool:
@@ -267,3 +330,111 @@ def end_of(page: Page) -> str:
     if not page.has_more:
         return str(page.snapshot.facts.head)
     return position(page.frames[-1]).cursor if page.frames else ""
+
+
+RETRY_S_MIN: Final = 0.1  # between reads of the log while the store is away
+RETRY_S_MAX: Final = 2.0
+RESYNC_EVENTS_MAX: Final = 512  # a page of a resync: what a feed loses while it reconnects
+HEADS_MAX: Final = 200  # sessions asked about in one call
+
+
+class Resync:
+    """Brings sessions back to where their logs stand; repeats a read while the store is away."""
+
+    def __init__(self, hub: Hub, *, wake: Callable[[Subscriber], None]) -> None:
+        self._hub = hub
+        self._wake_subscriber = wake
+
+    def ask(self, session: HubSession) -> None:
+        session.resync_again = True
+        if session.phase is SessionPhase.CURRENT:
+            session.move(SessionPhase.RESYNCING)
+            self._hub.tasks.start(self._resync(session), "resync")
+
+    async def _resync(self, session: HubSession) -> None:
+        pause_s = RETRY_S_MIN
+        try:
+            while session.resync_again and self._hub.sessions.get(session.key) is session:
+                if await self._read_page(session):
+                    pause_s = RETRY_S_MIN
+                else:
+                    await self._hub.clock.sleep(pause_s)
+                    pause_s = min(2 * pause_s, RETRY_S_MAX)
+        finally:
+            if session.phase is SessionPhase.RESYNCING:
+                session.move(SessionPhase.CURRENT)
+            self._wake(session)
+
+    async def _read_page(self, session: HubSession) -> bool:
+        """False: the store is away."""
+        session.resync_again = False
+        try:
+            is_at_head = await self._read_missed(session)
+        except AnypodError as error:
+            if not error.row.is_retryable:
+                raise
+            session.resync_again = True
+            return False
+        session.resync_again = session.resync_again or not is_at_head
+        return True
+
+    async def _read_missed(self, session: HubSession) -> bool:
+        """One page; True when the session stands at the head that the page saw."""
+        after, cursor = session.seq, session.cursor
+        page = await self._hub.store.read(session.key, after, limit=RESYNC_EVENTS_MAX, bytes_max=TAIL_BYTES_MAX)
+        if isinstance(page, Missing):
+            self._hub.vanished(session, page)
+            return True
+        if judge_place(cursor, after, page.snapshot.facts) is not None or not session.cover(page):
+            await self._start_over(session)
+            return True
+        self._hub.flush(session)
+        if page.snapshot.is_closed and not page.has_more:
+            self._hub.closed(session)
+        return not page.has_more
+
+    async def _start_over(self, session: HubSession) -> None:
+        """The log is another one than the session stood in: everybody attached is behind, and judged by their own cursor."""
+        for subscriber in tuple(session.live):
+            session.leave(subscriber)
+        page = await self._hub.store.read(session.key, None, limit=0)
+        if isinstance(page, Missing):
+            self._hub.vanished(session, page)
+            return
+        self._send_away(session, page)
+        self._hub.settle(session, page, page.snapshot.facts.head.seq)
+        session.resync_again = True  # what the feed brought between this read and here was not taken
+
+    def _send_away(self, session: HubSession, page: Page) -> None:
+        """The log may have come to be another owner's: whom it does not reach any more is told nothing of it."""
+        for subscriber in session.members:
+            if not is_authorised(subscriber.principal, session.key.session, "read", owner=page.snapshot.owner):
+                self._hub.dismiss(subscriber, AnypodError("no_such_session"))
+
+    def _wake(self, session: HubSession) -> None:
+        for subscriber in session.members:
+            if subscriber.phase is SubscriberPhase.BEHIND:
+                self._wake_subscriber(subscriber)
+
+    async def check_heads(self, sessions: Iterable[HubSession]) -> None:
+        """A quiet feed is no proof of a quiet log: ask the log."""
+        asked = list(sessions)
+        for start in range(0, len(asked), HEADS_MAX):
+            chunk = asked[start : start + HEADS_MAX]
+            stood = [session.seq for session in chunk]
+            heads = await self._hub.store.heads([session.key for session in chunk])
+            claims = [(session, head.claim) for session in chunk if session.devices and (head := heads.get(session.key)) is not None]
+            claimed = [(session, claim) for session, claim in claims if claim != session.claims_checked]
+            for session, seq in zip(chunk, stood, strict=True):
+                if session.phase is not SessionPhase.LOADING and session.key in heads and _is_elsewhere(session, seq, heads[session.key]):
+                    self.ask(session)
+            if claimed:
+                await self._hub.devices.check(claimed)
+
+
+def _is_elsewhere(session: HubSession, seq: int, head: LogHead | None) -> bool:
+    if head is None or session.snapshot is None:
+        return True
+    if head.version > session.snapshot.version:
+        return True
+    return head.cursor != session.cursor and session.seq == seq  # it has not moved since, and still differs

@@ -1,24 +1,169 @@
-"""A session as one replica knows it: where the feed has come to, the newest events, and who is attached.
+"""A session as one replica knows it, and its subscribers: each has a phase and a transition table.
 
-Owns the replica's position in the log, the tail, what is remembered of the session beside events, and the set of live
-subscribers. Must not know how a range is read or who may attach: the hub reads and decides, this obeys.
+Owns the replica's position in the log, the tail, what is remembered of the session beside events, the set of live subscribers, and how far
+each subscriber has been served while it is not live. Must not know how a range is read, who may attach, nor any transport: the hub reads
+and decides, this obeys.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import Enum, auto
+from typing import Final, Protocol
 
-from anypod.core.cursor import Cursor, Facts
+from anypod.auth import Principal
+from anypod.core.cursor import After, Cursor, Facts
 from anypod.core.event import history_of, position, seq_in_history
 from anypod.core.identity import SessionKey
 from anypod.core.merge import Frame, Lost, Merge, Step
 from anypod.core.notices import DeviceNotice, StateNotice
-from anypod.hub.attendance import Attendance
+from anypod.core.permits import Account
 from anypod.hub.delivery import Batch, announcement
-from anypod.hub.subscriber import NEVER, Subscriber, SubscriberPhase
+from anypod.hub.port import SubscriberPort
 from anypod.hub.tail import Tail
 from anypod.store import Missing, Page, Snapshot
 
-EARLY_FRAMES_MAX = 1_000  # heard before the first range is read; beyond that they are forgotten and the log is read again
+NEVER: Final = float("inf")  # in clock seconds
+NO_FEATURES: Final = frozenset[str]()
+EARLY_FRAMES_MAX: Final = 1_000  # heard before the first range is read; beyond that they are forgotten and the log is read again
+
+
+class SubscriberPhase(Enum):
+    OPENING = auto()
+    BEHIND = auto()
+    LIVE = auto()
+    GONE = auto()
+
+
+SUBSCRIBER_TRANSITIONS: Final[Mapping[SubscriberPhase, Mapping[SubscriberPhase, str]]] = {
+    SubscriberPhase.OPENING: {SubscriberPhase.BEHIND: "attached to its session", SubscriberPhase.GONE: "refused, or its transport lost"},
+    SubscriberPhase.BEHIND: {SubscriberPhase.LIVE: "served up to the session's end", SubscriberPhase.GONE: "detached"},
+    SubscriberPhase.LIVE: {SubscriberPhase.BEHIND: "paused, replayed or reset", SubscriberPhase.GONE: "detached"},
+    SubscriberPhase.GONE: {},
+}
+
+
+class SessionPhase(Enum):
+    LOADING = auto()
+    CURRENT = auto()
+    RESYNCING = auto()
+    UNLOADED = auto()
+
+
+SESSION_TRANSITIONS: Final[Mapping[SessionPhase, Mapping[SessionPhase, str]]] = {
+    SessionPhase.LOADING: {SessionPhase.CURRENT: "subscribed and read", SessionPhase.UNLOADED: "missing, or the store is away"},
+    SessionPhase.CURRENT: {
+        SessionPhase.RESYNCING: "gap, barrier or newer head",
+        SessionPhase.UNLOADED: "idle, deleted or expired",
+    },
+    SessionPhase.RESYNCING: {SessionPhase.CURRENT: "read up to the log's head", SessionPhase.UNLOADED: "deleted or expired"},
+    SessionPhase.UNLOADED: {},
+}
+
+
+class Subscriber:
+    """One attached transport, seen from the hub.
+
+    A *live* subscriber has no position of its own: it stands where its session stands, and gets whatever the feed brings. It falls
+    *behind* when its port takes no more, when it attaches, and when its client asks for a replay; then `seq` and `cursor` say where it is.
+
+    `cursor`: proof of the newest event served at or below `seq`; "" when none was (then nothing needs proof).
+    `came_at`: when it attached. `ends_at`: when it is sent away to attach anew. `paused_at`: when the port stopped taking more, None
+    while it does. `heard_at`: when its client last sent something. `recovers_since`: when it attached with a cursor, None once it is up to
+    date. All in clock seconds. `replay_ref`: what the end of its replay repeats.
+    `wanted`: where its client asked to go while it was behind. `slot`: its slot in the heartbeat schedule.
+    """
+
+    __slots__ = (
+        "_flow",
+        "account",
+        "author",
+        "came_at",
+        "cursor",
+        "device",
+        "ends_at",
+        "features",
+        "fold",
+        "has_client_beats",
+        "heard_at",
+        "id",
+        "is_replaying",
+        "paused_at",
+        "phase",
+        "port",
+        "principal",
+        "recovers_since",
+        "replay_ref",
+        "seq",
+        "session",
+        "slot",
+        "wanted",
+    )
+
+    def __init__(
+        self, port: SubscriberPort, principal: Principal, subscriber_id: str, now: float, *, account: Account, flow: "FlowControl"
+    ) -> None:
+        self._flow = flow
+        self.account = account
+        self.port = port
+        self.principal = principal
+        self.id = subscriber_id
+        self.author: str = principal.subject
+        self.device: str | None = None
+        self.features: frozenset[str] = NO_FEATURES
+        self.session: HubSession | None = None
+        self.phase = SubscriberPhase.OPENING
+        self.seq = 0
+        self.cursor = ""
+        self.fold = False
+        self.has_client_beats = False
+        self.came_at = now
+        self.heard_at = now
+        self.ends_at = NEVER
+        self.paused_at: float | None = None
+        self.is_replaying = False
+        self.recovers_since: float | None = None
+        self.replay_ref: str | int | None = None
+        self.wanted: After | None = None
+        self.slot = 0
+
+    def stand_at(self, seq: int, cursor: str) -> None:
+        self.seq = seq
+        if cursor:
+            self.cursor = cursor
+
+    def move(self, to: SubscriberPhase) -> None:
+        assert to in SUBSCRIBER_TRANSITIONS[self.phase], f"{self.phase} to {to}"
+        self.phase = to
+
+    # Backpressure, by the port.
+
+    def note_unsent(self, size: int, size_max: int) -> bool:
+        """The port holds `size` bytes that its transport has not taken, and may hold `size_max`. False: it is paused, see `resume`."""
+        return self._flow.note_unsent(self, size, size_max)
+
+    def note_drained(self, size: int) -> None:
+        """The port of a paused subscriber holds less than before, and more than a little."""
+        self._flow.note_drained(self, size)
+
+    def pause(self) -> None:
+        """The port takes no more events for now."""
+        self._flow.pause(self)
+
+    def resume(self) -> None:
+        """The port takes more again: what is missing is served from where it stands."""
+        self._flow.resume(self)
+
+
+class FlowControl(Protocol):
+    """What follows from a port's backpressure: see `recovery`."""
+
+    def note_unsent(self, subscriber: Subscriber, size: int, size_max: int) -> bool: ...
+
+    def note_drained(self, subscriber: Subscriber, size: int) -> None: ...
+
+    def pause(self, subscriber: Subscriber) -> None: ...
+
+    def resume(self, subscriber: Subscriber) -> None: ...
 
 
 class DeviceClaim:
@@ -48,7 +193,7 @@ class DeviceClaim:
 
 
 class HubSession:
-    """`phase`: not ready until the first range has been read. `cursor` is the log's own at `seq`, or at the newest event below it."""
+    """`cursor` is the log's own at `seq`, or at the newest event below it."""
 
     __slots__ = (
         "_cursor",
@@ -58,17 +203,15 @@ class HubSession:
         "_merge",
         "_pending",
         "_pending_seqs",
-        "attendance",
         "behind",
         "claims_checked",
         "devices",
         "idle_since",
-        "is_ready",
-        "is_resyncing",
         "keep_at",
         "key",
         "live",
         "loading",
+        "phase",
         "pins",
         "resync_again",
         "snapshot",
@@ -77,16 +220,14 @@ class HubSession:
 
     def __init__(self, key: SessionKey) -> None:
         self.key = key
-        self.is_ready = False
+        self.phase = SessionPhase.LOADING
         self.snapshot: Snapshot | None = None
         self.tail = Tail(0, "")
         self.live: dict[Subscriber, None] = {}
         self.behind: dict[Subscriber, None] | None = None  # who is attached and not live: nearly always nobody
-        self.attendance: Attendance | None = None  # where somebody asks for presence
         self.devices: dict[tuple[str, str], DeviceClaim] | None = None  # by author and device
         self.claims_checked = 0  # the newest claim in the session when the places here were last compared with the store's
         self.loading: asyncio.Future[Missing | None] | None = None
-        self.is_resyncing = False
         self.resync_again = False
         self.pins = 0  # attachments under way: they keep the session loaded
         self.idle_since: float | None = None
@@ -99,6 +240,10 @@ class HubSession:
         self._early: list[bytes] | None = None
         self._pending: list[bytes] | None = None
         self._pending_seqs: list[int] | None = None
+
+    def move(self, to: SessionPhase) -> None:
+        assert to in SESSION_TRANSITIONS[self.phase], f"{self.phase} to {to}"
+        self.phase = to
 
     @property
     def seq(self) -> int:
@@ -138,7 +283,8 @@ class HubSession:
         self._merge = Merge(facts.head.seq)
         self._flushed = facts.head.seq
         self._pending = self._pending_seqs = None
-        self.is_ready = True
+        if self.phase is SessionPhase.LOADING:
+            self.move(SessionPhase.CURRENT)
         early, self._early = self._early or [], None
         return early
 
@@ -153,7 +299,7 @@ class HubSession:
 
         Raises ValueError or IndexError when it is no frame of an event.
         """
-        if not self.is_ready:
+        if self.phase is SessionPhase.LOADING:
             position(frame)  # now: later nobody could skip it alone
             if self._early is None:
                 self._early = []
@@ -231,7 +377,7 @@ class HubSession:
 
     def live_state(self, wall_ms: int) -> bytes:
         assert self.snapshot is not None
-        return self.snapshot.live if wall_ms < self.snapshot.live_until_ms else b"{}"
+        return self.snapshot.live_at(wall_ms)
 
     # Who is attached.
 
@@ -246,15 +392,15 @@ class HubSession:
     def seat(self, subscriber: Subscriber) -> None:
         """Attached, and behind until it enters."""
         subscriber.session = self
-        subscriber.phase = SubscriberPhase.BEHIND
+        subscriber.move(SubscriberPhase.BEHIND)
         self.idle_since = None
         self._stay_behind(subscriber)
 
     def enter(self, subscriber: Subscriber) -> None:
         """From here on the subscriber gets what the feed brings."""
         assert subscriber.seq == self.seq
-        subscriber.phase = SubscriberPhase.LIVE
-        self._catch_up(subscriber)
+        subscriber.move(SubscriberPhase.LIVE)
+        self._not_behind(subscriber)
         self.live[subscriber] = None
 
     def leave(self, subscriber: Subscriber) -> None:
@@ -262,13 +408,13 @@ class HubSession:
         if subscriber.phase is SubscriberPhase.LIVE:
             self.live.pop(subscriber, None)
             self._stay_behind(subscriber)
-            subscriber.phase = SubscriberPhase.BEHIND
+            subscriber.move(SubscriberPhase.BEHIND)
             subscriber.stand_at(self.seq, self.cursor)
 
     def remove(self, subscriber: Subscriber) -> None:
         """It is attached no more."""
         self.live.pop(subscriber, None)
-        self._catch_up(subscriber)
+        self._not_behind(subscriber)
         if self.devices is not None and subscriber.device is not None:
             place = self.devices.get((subscriber.author, subscriber.device))
             if place is not None and place.holder is subscriber:
@@ -293,7 +439,7 @@ class HubSession:
         self.behind = self.behind or {}
         self.behind[subscriber] = None
 
-    def _catch_up(self, subscriber: Subscriber) -> None:
+    def _not_behind(self, subscriber: Subscriber) -> None:
         if self.behind is not None:
             self.behind.pop(subscriber, None)
             self.behind = self.behind or None

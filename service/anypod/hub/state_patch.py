@@ -65,7 +65,7 @@ class StatePatcher:
 
 
 def _patch(edit: StatePatch, snapshot: Snapshot) -> Patch:
-    live = snapshot.live if edit.ts_ms < snapshot.live_until_ms else b"{}"
+    live = snapshot.live_at(edit.ts_ms)
     return Patch(
         version=snapshot.version,
         state=_merged(snapshot.state, edit.state),

@@ -114,7 +114,7 @@ class MemoryStore:
     ) -> Page | Missing:
         return await self._call(lambda: self._server.read(key, after, limit=limit, fold=fold, bytes_max=bytes_max))
 
-    async def confirm(self) -> None:
+    async def verify_primary(self) -> None:
         """There is one log."""
 
     async def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> BackwardPage:

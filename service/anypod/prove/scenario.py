@@ -269,7 +269,3 @@ def _first(failures: BaseExceptionGroup[AnypodError]) -> str:
     for failure in failures.exceptions:
         return _first(failure) if isinstance(failure, BaseExceptionGroup) else failure.message
     raise AssertionError("a group has at least one")
-
-
-
-

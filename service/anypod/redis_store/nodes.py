@@ -167,10 +167,10 @@ class Router:
         if self._topology is not None:
             self._topology.renew()
 
-    async def confirm(self) -> None:
+    async def verify_primary(self) -> None:
         """Returns when whoever is asked next is known to be the right one, as far as anybody can tell."""
         if self._topology is not None:
-            await self._topology.confirm()
+            await self._topology.verify_primary()
 
     def assign(self, owners: Owners) -> None:
         """From now on these serve the partitions. In one step: nothing new overtakes what waits at a node that has lost the partition."""

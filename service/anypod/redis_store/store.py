@@ -95,8 +95,8 @@ class RedisStore:
         reply = list_of(await self._reads.call("read", keys, position, limit, bytes_max, b"fold" if fold else b"", is_repeatable=True))
         return missing(reply) if reply[0] == b"!" else page(reply, after, limit, bytes_max)
 
-    async def confirm(self) -> None:
-        await self._router.confirm()
+    async def verify_primary(self) -> None:
+        await self._router.verify_primary()
 
     async def history(self, key: SessionKey, before: int | None, *, limit: int, bytes_max: int = PAGE_BYTES_MAX) -> BackwardPage:
         names = self._keyspace.session(key)

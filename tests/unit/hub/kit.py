@@ -12,18 +12,12 @@ from anypod.auth import RIGHTS_BY_DEFAULT, Principal
 from anypod.core.errors import AnypodError
 from anypod.core.event import is_binary
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
-from anypod.hub.attach import Attachments
 from anypod.hub.attach_request import AttachRequest
 from anypod.hub.client_connection import ClientConnection
 from anypod.hub.config import HubOptions
 from anypod.hub.delivery import Batch
-from anypod.hub.desk import Desk
-from anypod.hub.drain import Farewell
-from anypod.hub.housekeeping import Housekeeping
-from anypod.hub.hub import Hub
-from anypod.hub.presence import PresenceTracker
-from anypod.hub.publisher import Publisher
-from anypod.hub.subscriber import Subscriber
+from anypod.hub.layer import SessionLayer
+from anypod.hub.session import Subscriber
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.store import SessionClass
 from anypod.telemetry import Metrics
@@ -83,7 +77,7 @@ class RememberingPort:
             self.fills_after -= 1
             if self.fills_after == 0:
                 assert self.subscriber is not None
-                self.replica.hub.catch_up.fall_behind(self.subscriber)
+                self.subscriber.pause()
 
     def send(self, frame: bytes) -> None:
         self.frames.append(frame)
@@ -124,7 +118,7 @@ class BehindTheTimes(MemoryStore):
         self._new = new
         self.is_sure = False
 
-    async def confirm(self) -> None:
+    async def verify_primary(self) -> None:
         self.turn()
         self.is_sure = True
 
@@ -142,20 +136,17 @@ class TestReplica:
         self.metrics = Metrics()
         self.store = server if isinstance(server, MemoryStore) else MemoryStore(server)
         plain = HubOptions(name, {"chat": CHAT}, heartbeat_ms=25_000, silence_ms=55_000)
-        self.hub = Hub(self.store, clock, self.metrics, replace(plain, **options))
-        self.presence = PresenceTracker(self.hub)
-        self.attachments = Attachments(self.hub, self.presence, random.Random(name))
-        self.publisher = Publisher(self.store, clock, self.metrics, self.hub.tasks, self.hub.accounts)
-        self.desk = Desk(self.hub, self.attachments, self.presence, self.publisher, self._verify)
-        self.farewell = Farewell(self.metrics, random.Random(name))
-        self.wheel = Housekeeping(self.hub, self.attachments, self.presence, farewell=self.farewell)
+        options_of_all = replace(plain, **options)
+        self.layer = SessionLayer(self.store, clock, random.Random(name), self.metrics, options_of_all, verify=self._verify)
+        self.hub, self.presence, self.attachments = self.layer.hub, self.layer.presence, self.layer.attachments
+        self.publisher, self.housekeeping = self.layer.publisher, self.layer.housekeeping
 
     async def _verify(self, credential: str) -> Principal:
         return who(credential)
 
     def peer(self, subject: str = "ann", **port: Any) -> tuple[ClientConnection, RememberingPort]:
         made = RememberingPort(self, **port)
-        peer = ClientConnection(self.desk, made, who(subject), KEY)
+        peer = ClientConnection(self.layer, made, who(subject), KEY)
         made.subscriber = peer.subscriber
         return peer, made
 

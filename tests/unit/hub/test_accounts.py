@@ -79,12 +79,12 @@ async def test_a_subject_has_so_many_connections_and_a_place_is_free_when_one_go
         first, _ = await here.attached("ann")
         await here.attached("ann")
         with pytest.raises(AnypodError, match="subject has as many") as refusal:
-            here.attachments.welcome(who("ann"))
+            here.attachments.check_room(who("ann"))
         assert (refusal.value.row.close, refusal.value.retry_after_ms) == (1013, 2_000)
-        here.attachments.welcome(who("bob"))
+        here.attachments.check_room(who("bob"))
         first.gone()
         first.gone()
-        here.attachments.welcome(who("ann"))
+        here.attachments.check_room(who("ann"))
         assert here.hub.accounts.of(who("ann")).connections == 1
 
 
@@ -92,7 +92,7 @@ async def test_a_replica_has_so_many_connections() -> None:
     async with replicas(allowances=Allowances(subject=PLENTY, tenant=PLENTY, connections_max=1)) as (_, _, (here,)):
         await here.attached("ann")
         with pytest.raises(AnypodError) as refusal:
-            here.attachments.welcome(who("bob"))
+            here.attachments.check_room(who("bob"))
         assert refusal.value.code == "overloaded"
 
 

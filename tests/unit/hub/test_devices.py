@@ -32,9 +32,9 @@ async def a_round(clock: TestClock, *there: TestReplica) -> None:
     for _ in range(round(25 / TICK_S)):
         clock.move(TICK_S)
         for replica in there:
-            for subscriber in replica.attachments.everybody:
+            for subscriber in replica.attachments.schedule:
                 subscriber.heard_at = clock.now()  # its client is there
-            replica.wheel.tick()
+            replica.housekeeping.tick()
         await settled(10)
 
 
@@ -89,8 +89,8 @@ async def test_while_the_store_is_away_everybody_stays_and_the_claims_settle_lat
         server.start()
         for _ in range(5):
             clock.move(TICK_S)
-            here.wheel.tick()
-            there.wheel.tick()
+            here.housekeeping.tick()
+            there.housekeeping.tick()
             await settled()
         # Each was claimed before the other's claim was over: the one that lost comes again, and then there is no doubt.
         assert sorted([first.close_code or 0, second.close_code or 0]) == [0, 1012]

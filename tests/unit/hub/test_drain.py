@@ -24,15 +24,15 @@ async def test_a_drain_says_goodbye_to_everybody_and_aborts_who_does_not_read() 
         stalled_peer, stalled = await here.attached("slow", fills_after=2)
         pairs[0][0].receive(publish("a"))
         await until(lambda: bool(here.hub.stalled))
-        drain = asyncio.create_task(Drain(here.attachments, here.farewell, clock, random.Random(3)).run(6.0))
+        drain = asyncio.create_task(Drain(here.attachments, here.layer.goaway, clock, random.Random(3)).run(6.0))
         gone: list[float] = []
         for _ in range(80):
             await asyncio.sleep(0)
             for peer, port in pairs:
-                if port.close_code is not None and peer.subscriber in here.attachments.everybody:
+                if port.close_code is not None and peer.subscriber in here.attachments.schedule:
                     gone.append(clock.now())
                     peer.gone()
-            if stalled.is_aborted and stalled_peer.subscriber in here.attachments.everybody:
+            if stalled.is_aborted and stalled_peer.subscriber in here.attachments.schedule:
                 stalled_peer.gone()
             clock.move(0.1)
         assert await drain == 6

@@ -33,7 +33,7 @@ async def test_a_quiet_feed_is_checked_against_the_log_at_every_heartbeat() -> N
         assert other.seqs == []
         for _ in range(260):
             clock.move(0.1)
-            there.wheel.tick()
+            there.housekeeping.tick()
         await until(lambda: other.seqs == [1])
 
 

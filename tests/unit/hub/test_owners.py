@@ -10,6 +10,7 @@ from anypod.auth import Principal
 from anypod.core.identity import Subject, TenantId
 from anypod.hub.attach_request import AttachRequest
 from anypod.hub.client_connection import ClientConnection
+from anypod.hub.session import SessionPhase
 from anypod.memory_store import MemoryServer
 from anypod.store import Append, Creation
 
@@ -23,7 +24,7 @@ async def attached(
     replica: TestReplica, subject: str, features: Sequence[str] = (), ask: AttachRequest | None = None
 ) -> tuple[ClientConnection, RememberingPort]:
     port = RememberingPort(replica)
-    peer = ClientConnection(replica.desk, port, own(subject), KEY)
+    peer = ClientConnection(replica.layer, port, own(subject), KEY)
     port.subscriber = peer.subscriber
     peer.begin(ask or AttachRequest(KEY, features=features))
     await until(lambda: bool(port.frames) or port.refused is not None or port.closed is not None)
@@ -63,9 +64,9 @@ async def test_who_reads_a_replay_meanwhile_gets_no_page_of_it() -> None:
         peer, port = await attached(here, "ann")
         peer.receive(publish("a"))
         await until(lambda: port.seqs == [1])
-        here.hub.catch_up.fall_behind(peer.subscriber)
+        peer.subscriber.pause()
         passes_to(server, "bob")
-        here.hub.catch_up.writable(peer.subscriber)
+        peer.subscriber.resume()
         await until(lambda: port.closed is not None)
         await settled(here)
         assert port.close_code == 4404
@@ -78,7 +79,7 @@ async def test_who_attaches_to_what_the_replica_still_knows_as_its_own_is_refuse
         peer.receive(publish("a"))
         await until(lambda: port.seqs == [1])
         peer.gone()
-        here.hub.sessions[KEY].is_resyncing = True  # the read that tells the replica of it is still on its way
+        here.hub.sessions[KEY].move(SessionPhase.RESYNCING)  # the read that tells the replica of it is still on its way
         passes_to(server, "bob")
         _, again = await attached(here, "ann", ask=AttachRequest(KEY, after="start"))
         assert again.refused is not None or again.close_code == 4404, again.told

@@ -27,7 +27,7 @@ class Node:
         self.is_leaving = False
         rng = random.Random(index)
         self.fleet = Membership(replica.hub, replica.attachments, rng, version="1", is_leaving=lambda: self.is_leaving)
-        self.rebalance = Rebalance(replica.hub, replica.attachments, self.fleet, replica.farewell, rng=rng, share_max=1.2)
+        self.rebalance = Rebalance(replica.hub, replica.attachments, self.fleet, replica.layer.goaway, rng=rng, share_max=1.2)
         self.attached: list[tuple[ClientConnection, RememberingPort]] = []
 
     async def fill(self, count: int) -> None:

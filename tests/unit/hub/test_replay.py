@@ -61,6 +61,6 @@ async def test_a_reader_that_takes_no_more_reads_on_from_the_log_without_gap_or_
         await until(lambda: len(port.seqs) == 700)
         assert full.seqs == list(range(1, len(full.seqs) + 1))
         assert len(full.seqs) < 700
-        here.hub.catch_up.writable(slow.subscriber)
+        slow.subscriber.resume()
         await until(lambda: len(full.seqs) >= 700)
         assert full.seqs == list(range(1, 701))

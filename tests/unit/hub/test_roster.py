@@ -5,11 +5,13 @@ import pytest
 from tests.unit.hub.kit import RememberingPort, TestReplica, replicas, who
 
 from anypod.hub.heartbeat_schedule import HeartbeatSchedule
-from anypod.hub.subscriber import Subscriber
+from anypod.hub.session import Subscriber
 
 
 def someone(replica: TestReplica, name: str) -> Subscriber:
-    return Subscriber(RememberingPort(replica), who(name), name, 0.0, replica.hub.accounts.of(who(name)))
+    return Subscriber(
+        RememberingPort(replica), who(name), name, 0.0, account=replica.hub.accounts.of(who(name)), flow=replica.layer.recovery
+    )
 
 
 async def test_each_has_one_turn_in_a_round() -> None:
@@ -38,11 +40,11 @@ async def test_whoever_comes_is_spread_over_the_round_all_at_once_or_over_time(t
 async def test_who_has_left_is_held_by_nothing_not_even_until_its_next_turn() -> None:
     async with replicas() as (_, _, (here,)):
         peer, port = await here.attached()
-        here.wheel.tick()
+        here.housekeeping.tick()
         held = weakref.ref(port)
-        assert len(here.attachments.everybody) == 1
+        assert len(here.attachments.schedule) == 1
         peer.gone()
-        assert not here.attachments.everybody
+        assert not here.attachments.schedule
         del peer, port
         gc.collect()
         assert held() is None

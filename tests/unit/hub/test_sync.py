@@ -29,7 +29,7 @@ async def test_a_sentinel_that_is_asked_for_while_behind_is_gone_to_once_the_pla
         await until(lambda: port.seqs == [1, 2, 3])
         seen = list(full.seqs)
         slow.receive(sync(after))
-        here.hub.catch_up.writable(slow.subscriber)
+        slow.subscriber.resume()
         await until(lambda: any(one.get("ref") == "s" for one in full.of("sync.done")))
         wanted = {"start": [1, 2, 3], "tail": [], "nobody's cursor": [1, 2, 3]}[after]
         assert full.seqs == seen + wanted
@@ -48,7 +48,7 @@ async def test_a_cursor_that_is_asked_for_while_behind_is_served_from_where_the_
         await fill(here, peer, "bc")
         await until(lambda: port.seqs == [1, 2, 3])
         slow.receive(sync(port.of("event")[0]["cursor"]))
-        here.hub.catch_up.writable(slow.subscriber)
+        slow.subscriber.resume()
         await until(lambda: any(one.get("ref") == "s" for one in full.of("sync.done")))
         assert full.seqs == [1, 2, 3]
 

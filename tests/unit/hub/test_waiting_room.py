@@ -73,21 +73,21 @@ async def test_who_leaves_while_waiting_is_not_attached() -> None:
 async def test_one_subject_does_not_use_up_what_all_have() -> None:
     async with replicas(arrivals=Arrivals(subject_per_s=2)) as (_, _, (here,)):
         for _ in range(4):
-            here.attachments.welcome(who("bob"))
+            here.attachments.check_room(who("bob"))
         with pytest.raises(AnypodError) as refusal:
-            here.attachments.welcome(who("bob"))  # two seconds' worth came in
+            here.attachments.check_room(who("bob"))  # two seconds' worth came in
         assert refusal.value.code == "overloaded"
         assert refusal.value.retry_after_ms
-        here.attachments.welcome(who("cid"))
+        here.attachments.check_room(who("cid"))
 
 
 async def test_refusals_have_a_budget_of_their_own_and_beyond_it_connections_are_cut_late() -> None:
     async with replicas(arrivals=Arrivals(refused_per_s=2)) as (_, clock, (here,)):
         told, cut = [], []
         for number in range(8):
-            here.attachments.waiting.refuse(lambda number=number: told.append(number), lambda number=number: cut.append(number))  # type: ignore[misc]
+            here.attachments.admission.refuse(lambda number=number: told.append(number), lambda number=number: cut.append(number))  # type: ignore[misc]
         assert (told, cut) == ([0], [])
-        assert here.attachments.waiting.wait_s("accept") == 0, "nothing is taken from those who may come in"
+        assert here.attachments.admission.wait_s("accept") == 0, "nothing is taken from those who may come in"
         for _ in range(4):
             await asyncio.sleep(0)
             clock.move(0.5)
@@ -97,7 +97,7 @@ async def test_refusals_have_a_budget_of_their_own_and_beyond_it_connections_are
 
 async def test_fewer_come_in_while_the_loop_is_late_or_the_store_is_slow() -> None:
     async with replicas() as (_, _, (here,)):
-        waiting = here.attachments.waiting
+        waiting = here.attachments.admission
         waiting.note_lag(2 * LAG_S_MAX)
         after_lag = here.metrics.gauges["admission_pace"]()
         assert after_lag < 1
@@ -122,6 +122,6 @@ async def test_a_row_of_polls_needs_no_permits() -> None:
         await here.attached()
         for _ in range(20):
             polling, port = here.peer("bob")
-            await here.attachments.go_on(polling.subscriber, AttachRequest(KEY, after="tail", may_create=False))
+            await here.attachments.open_again(polling.subscriber, AttachRequest(KEY, after="tail", may_create=False))
             assert port.of("session.restored")
             polling.gone()

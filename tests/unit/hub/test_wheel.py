@@ -12,13 +12,13 @@ async def test_a_reader_that_stays_full_is_told_to_resume_and_then_aborted() -> 
         peer.receive(publish("a"))
         await until(lambda: bool(here.hub.stalled))
         clock.move(19)
-        here.wheel.tick()
+        here.housekeeping.tick()
         assert full.subscriber in here.hub.stalled
         clock.move(2)
-        here.wheel.tick()
+        here.housekeeping.tick()
         assert full.close_code == 4410
         clock.move(3)
-        here.wheel.tick()
+        here.housekeeping.tick()
         assert full.is_aborted
 
 
@@ -27,11 +27,11 @@ async def test_heartbeats_reach_everybody_once_an_interval_and_silence_ends_a_co
         _, port = await here.attached()
         for _ in range(round(25 / TICK_S)):
             clock.move(TICK_S)
-            here.wheel.tick()
+            here.housekeeping.tick()
         assert len(port.of("heartbeat")) == 1
         for _ in range(round(60 / TICK_S)):
             clock.move(TICK_S)
-            here.wheel.tick()
+            here.housekeeping.tick()
         assert port.close_code == 4408
 
 
@@ -39,10 +39,10 @@ async def test_who_never_sends_session_init_is_sent_away() -> None:
     async with replicas() as (_, clock, (here,)):
         _, port = here.peer()
         clock.move(9)
-        here.wheel.tick()
+        here.housekeeping.tick()
         assert here.attachments.opening
         clock.move(2)
-        here.wheel.tick()
+        here.housekeeping.tick()
         assert port.refused is not None
         assert port.refused.row.close == 4400
         assert not here.attachments.opening
@@ -54,11 +54,11 @@ async def test_a_session_that_nobody_needs_is_unloaded_after_a_while() -> None:
         peer.gone()
         for _ in range(round(25 / TICK_S)):
             clock.move(TICK_S)
-            here.wheel.tick()
+            here.housekeeping.tick()
         assert KEY in here.hub.sessions
         for _ in range(round(35 / TICK_S)):
             clock.move(TICK_S)
-            here.wheel.tick()
+            here.housekeeping.tick()
         assert KEY not in here.hub.sessions
         assert here.hub.tails.bytes == 0
 
@@ -70,7 +70,7 @@ async def test_a_connection_that_is_old_enough_is_asked_to_find_another_replica_
         began = clock.now()
         while clock.now() < began + 160:
             clock.move(TICK_S)
-            here.wheel.tick()
+            here.housekeeping.tick()
             for index, port in enumerate(ports):
                 if port.closed is not None:
                     ended.setdefault(index, clock.now() - began)
@@ -88,5 +88,5 @@ async def test_without_an_age_nobody_is_asked_to_go() -> None:
         for _ in range(100):
             clock.move(3_600)
             peer.heard()
-            here.wheel.tick()
+            here.housekeeping.tick()
         assert port.closed is None

@@ -179,9 +179,3 @@ async def _ask_if_up(caller: RequestConnection, commands: list[bytes]) -> list[R
         if error.code != "unavailable":
             raise
         return [LOST] * len(commands)
-
-
-
-
-
-

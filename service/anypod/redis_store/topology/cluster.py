@@ -66,7 +66,7 @@ class ClusterTopology:
             raise unavailable(f"no node knows who serves each slot of the cluster; asked: {asked}")
         return self._owners
 
-    async def confirm(self) -> None:
+    async def verify_primary(self) -> None:
         await self._question.renewed()
 
     def place(self, endpoint: Endpoint) -> "ClusterNode":
@@ -141,7 +141,7 @@ class ClusterNode:
     def watched(self, address: ServerAddress, on_left: OnLeft) -> AbstractContextManager[None]:
         return nullcontext()  # whoever follows the map takes the connections away
 
-    async def confirm(self) -> None:
+    async def verify_primary(self) -> None:
         """It was found a moment ago; a node that hangs, and that the others have replaced, would hold up every new connection."""
 
     def close(self) -> None:
@@ -151,10 +151,6 @@ class ClusterNode:
 async def _ask(informant: DiscoveryClient) -> View:
     slots, nodes = await informant.ask(pack("CLUSTER", "SLOTS"), pack("CLUSTER", "NODES"))
     return read_view(slots, nodes, informant.endpoint)
-
-
-
-
 
 
 class _Range(NamedTuple):

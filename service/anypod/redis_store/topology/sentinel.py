@@ -68,7 +68,7 @@ class Sentinels:
         finally:
             del self._watchers[watcher]
 
-    async def confirm(self) -> None:
+    async def verify_primary(self) -> None:
         await self._question.renewed()
 
     async def follow(self) -> None:

@@ -24,7 +24,7 @@ class Topology(Protocol):
     def renew(self) -> None:
         """Somebody was sent elsewhere: look soon."""
 
-    async def confirm(self) -> None:
+    async def verify_primary(self) -> None:
         """Look now: returns when whoever serves something no longer has been left, as far as anybody can tell."""
 
     async def follow(self, on_change: OnChange) -> None:
@@ -60,8 +60,8 @@ class SingleNode:
     def renew(self) -> None:
         """There is nowhere else."""
 
-    async def confirm(self) -> None:
-        await self._place.confirm()
+    async def verify_primary(self) -> None:
+        await self._place.verify_primary()
 
     async def follow(self, on_change: OnChange) -> None:
         await self._place.follow()  # it is the same server, wherever it is

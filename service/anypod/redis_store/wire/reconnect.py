@@ -76,7 +76,7 @@ class ReconnectingConnection:
         try:
             with self._place.watched(address, connection.abort):  # although the old server may still answer
                 await check_primary(connection)
-                await self._place.confirm()  # an old primary that was started again a moment ago says that it is one, too
+                await self._place.verify_primary()  # an old primary that was started again a moment ago says that it is one, too
                 await user.prepare(connection)
                 if not connection.is_lost:
                     is_up = True

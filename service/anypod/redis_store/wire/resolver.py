@@ -22,7 +22,7 @@ class AddressResolver(Protocol):
     def watched(self, address: ServerAddress, on_left: OnLeft) -> AbstractContextManager[None]:
         """Inside, `on_left` is called as soon as it is known that the server is elsewhere; at once, if it is known already."""
 
-    async def confirm(self) -> None:
+    async def verify_primary(self) -> None:
         """Ask now: whoever is connected elsewhere has left it when this returns."""
 
     def close(self) -> None: ...
@@ -40,7 +40,7 @@ class StaticAddress:
     def watched(self, address: ServerAddress, on_left: OnLeft) -> AbstractContextManager[None]:
         return nullcontext()
 
-    async def confirm(self) -> None:
+    async def verify_primary(self) -> None:
         """There is no other."""
 
     async def follow(self) -> None:

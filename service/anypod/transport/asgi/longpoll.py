@@ -13,7 +13,7 @@ from anypod.core.event import FRAME_START, is_binary
 from anypod.core.timing import POLL_WAIT_MS_MAX
 from anypod.hub.attach_request import AttachRequest
 from anypod.hub.delivery import Batch
-from anypod.hub.desk import Desk
+from anypod.hub.layer import SessionLayer
 
 WAIT_S_MAX: Final = POLL_WAIT_MS_MAX / 1000
 _RESET_START: Final = b'{"type":"session.reset"'
@@ -47,7 +47,9 @@ class _FirstEvents:
         self.has_ended.set()
 
 
-async def wait_for_events(desk: Desk, principal: Principal, ask: AttachRequest, wait_s: float, gone: Coroutine[Any, Any, None]) -> bool:
+async def wait_for_events(
+    layer: SessionLayer, principal: Principal, ask: AttachRequest, wait_s: float, gone: Coroutine[Any, Any, None]
+) -> bool:
     """Return when the log has something after the cursor that is asked about, or the time is over. Raises AnypodError.
 
     True: the hub has sent the poller away, and its next request should come over another connection.
@@ -55,13 +57,13 @@ async def wait_for_events(desk: Desk, principal: Principal, ask: AttachRequest, 
     `gone` ends when the client has: nobody waits for it any longer then. The page is read from the log afterwards: what a
     waiter hears may begin in the middle of a batch.
     """
-    desk.hub.accounts.check_room(desk.hub.accounts.of(principal))
+    layer.hub.accounts.check_room(layer.hub.accounts.of(principal))
     port = _FirstEvents()
-    subscriber = desk.attachments.subscriber(port, principal)
+    subscriber = layer.attachments.subscriber(port, principal)
     leaving = asyncio.create_task(gone, name="poll-gone")
     leaving.add_done_callback(lambda _: port.has_ended.set())
     try:
-        await desk.attachments.go_on(subscriber, ask)
+        await layer.attachments.open_again(subscriber, ask)
         async with asyncio.timeout(min(wait_s, WAIT_S_MAX)):
             await port.has_ended.wait()
     except TimeoutError:
@@ -72,5 +74,5 @@ async def wait_for_events(desk: Desk, principal: Principal, ask: AttachRequest, 
         return False  # it was there a moment ago: the page that is read next finds out what has become of it
     finally:
         leaving.cancel()
-        desk.attachments.detach(subscriber)
+        layer.attachments.detach(subscriber)
     return port.was_closed

@@ -12,8 +12,7 @@ from anypod.core.byte_budget import COUNTED_BYTES
 from anypod.core.errors import AnypodError, close_reason
 from anypod.core.outbox import Outbox
 from anypod.hub.delivery import Batch
-from anypod.hub.recovery import Recovery
-from anypod.hub.subscriber import Subscriber
+from anypod.hub.session import Subscriber
 
 PIECE_BYTES_MAX: Final = 1 << 16  # taken by the coroutine at once: as much as the server's own buffer holds before it makes it wait
 ANSWERS_BYTES_MAX: Final = 4 << 20  # beyond a full outbox, for a client that asks and does not read; then it is aborted
@@ -30,9 +29,8 @@ class CloseFrame:
 class QueuedPort:
     """`subscriber` is set right after construction: port and subscriber know each other. `cancel` gives the connection up."""
 
-    def __init__(self, catch_up: Recovery, outbox_bytes_max: int, cancel: Callable[[], object]) -> None:
+    def __init__(self, outbox_bytes_max: int, cancel: Callable[[], object]) -> None:
         self.subscriber: Subscriber | None = None
-        self._catch_up = catch_up
         self._cancel = cancel
         self._bytes_max = outbox_bytes_max
         self._outbox = Outbox()
@@ -43,7 +41,7 @@ class QueuedPort:
         self._emptied = asyncio.Event()
         self._emptied.set()
 
-    # The hub's side (hub.subscriber.Port).
+    # The hub's side (`hub.port`).
 
     def deliver(self, batch: Batch) -> None:
         self._put(batch.frames)
@@ -74,7 +72,7 @@ class QueuedPort:
         size = self._outbox.size
         if self.subscriber is not None and size > min(COUNTED_BYTES, self._bytes_max):
             self._is_counted = True
-            if not self._catch_up.hold(self.subscriber, size, self._bytes_max):
+            if not self.subscriber.note_unsent(size, self._bytes_max):
                 self._emptied.clear()
 
     # The transport's side.
@@ -94,11 +92,11 @@ class QueuedPort:
         if not self._is_counted or self.subscriber is None:
             return
         if self._outbox.size > min(COUNTED_BYTES, self._bytes_max):
-            self._catch_up.drained(self.subscriber, self._outbox.size)
+            self.subscriber.note_drained(self._outbox.size)
             return
         self._is_counted = False
         self._emptied.set()
-        self._catch_up.writable(self.subscriber)
+        self.subscriber.resume()
 
     def hold(self, wait_s: float) -> None:
         """Not read from for so long."""

@@ -17,7 +17,7 @@ from anypod.core import frames
 from anypod.core.errors import CODES, Code
 from anypod.core.event import FRAME_START, as_json, is_binary, position
 from anypod.hub.attach_request import AttachRequest
-from anypod.hub.desk import Desk
+from anypod.hub.layer import SessionLayer
 from anypod.transport.asgi.queued_port import CloseFrame, QueuedPort
 
 RETRY_MS: Final = 2_000  # how long a browser waits before it connects again, about
@@ -71,26 +71,26 @@ def wait_ms(line: bytes) -> int:
 class Stream:
     """One stream; `open` it before the response begins, then send what `chunks` yields."""
 
-    def __init__(self, desk: Desk, principal: Principal, *, outbox_bytes_max: int, max_s: float, rng: Random) -> None:
-        self._desk = desk
+    def __init__(self, layer: SessionLayer, principal: Principal, *, outbox_bytes_max: int, max_s: float, rng: Random) -> None:
+        self._layer = layer
         self._max_s = max_s
         self._rng = rng
         self._task: asyncio.Task[object] | None = None
-        desk.attachments.welcome(principal)
-        self._port = QueuedPort(desk.hub.catch_up, outbox_bytes_max, self._give_up)
-        self.subscriber = desk.attachments.subscriber(self._port, principal)
+        layer.attachments.check_room(principal)
+        self._port = QueuedPort(outbox_bytes_max, self._give_up)
+        self.subscriber = layer.attachments.subscriber(self._port, principal)
         self._port.subscriber = self.subscriber
 
     async def open(self, ask: AttachRequest) -> None:
         """Attach. Raises AnypodError, after which there is nothing to close."""
         try:
-            await self._desk.attachments.open(self.subscriber, ask)
+            await self._layer.attachments.open(self.subscriber, ask)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        self._desk.attachments.detach(self.subscriber)
+        self._layer.attachments.detach(self.subscriber)
 
     def _give_up(self) -> None:
         if self._task is not None:
@@ -98,7 +98,7 @@ class Stream:
 
     async def chunks(self) -> AsyncIterator[bytes]:
         self._task = asyncio.current_task()
-        ends_at = self._desk.hub.clock.now() + self._max_s * self._rng.uniform(0.9, 1.0)
+        ends_at = self._layer.hub.clock.now() + self._max_s * self._rng.uniform(0.9, 1.0)
         yield retry(self._rng)
         goaway: bytes | None = None
         while not isinstance(taken := await self._next(ends_at), CloseFrame):
@@ -110,7 +110,7 @@ class Stream:
 
     async def _next(self, ends_at: float) -> Sequence[bytes] | CloseFrame:
         try:
-            async with asyncio.timeout(max(0.0, ends_at - self._desk.hub.clock.now())):
+            async with asyncio.timeout(max(0.0, ends_at - self._layer.hub.clock.now())):
                 return await self._port.take()
         except TimeoutError:
             return CloseFrame(0, "max_stream_s")

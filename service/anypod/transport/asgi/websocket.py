@@ -16,7 +16,7 @@ from anypod.core.errors import CLOSE_GONE, CODES, AnypodError, close_reason
 from anypod.core.event import is_binary
 from anypod.core.frames import SUBPROTOCOL
 from anypod.hub.client_connection import ClientConnection
-from anypod.hub.desk import Desk
+from anypod.hub.layer import SessionLayer
 from anypod.transport.asgi.queued_port import CloseFrame, QueuedPort
 from anypod.transport.attach_query import ask_of_query, has_ask, session_key
 from anypod.transport.authenticate import Authenticator
@@ -35,8 +35,8 @@ class WebSocketRoute:
 
     needs: Final[Access] = "read"
 
-    def __init__(self, desk: Desk, door: Authenticator, *, outbox_bytes_max: int) -> None:
-        self._desk = desk
+    def __init__(self, layer: SessionLayer, door: Authenticator, *, outbox_bytes_max: int) -> None:
+        self._layer = layer
         self._door = door
         self._outbox_bytes_max = outbox_bytes_max
 
@@ -50,14 +50,14 @@ class WebSocketRoute:
         except WebSocketDisconnect:
             return  # the client went first
         except AnypodError as error:
-            self._desk.hub.metrics.errors[error.code] += 1
+            self._layer.hub.metrics.errors[error.code] += 1
             with suppress(WebSocketDisconnect):  # the client may have gone first
                 await websocket.close(CODES[error.code].close or CLOSE_GONE, close_reason(error)[:REASON_BYTES_MAX])
             return
         task = asyncio.current_task()
         assert task is not None
-        port = QueuedPort(self._desk.hub.catch_up, self._outbox_bytes_max, task.cancel)
-        peer = ClientConnection(self._desk, port, principal, key)
+        port = QueuedPort(self._outbox_bytes_max, task.cancel)
+        peer = ClientConnection(self._layer, port, principal, key)
         port.subscriber = peer.subscriber
         try:
             if ask is not None:
@@ -68,18 +68,18 @@ class WebSocketRoute:
 
     async def _identified(self, websocket: WebSocket, offered: Sequence[str]) -> Principal:
         """Who asks comes first: a stranger takes nothing from the budget of those who may come in. Raises AnypodError."""
-        attachments = self._desk.attachments
+        attachments = self._layer.attachments
         try:
             principal = self._door.known(websocket.headers, offered)
             if principal is None:
-                await attachments.waiting.enter("unknown")
+                await attachments.admission.enter("unknown")
                 principal = await self._door.principal(websocket.headers, offered, websocket.query_params)
-            attachments.welcome(principal)
+            attachments.check_room(principal)
         except AnypodError as error:
             if not error.row.is_retryable or error.code == "overloaded":
-                await attachments.waiting.hold_refusal()
+                await attachments.admission.hold_refusal()
             raise
-        await attachments.waiting.enter("accept")
+        await attachments.admission.enter("accept")
         return principal
 
     async def _converse(self, websocket: WebSocket, peer: ClientConnection, port: QueuedPort) -> None:
@@ -91,7 +91,7 @@ class WebSocketRoute:
             await asyncio.wait([reading])
 
     async def _read(self, websocket: WebSocket, peer: ClientConnection, port: QueuedPort) -> None:
-        frame_bytes_max = self._desk.hub.options.limits.frame_bytes
+        frame_bytes_max = self._layer.hub.options.limits.frame_bytes
         while (message := await websocket.receive())["type"] == "websocket.receive":
             text = message.get("text")
             frame: bytes = text.encode() if text is not None else message["bytes"]

@@ -96,7 +96,7 @@ class ProtocolDispatch(asyncio.Protocol):
         try:
             principal = self._door.known(head.headers, head.subprotocols)
             if principal is not None:
-                self._wires.desk.attachments.welcome(principal)
+                self._wires.layer.attachments.check_room(principal)
         except AnypodError as error:
             self._refuse_late(head, response, error)
         else:
@@ -107,7 +107,7 @@ class ProtocolDispatch(asyncio.Protocol):
 
     def _wait(self, arrival: Arrival, head: RequestHead, response: bytes, go: Callable[[], None]) -> None:
         """Go on when there is a permit."""
-        waiting = self._wires.desk.attachments.waiting
+        waiting = self._wires.layer.attachments.admission
         try:
             wait_s = waiting.wait_s(arrival)
         except AnypodError as error:
@@ -127,13 +127,13 @@ class ProtocolDispatch(asyncio.Protocol):
 
     def _ask_who(self, head: RequestHead, response: bytes, rest: bytes) -> None:
         self._transport.pause_reading()  # until it is known who asks
-        self._wires.desk.hub.tasks.start(self._verify(head, response, rest), "verify")
+        self._wires.layer.hub.tasks.start(self._verify(head, response, rest), "verify")
 
     async def _verify(self, head: RequestHead, response: bytes, rest: bytes) -> None:
         refusal: AnypodError | None = None
         try:
             principal = await self._door.principal(head.headers, head.subprotocols)
-            self._wires.desk.attachments.welcome(principal)
+            self._wires.layer.attachments.check_room(principal)
         except AnypodError as error:
             refusal = error
         if self._transport.is_closing():
@@ -148,7 +148,7 @@ class ProtocolDispatch(asyncio.Protocol):
         """Who is not let in waits for it, and is not read from meanwhile."""
         if not error.row.is_retryable or error.code == "overloaded":
             self._transport.pause_reading()
-            self._wires.desk.attachments.waiting.refuse(
+            self._wires.layer.attachments.admission.refuse(
                 lambda: self._resume(lambda: self._refuse(head, response, error)), self._transport.abort
             )
         else:
@@ -156,7 +156,7 @@ class ProtocolDispatch(asyncio.Protocol):
 
     def _refuse(self, head: RequestHead, response: bytes, error: AnypodError) -> None:
         """A page sees nothing but close codes, so even a refused upgrade is made first."""
-        self._wires.desk.hub.metrics.errors[error.code] += 1
+        self._wires.layer.hub.metrics.errors[error.code] += 1
         if head.is_upgrade:
             wire = WebSocketProtocol(self._wires, self._transport, self._state.connections)
             self._transport.set_protocol(wire)
@@ -183,7 +183,7 @@ class ProtocolDispatch(asyncio.Protocol):
             stream.begin(ask)
             return
         wire = WebSocketProtocol(self._wires, self._transport, self._state.connections)
-        wire.peer = ClientConnection(self._wires.desk, wire, principal, key)
+        wire.peer = ClientConnection(self._wires.layer, wire, principal, key)
         self._transport.set_protocol(wire)
         wire.greet(response)
         if ask is not None:
@@ -212,7 +212,7 @@ def sniffing(wires: Callable[[], FastTransport], door: Authenticator) -> Callabl
         shared = wires()
 
         def hand_over() -> asyncio.Protocol:
-            return PlainHttp(shared.requests, config, server_state, app_state, ends_connections=lambda: shared.desk.hub.ends_connections)
+            return PlainHttp(shared.requests, config, server_state, app_state, ends_connections=lambda: shared.layer.hub.ends_connections)
 
         return ProtocolDispatch(shared, door, server_state, hand_over)
 

@@ -15,7 +15,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.problems import MEDIA_TYPE, problem_body, problem_headers
 from anypod.hub.attach_request import AttachRequest
 from anypod.hub.delivery import Batch
-from anypod.hub.subscriber import Subscriber
+from anypod.hub.session import Subscriber
 from anypod.transport.asgi import sse
 from anypod.transport.fast.websocket import FastTransport, write_behind
 
@@ -38,7 +38,7 @@ def chunks_of(batch: Sequence[bytes]) -> bytes:
 
 
 class SseProtocol(asyncio.Protocol):
-    """The port of its subscriber (hub.subscriber.Port). Before `begin` nothing but an error has been sent.
+    """The port of its subscriber (`hub.port`). Before `begin` nothing but an error has been sent.
 
     `cors_lines`: of the head, for the page that asks.
     """
@@ -70,13 +70,13 @@ class SseProtocol(asyncio.Protocol):
         self._is_closing = False
         self._is_counted = False  # is there more in the transport than goes without saying?
         self._unheard_bytes = 0
-        self.subscriber: Subscriber = shared.desk.attachments.subscriber(self, principal)
-        self.subscriber.ends_at = shared.desk.hub.clock.now() + shared.stream_s_max * shared.rng.uniform(0.9, 1.0)
+        self.subscriber: Subscriber = shared.layer.attachments.subscriber(self, principal)
+        self.subscriber.ends_at = shared.layer.hub.clock.now() + shared.stream_s_max * shared.rng.uniform(0.9, 1.0)
         transport.set_write_buffer_limits(high=COUNTED_BYTES)
         connections.add(self)
 
     def begin(self, ask: AttachRequest) -> None:
-        self._shared.desk.attachments.attach(self.subscriber, ask, _nothing_more)
+        self._shared.layer.attachments.attach(self.subscriber, ask, _nothing_more)
 
     # From the client, which has nothing to say.
 
@@ -92,20 +92,19 @@ class SseProtocol(asyncio.Protocol):
     def _count(self) -> None:
         """What the transport has not taken is counted at each write, until it has taken it."""
         if not self._is_closing:
-            size = self._transport.get_write_buffer_size()
-            self._shared.desk.hub.catch_up.hold(self.subscriber, size, self._shared.buffer_bytes_max)
+            self.subscriber.note_unsent(self._transport.get_write_buffer_size(), self._shared.buffer_bytes_max)
 
     def resume_writing(self) -> None:
         self._is_counted = False
-        self._shared.desk.hub.catch_up.writable(self.subscriber)
+        self.subscriber.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
         self._is_closing = True
-        self._shared.forget_soon(partial(self._shared.desk.attachments.detach, self.subscriber))
+        self._shared.forget_soon(partial(self._shared.layer.attachments.detach, self.subscriber))
         del self.subscriber  # each would keep the other, until the collector looks
 
-    # From the hub (hub.subscriber.Port).
+    # From the hub (`hub.port`).
 
     def deliver(self, batch: Batch) -> None:
         self._write(batch.encoded(chunks_of))

@@ -14,7 +14,7 @@ from anypod.core.errors import AnypodError, close_reason
 from anypod.hub.admission import PacedQueue
 from anypod.hub.client_connection import ClientConnection
 from anypod.hub.delivery import Batch
-from anypod.hub.desk import Desk
+from anypod.hub.layer import SessionLayer
 from anypod.transport.fast.request_timeouts import ARRIVAL_S_MAX, REQUEST_S_MAX, RequestTimeouts
 from anypod.transport.fast.websocket_frames import (
     TEXT,
@@ -41,17 +41,17 @@ class FastTransport:
     """What all connections of a replica share: the answers that leave together at the end of a turn of the loop, patience, and the
     queue of those who have gone."""
 
-    def __init__(self, desk: Desk, rng: Random, *, buffer_bytes_max: int, stream_s_max: float) -> None:
-        self.desk = desk
+    def __init__(self, layer: SessionLayer, rng: Random, *, buffer_bytes_max: int, stream_s_max: float) -> None:
+        self.layer = layer
         self.rng = rng
         self.buffer_bytes_max = buffer_bytes_max  # beyond it a transport takes no more deliveries until it is empty
         self.stream_s_max = stream_s_max
-        self.arrivals = RequestTimeouts(desk.hub.clock, ARRIVAL_S_MAX, metrics=desk.hub.metrics)
-        self.requests = RequestTimeouts(desk.hub.clock, REQUEST_S_MAX, metrics=desk.hub.metrics)
+        self.arrivals = RequestTimeouts(layer.hub.clock, ARRIVAL_S_MAX, metrics=layer.hub.metrics)
+        self.requests = RequestTimeouts(layer.hub.clock, REQUEST_S_MAX, metrics=layer.hub.metrics)
         self.unfinished: ByteBudget[WebSocketProtocol] = ByteBudget(UNFINISHED_BYTES_MAX)
         self._loop = asyncio.get_running_loop()
         self._dirty: list[Flushes] = []
-        self._departures = PacedQueue(desk.hub.clock, desk.hub.tasks)
+        self._departures = PacedQueue(layer.hub.clock, layer.hub.tasks)
 
     def flush_soon(self, wire: "Flushes") -> None:
         if not self._dirty:
@@ -65,14 +65,14 @@ class FastTransport:
 
     def forget_soon(self, forget: Callable[[], None]) -> None:
         """Thousands may go in one turn of the loop, all before the next publisher is heard: this turn only closes their sockets."""
-        self._departures.join(self.desk.hub.clock.now(), forget)
+        self._departures.join(self.layer.hub.clock.now(), forget)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
         self._loop.call_later(seconds, callback)
 
 
 class WebSocketProtocol(asyncio.Protocol):
-    """`peer` is set right after construction. The port of its subscriber (hub.subscriber.Port)."""
+    """`peer` is set right after construction. The port of its subscriber (`hub.port`)."""
 
     __slots__ = (
         "_answers",
@@ -94,7 +94,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._shared = shared
         self._transport = transport
         self._connections = connections  # the server's: it says goodbye to whoever is left at its end
-        self._reader = FrameReader(shared.desk.hub.options.limits.frame_bytes)
+        self._reader = FrameReader(shared.layer.hub.options.limits.frame_bytes)
         self._answers: list[bytes] | None = None  # that leave together at the end of this tick
         self._is_closing = self._is_full = self._is_held = False
         self._is_reading = True
@@ -174,16 +174,16 @@ class WebSocketProtocol(asyncio.Protocol):
         """What the transport has not taken is counted at each write, until it has taken it."""
         if self.peer is None or self._is_closing:
             return
-        catch_up, size = self._shared.desk.hub.catch_up, self._transport.get_write_buffer_size()
-        if not catch_up.hold(self.peer.subscriber, size, self._shared.buffer_bytes_max) and not self._transport.is_closing():
-            self._is_full = True  # who does not read is not read from either
+        has_room = self.peer.subscriber.note_unsent(self._transport.get_write_buffer_size(), self._shared.buffer_bytes_max)
+        if not has_room and not self._transport.is_closing():
+            self._is_full = True  # a client that does not read is not read from either
             self._read_or_not()
 
     def resume_writing(self) -> None:
         self._is_counted = self._is_full = False
         self._read_or_not()
         if self.peer is not None:
-            self._shared.desk.hub.catch_up.writable(self.peer.subscriber)
+            self.peer.subscriber.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
@@ -193,7 +193,7 @@ class WebSocketProtocol(asyncio.Protocol):
         if peer is not None:
             self._shared.forget_soon(peer.gone)
 
-    # From the hub (hub.subscriber.Port).
+    # From the hub (`hub.port`).
 
     def greet(self, response: bytes) -> None:
         """The answer to the upgrade. It leaves with the first frames, if they follow at once."""
