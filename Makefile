@@ -29,9 +29,9 @@ test: lint ## Run every check and test; all that CI runs (TESTS=tests/unit for s
 	@rm -f $(NOT_RUN_RECORD)
 	$(BIN)/pytest -n 2 --dist worksteal -m "not alone" $(TESTS)
 	$(if $(filter tests,$(TESTS)),$(BIN)/pytest -m alone $(TESTS))
-	$(if $(filter tests,$(TESTS)),$(BIN)/python -m tests.deploy --short)
+	$(if $(filter tests,$(TESTS)),$(BIN)/python -m tests.kubernetes --short)
 	$(if $(filter tests,$(TESTS)),$(BIN)/python -m loadtests.bench --short)
-	@$(if $(filter tests,$(TESTS)),$(BIN)/python -m tests.not_run)
+	@$(if $(filter tests,$(TESTS)),$(BIN)/python -m tests.repository.not_run)
 
 test-alone: .venv/.synced ## Run the tests that compare times or memory, with nothing beside them: a part of test.
 	@.ci/setup redis
@@ -41,7 +41,7 @@ coverage: .venv/.synced ## Measure the branches that the unit and conformance su
 	@.ci/setup redis
 	@rm -rf .anypod/coverage
 	@mkdir -p .anypod/coverage
-	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal -m "not alone" $(or $(filter-out tests,$(TESTS)),tests/unit tests/conformance)
+	$(BIN)/coverage run -m pytest -q -n 2 --dist worksteal -m "not alone" $(or $(filter-out tests,$(TESTS)),tests/unit tests/store)
 	@$(BIN)/coverage combine --quiet
 	@$(BIN)/coverage report --sort=cover | sed -n '1,12p;/^TOTAL/p'
 
@@ -62,15 +62,15 @@ worlds: .venv/.synced ## Simulate more worlds than CI does (FROM=0 TO=100000).
 
 replicas: .venv/.synced ## Kill a replica every 5 s under 200 clients for a minute, and count.
 	@.ci/setup redis
-	@$(BIN)/python -m tests.processes.replicas
+	@$(BIN)/python -m tests.slo.replicas
 
 faults: .venv/.synced ## Break every link and process at random under a crowd, and judge (ROWS=… SEED=1,2 MINUTES=3 RATE=1 TOPOLOGY=single,sentinel,cluster OUT=…).
 	@.ci/setup redis
-	@$(BIN)/python -m tests.faults $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(if $(TOPOLOGY),--topology $(TOPOLOGY)) $(if $(OUT),--out $(OUT))
+	@$(BIN)/python -m tests.chaos $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(if $(TOPOLOGY),--topology $(TOPOLOGY)) $(if $(OUT),--out $(OUT))
 
 fuzz: .venv/.synced ## Feed ten million mutated bytes to a replica (SEED=1).
 	@.ci/setup redis
-	@$(BIN)/python -m tests.wire.fuzz --bytes 10000000 --seed $(or $(SEED),1)
+	@$(BIN)/python -m tests.fast_transport.fuzz --bytes 10000000 --seed $(or $(SEED),1)
 
 bench: .venv/.synced ## Measure every row beside its reference, or this tree beside another revision (ROW=publish-1 SHORT=1 RUNS=5 AGAINST=main OUT=…).
 	@.ci/setup redis
@@ -83,7 +83,7 @@ storm: .venv/.synced ## Cut thousands of clients at once, and see them come back
 bounds: .venv/.synced ## Bad days on a quiet machine: a storm, stalled readers, silent links, a killed replica; each within its bound.
 	@.ci/setup redis
 	@$(BIN)/python -m loadtests.storm
-	@$(BIN)/python -m tests.bounds
+	@$(BIN)/python -m tests.slo
 
 neighbours: .venv/.synced ## Flood a replica in fifteen ways beside a publisher of another tenant, whose 99th percentile may double, on a quiet machine.
 	@.ci/setup redis
@@ -98,10 +98,10 @@ chart: .venv/.synced ## Check the Helm chart alone: its lint and suites, the sch
 	$(BIN)/pytest tests/chart
 
 sbom: .venv/.synced ## List what a replica is made of, as CycloneDX, in dist/sbom.json.
-	@$(BIN)/python -m tests.security.supply sbom
+	@$(BIN)/python -m service.tools.supply_chain sbom
 
 audit: .venv/.synced ## Ask whether a locked dependency is known to be vulnerable; fails when it cannot ask about each.
-	@$(BIN)/python -m tests.security.supply audit
+	@$(BIN)/python -m service.tools.supply_chain audit
 
 package: .venv/.synced ## Build the wheel and the source distribution, in dist.
 	@PATH="$(CURDIR)/.anypod/tools/uv/bin:$$PATH" uv build --quiet
@@ -110,16 +110,16 @@ release-artefacts: .venv/.synced ## Keep the wheel and the chart of a release, f
 	@$(BIN)/python -m tests.versions.keep $(or $(REVISION),HEAD)
 
 image: .venv/.synced ## Build the image of a replica, and say what it adds to its base (IMAGE=anypod/anypod:0.1.0 PYTHON_IMAGE=…).
-	@$(if $(PYTHON_IMAGE),ANYPOD_TEST_PYTHON_IMAGE=$(PYTHON_IMAGE)) $(BIN)/python -m tests.deploy.images $(IMAGE)
+	@$(if $(PYTHON_IMAGE),ANYPOD_TEST_PYTHON_IMAGE=$(PYTHON_IMAGE)) $(BIN)/python -m service.tools.image $(IMAGE)
 
 test-cluster: .venv/.synced ## Test image and chart on a real cluster, with hundreds of clients on it (SHORT=1 for what CI does, ONLY=… for some).
 	@.ci/setup chart
-	@$(BIN)/python -m tests.deploy $(if $(SHORT),--short) $(if $(ONLY),--only "$(ONLY)")
+	@$(BIN)/python -m tests.kubernetes $(if $(SHORT),--short) $(if $(ONLY),--only "$(ONLY)")
 
 docs: .venv/.synced ## Write the tables of the documents anew: those of the code, of the chart, and of the results in service/docs/results.
-	$(BIN)/python -m tests.reference
-	$(BIN)/python -m tests.results
-	$(BIN)/python -m tests.chart.reference
+	$(BIN)/python -m service.tools.docs_tables
+	$(BIN)/python -m service.tools.results_tables
+	$(BIN)/python -m service.tools.chart_docs
 
 clean: ## Remove what make has made: the environment, its tools, caches, and the data of `make dev`.
 	rm -rf .venv .anypod .bench .faults dist .ruff_cache .mypy_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
-from tests.not_run import NotRun, record
-from tests.servers import Kind, RedisServer, running
+from tests.repository.not_run import NotRun, record
+from tests.support.redis_servers import Kind, RedisServer, running
 
 # How long an example takes is a matter of the machine, and of what else runs there: a property is about values.
 hypothesis.settings.register_profile("anypod", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from tests.chart.rendering import LOADER, Object, rendered
 from tests.chart.tools import CHART, ROOT
-from tests.not_run import missing
+from tests.repository.not_run import missing
 
 KINDS: Final = ROOT / ".anypod/tools/kinds"
 # The AWS controller's own two are taken by a real API server in the tests on a cluster, with the definitions that the real one brings:

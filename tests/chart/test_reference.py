@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
-from tests.chart.reference import OWN, README, SCHEMA, VALUES, described, settings_schema, with_settings, with_table
+from service.tools.chart_docs import OWN, README, SCHEMA, VALUES, described, settings_schema, with_settings, with_table
 
 from anypod.core.timing import EXIT_S, GRACE_SLACK_S, KEEP_ALIVE_SLACK_S, NOTICE_S, NOTICE_S_MIN, NOTICE_S_UNKNOWN
 from anypod.settings import Settings

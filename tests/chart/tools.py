@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.not_run import Tool, missing
+from tests.repository.not_run import Tool, missing
 
 ROOT: Final = Path(__file__).parents[2]
 CHART: Final = ROOT / "helm/anypod"

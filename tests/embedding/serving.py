@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 from starlette.applications import Starlette
-from tests.dev.waiting import until_async
-from tests.servers import free_port
+from tests.devcluster.waiting import until_async
+from tests.support.redis_servers import free_port
 
 START_S_MAX = 10.0
 

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from tests.embedding.serving import serving
-from tests.replicas import SECRET, credential
+from tests.support.replica_process import SECRET, credential
 
 import anypod
 from anypod.auth.principal import RIGHTS_BY_DEFAULT

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.replicas import Replica
-from tests.servers import RedisServer
+from tests.support.redis_servers import RedisServer
+from tests.support.replica_process import Replica
 
 NAMES = ("north", "south")
 

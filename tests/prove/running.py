@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.replicas import credential
+from tests.support.replica_process import credential
 
 PROVE_S_MAX = 90.0
 SECRETS = ("PROVE_TOKEN", "PROVE_FOREIGN_TOKEN", "PROVE_NEIGHBOUR_TOKEN", "PROVE_NARROWED_TOKEN", "ANYPOD_JWT_SECRET")

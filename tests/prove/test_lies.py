@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.prove.front import Front, Lie, standing
 from tests.prove.running import Ended, narrowed, neighbour, prove, prover, report_in
-from tests.replicas import Replica, credential
+from tests.support.replica_process import Replica, credential
 
 SECONDS = "4"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.prove.front import Front, standing
 from tests.prove.running import Ended, prove, prover
-from tests.replicas import SECRET, Replica, credential
+from tests.support.replica_process import SECRET, Replica, credential
 
 from anypod.devcluster.ports import LOOPBACK, Ports
 

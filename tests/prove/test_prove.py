@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.prove.front import Front, standing
 from tests.prove.running import end, narrowed, neighbour, prove, prover, report_in, start
-from tests.replicas import SECRET, Replica, credential
+from tests.support.replica_process import SECRET, Replica, credential
 
 from anypod.clock import SystemClock
 from anypod.prove.http_probe import HttpProbe

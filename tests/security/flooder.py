@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from typing import Final, NamedTuple
 
-from tests.replicas import credential
-from tests.wire.raw import INIT, said, upgrade
+from tests.fast_transport.raw import INIT, said, upgrade
+from tests.support.replica_process import credential
 
 HOST: Final = "127.0.0.1"
 WORKERS: Final = 16

@@ -6,8 +6,8 @@ Owns the bytes. Must not know what they are answered, nor how many come at once.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from tests.replicas import credential
-from tests.wire.raw import INIT, said, sent, upgrade
+from tests.fast_transport.raw import INIT, said, sent, upgrade
+from tests.support.replica_process import credential
 from websockets.frames import Opcode
 
 SESSIONS: Final = 90  # that floods make: fewer than a subject may have

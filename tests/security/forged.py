@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from joserfc import jws
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
-from tests.replicas import SECRET, credential
+from tests.support.replica_process import SECRET, credential
 
 Signer = OctKey | RSAKey | ECKey | OKPKey
 

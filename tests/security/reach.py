@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple, get_args
 import aiohttp
 from fastapi import FastAPI
 from starlette.routing import Route, WebSocketRoute
-from tests.replicas import credential
-from tests.wire.raw import RawClient, heard_of, said, upgrade_showing
-from tests.wire.served import Served
+from tests.fast_transport.raw import RawClient, heard_of, said, upgrade_showing
+from tests.fast_transport.served import Served
+from tests.support.replica_process import credential
 from websockets.frames import Opcode
 
 from anypod.auth import Access, Right

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route, WebSocketRoute
-from tests.replicas import SECRET
+from tests.support.replica_process import SECRET
 
 from anypod.api.guard import check_routes, needs_of
 from anypod.auth import ACCESS_OF_FRAME, Access, Principal, Right, authorise, owner_demanded

@@ -6,10 +6,10 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from tests.replicas import credential
+from tests.fast_transport.raw import INIT, KEY, RawClient, said
+from tests.fast_transport.served import Served, served
 from tests.security.forged import FORGED, ours
-from tests.wire.raw import INIT, KEY, RawClient, said
-from tests.wire.served import Served, served
+from tests.support.replica_process import credential
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

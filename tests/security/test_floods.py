@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.dev.waiting import until_async
-from tests.replicas import Replica, credential
+from tests.devcluster.waiting import until_async
+from tests.fast_transport.raw import INIT, RawClient, upgrade
 from tests.security.floods import FLOODS, SESSIONS
-from tests.wire.raw import INIT, RawClient, upgrade
+from tests.support.replica_process import Replica, credential
 
 AT_ONCE: Final = 25
 ROUND: Final = 80  # connections of each kind; none says what another one has said

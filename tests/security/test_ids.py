@@ -6,8 +6,8 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
-from tests.replicas import credential
-from tests.wire.served import Served, served
+from tests.fast_transport.served import Served, served
+from tests.support.replica_process import credential
 
 from anypod.hub.attach import ID_BYTES
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
-from tests.dev.waiting import until
-from tests.replicas import SECRET, Replica, credential
+from tests.devcluster.waiting import until
+from tests.fast_transport.raw import INIT, KEY, RawClient, said
 from tests.security.forged import FORGED, ours
-from tests.servers import RedisServer, running
-from tests.wire.raw import INIT, KEY, RawClient, said
+from tests.support.redis_servers import RedisServer, running
+from tests.support.replica_process import SECRET, Replica, credential
 
 PASSWORD: Final = "hunter2-of-the-store"
 PAYLOAD: Final = "what-ann-told-in-confidence"

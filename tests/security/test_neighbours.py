@@ -9,12 +9,12 @@ from typing import Final
 
 import pytest
 import uvloop
-from tests.bounds.bound import FLOOR_S, RATIO_MAX, unchanged
-from tests.bounds.publishing import Neighbour, neighbour
-from tests.not_run import elsewhere
-from tests.replicas import Replica
+from tests.repository.not_run import elsewhere
 from tests.security.flooder import FLOODS
-from tests.servers import RedisServer
+from tests.slo.bound import FLOOR_S, RATIO_MAX, unchanged
+from tests.slo.publishing import Neighbour, neighbour
+from tests.support.redis_servers import RedisServer
+from tests.support.replica_process import Replica
 
 from anypod.core.statistics import percentile
 

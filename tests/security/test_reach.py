@@ -8,7 +8,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 from starlette.routing import Route
-from tests.replicas import credential
+from tests.fast_transport.raw import RawClient, said
+from tests.fast_transport.served import Served, served
 from tests.security.reach import (
     ALL,
     CLOSED,
@@ -31,9 +32,8 @@ from tests.security.reach import (
     said_frame,
     websockets_of,
 )
-from tests.servers import RedisServer
-from tests.wire.raw import RawClient, said
-from tests.wire.served import Served, served
+from tests.support.redis_servers import RedisServer
+from tests.support.replica_process import credential
 
 from anypod.api.guard import needs_of
 from anypod.auth import ACCESS_OF_FRAME, Access

@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
-from tests.replicas import SECRET, credential
-from tests.wire.served import served
+from tests.fast_transport.served import served
+from tests.support.replica_process import SECRET, credential
 
 from anypod.replica import Replica
 from anypod.settings import Settings

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.security.supply import ROOT, is_elsewhere, judged, names_in, requirements, unproven, write_sbom
+from service.tools.supply_chain import ROOT, is_elsewhere, judged, names_in, requirements, unproven, write_sbom
 
 GOOD: Final = {"name": "good", "version": "1", "vulns": []}
 BAD: Final = {"name": "bad", "version": "1", "vulns": [{"id": "X-1", "fix_versions": ["2"]}]}

@@ -1,4 +1,4 @@
-"""Tickets: they stand for a credential once, for half a minute, over both transports. (`tests/contract` moves them between replicas.)"""
+"""Tickets: they stand for a credential once, for half a minute, over both transports. (`tests/protocol` moves them between replicas.)"""
 
 import asyncio
 import random
@@ -7,10 +7,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.replicas import credential
+from tests.fast_transport.raw import INIT, RawClient, upgrade_showing
+from tests.fast_transport.served import Served, served
+from tests.support.replica_process import credential
 from tests.unit.hub.kit import TestClock
-from tests.wire.raw import INIT, RawClient, upgrade_showing
-from tests.wire.served import Served, served
 
 from anypod.api.tickets import TICKET_BODY_BYTES_MAX
 from anypod.auth import Principal, Ticket, Tickets, credential_of

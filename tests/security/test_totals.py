@@ -8,10 +8,10 @@ from typing import Any, Final
 
 import pytest
 from starlette.requests import Request
-from tests.dev.waiting import until_async
+from tests.devcluster.waiting import until_async
+from tests.fast_transport.raw import INIT, RawClient, said, sent, upgrade
+from tests.fast_transport.served import Served, served
 from tests.unit.hub.kit import publish, replicas
-from tests.wire.raw import INIT, RawClient, said, sent, upgrade
-from tests.wire.served import Served, served
 from websockets.frames import Opcode
 
 from anypod.api.bodies import BODIES_BYTES_MAX, Bodies

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Final
 
 import aiohttp
-from tests.replicas import credential
+from tests.support.replica_process import credential
 
 from anypod.auth.principal import RIGHTS_BY_DEFAULT
 from anypod.client import EventFrame, Presence, Session, Signal, open_http

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from tests.replicas import Replica
+from tests.support.replica_process import Replica
 
 FOLDER: Final = Path(__file__).parents[1] / "released"
 

@@ -13,8 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from tests.replicas import Replica, credential
-from tests.servers import RedisServer, running
+from tests.support.redis_servers import RedisServer, running
+from tests.support.replica_process import Replica, credential
 from tests.versions.crowd import Client, Crowd
 from tests.versions.released import FOLDER, VersionedReplica, newest_wheel, number, unpacked
 

@@ -11,8 +11,8 @@ from itertools import count
 
 import aiohttp
 import pytest
-from tests.replicas import Replica, credential
-from tests.servers import RedisServer, running
+from tests.support.redis_servers import RedisServer, running
+from tests.support.replica_process import Replica, credential
 from tests.versions.strange import FELLOWS, MEMBERS, PAYLOADS
 
 from anypod.auth.principal import Right

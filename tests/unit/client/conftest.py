@@ -4,7 +4,7 @@ import random
 from collections.abc import AsyncIterator
 
 import pytest
-from tests.unit.client.peer import Peer
+from tests.unit.client.scripted_server import Peer
 from tests.unit.client.serving import running
 
 

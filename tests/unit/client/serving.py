@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from aiohttp import web
-from tests.unit.client.peer import Peer
+from tests.unit.client.scripted_server import Peer
 
 
 def listening_socket() -> socket.socket:

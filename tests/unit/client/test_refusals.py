@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import count
 
 import pytest
-from tests.unit.client.peer import CREDENTIAL, Peer
 from tests.unit.client.reading import take
+from tests.unit.client.scripted_server import CREDENTIAL, Peer
 
 from anypod.client import AnypodError, Session
 from anypod.client.machine.commands import AskCredential, Command, Open, Show

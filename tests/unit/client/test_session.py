@@ -4,8 +4,8 @@ import asyncio
 import random
 
 import pytest
-from tests.unit.client.peer import CREDENTIAL, Peer
 from tests.unit.client.reading import PATIENCE_S, take, take_data, until
+from tests.unit.client.scripted_server import CREDENTIAL, Peer
 
 from anypod.client import AnypodError, Attached, EventFrame, Phase, Presence, Session, SessionReset, Signal
 from anypod.client.machine.transport_fallback import Wanted

@@ -4,8 +4,8 @@ import asyncio
 import random
 
 import pytest
-from tests.unit.client.peer import CREDENTIAL, Peer
 from tests.unit.client.reading import PATIENCE_S, take, take_data, until
+from tests.unit.client.scripted_server import CREDENTIAL, Peer
 
 from anypod.client import AnypodError, Session, open_http
 from anypod.client.io.delivery import ITEMS_MAX

@@ -4,7 +4,7 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tests.conformance.kit import Ear, append, event
+from tests.store.kit import Ear, append, event
 from tests.unit.hub.kit import CHAT, KEY, BehindTheTimes, TestClock, TestReplica
 
 from anypod.core.identity import Subject

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from tests.conformance.kit import event
+from tests.store.kit import event
 from tests.unit.hub.kit import CHAT, KEY, RememberingPort, TestReplica, publish, replicas, until
 
 from anypod.auth import Principal

@@ -1,1 +1,0 @@
-"""What a replica promises on bad days, measured on real processes."""
