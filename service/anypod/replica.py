@@ -7,6 +7,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
+from typing import assert_never
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from fastapi import FastAPI
@@ -155,6 +156,8 @@ def store_of(settings: Settings, clock: Clock, rng: Random, metrics: Metrics) ->
             return MemoryStore(MemoryServer(clock, rng))
         case "redis":
             return RedisStore(redis_options(settings), clock, rng, metrics)
+        case _:
+            assert_never(settings.store)
 
 
 def redis_options(settings: Settings) -> RedisOptions:

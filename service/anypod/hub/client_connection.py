@@ -5,7 +5,7 @@ of frames, and a `Port` to answer by.
 """
 
 from collections.abc import Awaitable
-from typing import Final
+from typing import Final, assert_never
 
 from msgspec import UNSET
 
@@ -269,6 +269,8 @@ class ClientConnection:
                 raise AnypodError("no_such_turn")
             case frames.InitFrame() | frames.PublishFrame():  # the latter was handled before
                 raise AnypodError("malformed", "session.init comes once")
+            case _:
+                assert_never(frame)
 
     def _charge(self, action: Action) -> None:
         """Raises AnypodError `rate_limited`, after which nothing more is read for a while."""

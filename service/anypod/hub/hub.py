@@ -10,7 +10,7 @@ feed is a *gap barrier*: the log is read again from where the session stands, an
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from anypod.clock import Clock
 from anypod.core.errors import CLOSE_LEAVING, CODES, AnypodError, Code, close_reason
@@ -146,6 +146,8 @@ class Hub:
                 self.drop(session, "no_such_session", "the session was deleted")
             case DeviceNotice() as claim:
                 self.devices.heard(session, claim)
+            case _:
+                assert_never(notice)
 
     def _pass_on(self, session: HubSession, signal: SignalNotice) -> None:
         frame = on_one_line(bytes(signal.frame))

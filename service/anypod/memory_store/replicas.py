@@ -15,7 +15,7 @@ class ReplicaEntry(NamedTuple):
 
 
 class Replicas:
-    """`of_life`: one entry for each life of a replica; those that are over are forgotten at the next call."""
+    """`_of_life`: one entry for each life of a replica; those that are over are forgotten at the next call."""
 
     def __init__(self) -> None:
         self._of_life: dict[str, ReplicaEntry] = {}

@@ -21,7 +21,7 @@ MISSING: Final = "a credential is missing: give --token-file, --token, or PROVE_
 
 
 class Credentials(NamedTuple):
-    """As in `Plan`."""
+    """As in `ProofPlan`."""
 
     credential: str
     foreign: str

@@ -7,7 +7,7 @@ the frames mean to the proof.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, assert_never
 
 import msgspec
 
@@ -97,6 +97,8 @@ class ReaderConnection:
                 return SseTransport(endpoint, self._feed, Open(LINK, "sse", self._ask.after, fold=False))
             case "poll":
                 return PollTransport(LINK, endpoint, self._feed)
+            case _:
+                assert_never(self._ask.transport)
 
     async def _feed(self, given: Input) -> None:
         match given:
@@ -125,6 +127,8 @@ class ReaderConnection:
                 self._link.obey(Fetch(LINK, after, 0, fold=False))
             case "sse":
                 pass  # the request has said it all
+            case _:
+                assert_never(self._ask.transport)
 
     def _start_over(self, frame: frames.ServerFrame) -> None:
         """After a reset only a poll has to be asked again: the other transports go on by themselves."""
@@ -149,6 +153,8 @@ class ReaderConnection:
                 answer = self._answers.get(ref)
                 if answer is not None and not answer.done():
                     answer.set_exception(error_of(frame))
+            case _:
+                pass  # of no publish of this connection's
 
 
 def publish_frame(draft: EventToPublish) -> frames.PublishFrame:

@@ -28,7 +28,7 @@ class AskCredential:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Open a link; answer with `Opened`, or with `Closed` when that fails.
+    """Open a link; answer with `Opened`, or with `ConnectionClosed` when that fails.
 
     `after` (None: from the start) and `fold` (None: as the replica likes) go into an SSE request.
     """
@@ -58,7 +58,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Ask a polling link for the page after `after` (None: from the start); answer with `Page`, or `Closed` when that fails."""
+    """Fetch the page after `after` (None: from the start) by long-poll; answer with `PageReceived`, or `ConnectionClosed` when it fails."""
 
     link: int
     after: str | None
@@ -90,7 +90,7 @@ class Notify:
 
 @dataclass(frozen=True, slots=True)
 class Complete:
-    """What became of a publish. Exactly once for each `Offer`."""
+    """What became of a publish. Exactly once for each `Publish`."""
 
     id: str
     outcome: Receipt | AnypodError

@@ -97,7 +97,7 @@ class Incoming:
         return None
 
     def _event(self, event: frames.EventFrame) -> Verdict:
-        match self._position.apply(event):
+        match fit := self._position.apply(event):
             case Fit.NEXT:
                 self._emit(Deliver(event))
                 self._publisher.came_by(event)
@@ -108,6 +108,8 @@ class Incoming:
                 return Broken("an event is missing")
             case Fit.FOREIGN:
                 return Broken("the log was rewritten")
+            case _:
+                assert_never(fit)
 
     def _synced(self) -> Verdict:
         self._connector.synced()

@@ -126,7 +126,7 @@ class ClusterTopology:
 
 
 class ClusterNode:
-    """The `Place` of one primary."""
+    """The `AddressResolver` of one primary."""
 
     def __init__(self, cluster: ClusterTopology, address: ServerAddress) -> None:
         self._cluster = cluster

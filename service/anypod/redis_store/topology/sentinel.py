@@ -37,7 +37,7 @@ class View(NamedTuple):
 
 
 class Sentinels:
-    """A `Place`."""
+    """An `AddressResolver` that asks Sentinels."""
 
     def __init__(self, deployment: Deployment, options: RedisOptions, clock: Clock) -> None:
         self._deployment = deployment

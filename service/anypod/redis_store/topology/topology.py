@@ -3,7 +3,7 @@
 Owns what a router follows, and the answer for a server that serves everything. Must not know connections.
 """
 
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from anypod.clock import Clock
 from anypod.core.identity import PARTITIONS
@@ -42,6 +42,8 @@ def topology_of(deployment: Deployment, options: RedisOptions, clock: Clock) -> 
             return SingleNode(first, Sentinels(deployment, options, clock))
         case "cluster":
             return ClusterTopology(deployment, options, clock)
+        case _:
+            assert_never(deployment.shape)
 
 
 class SingleNode:

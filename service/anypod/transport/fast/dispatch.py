@@ -52,7 +52,7 @@ class ProtocolDispatch(asyncio.Protocol):
         self._wires.arrivals.end(self)
 
     def give_up(self) -> None:
-        """From `Patience`: nobody knows what this connection wants."""
+        """From `RequestTimeouts`: the connection has not said in time what it wants."""
         if self._buffer and not self._transport.is_closing():
             self._transport.write(REQUEST_TOO_SLOW)
         self._transport.close()
