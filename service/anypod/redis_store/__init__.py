@@ -1,7 +1,7 @@
 """The store on Redis 7+ and Valkey 8+.
 
-Owns nothing itself. `store` is the door; an append walks store → writer → log → connection → scripts/append.lua, and its
-delivery listener → sink.
+Owns nothing itself. `store` is the door. An append walks store → nodes → log/append_queue → log/append_codec → wire/connection →
+scripts/append; its delivery comes by feed.
 """
 
 from anypod.redis_store.config import RedisOptions

@@ -10,7 +10,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class RedisOptions:
-    """`url`: redis://, redis+sentinel:// or redis+cluster://, or rediss for TLS, see `address`. Times in seconds."""
+    """`url`: redis://, redis+sentinel:// or redis+cluster://, or rediss for TLS, see `redis_store.url`. Times in seconds."""
 
     url: str = field(repr=False)  # it may hold a password
     prefix: str = "anypod"  # of every key and channel

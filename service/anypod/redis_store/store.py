@@ -13,6 +13,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId, partition
 from anypod.redis_store.config import RedisOptions
 from anypod.redis_store.erasure import Eraser
+from anypod.redis_store.fields import FIELDS
 from anypod.redis_store.functions import FunctionLibrary
 from anypod.redis_store.keys import Keyspace, random_tags
 from anypod.redis_store.log.append_codec import owner_field
@@ -154,7 +155,7 @@ class RedisStore:
         index = self._keyspace.index(tenant, owner)
         listed = [text_of(name) for name in list_of(await self._writes.call("settled", index, GHOSTS_MAX, is_repeatable=True))]
         metas = [self._keyspace.meta(SessionKey(tenant, SessionId(name))) for name in listed]
-        owners = await self._reads.ask_those_up(metas, [pack("HGET", meta, "o") for meta in metas])
+        owners = await self._reads.ask_those_up(metas, [pack("HGET", meta, FIELDS["owner"]) for meta in metas])
         theirs = owner_field(owner)
         if ghosts := [name for name, found in zip(listed, owners, strict=True) if found not in (theirs, LOST)]:
             await self._release(tenant, owner, *ghosts)

@@ -1,25 +1,4 @@
 -- What every function of the library stands on: time, incarnation, and how a session's fields are written.
---
--- A session's keys: `m` one hash with everything small, `l` the durable stream, `d` the deltas, `v` the live state, `w` presence,
--- `k` claims of devices.
--- Fields of `m`:
---   p  epoch and current term, the beginning of every cursor      s  the head's entry id, seq-tag
---   q  up to this seq an append needs no check of quotas           x  from this time on an append moves the expiry
---   X  when the keys expire                                        t  terms, "name:first_seq …"
---   o  owner                                                       k, K  the class, its name and its numbers
---   c  set when closed                                             z  set when deleted: the last owner
---   a  the newest claim of a device
---   v  version   S  state   M  metadata   f  folded   l  oldest    n, N  the last patch's id, and those of the last 32
---   w  parts, open " @turn/part=first" and ended " first:ended_ms" D  set when `d` exists
---   i  the first seq whose id may be forgotten next                F  how many fences there are
---   T  when the log stood where, " seq:ms", for a class with retain_ms
---   .id     digest and entry id of an event          #seq         when ids came, and those of one call, from this seq on
---   !turn   the turn's live fence                    @turn/part   first and last seq of an open part's deltas
---   &turn/part   of an open part: the last seq that housekeeping has seen, when it saw it first, and who opened the part
---   g  "q x p o", all that a fast path needs of them; not there before the first event nor in a closed log
---   L  when housekeeping last looked at open parts
---   format  "write" or "write read": which format a library must know to write here, and to read
---   _  a value long enough that the hash is a table
 
 local REPLID_MS = 50 -- an incarnation is asked for once in this time: INFO costs more than the rest of an append
 local TERMS_MAX = 32 -- failovers that a cursor can look back on: the first and the latest 31
@@ -120,19 +99,6 @@ local function terms_at(terms, seq, current)
   return table.concat(list, ' '), name
 end
 
--- The cursor of an event that is in the log, from its entry id.
-local function cursor_of(meta, entry)
-  local fields = redis.call('HMGET', meta, 'p', 't')
-  local seq = tonumber(string.match(entry, '^%d+'))
-  local epoch, found = string.match(fields[1], '^%w+'), nil
-  for name, first in string.gmatch(fields[2], '(%w+):(%d+)') do
-    if not found or tonumber(first) <= seq then
-      found = name
-    end
-  end
-  return epoch .. '-' .. found .. '-' .. entry
-end
-
 local function class_of(text)
   local numbers = {}
   for word in string.gmatch(text, '%S+') do
@@ -156,7 +122,7 @@ end
 -- Never earlier than the ttl from now, and at most a sixteenth later.
 local function set_expiry(meta, log, deltas, ttl_ms, now)
   local expires = now + ttl_ms + math.floor(ttl_ms / REFRESH_SHARE)
-  redis.call('HSET', meta, 'X', expires, 'x', expires - ttl_ms)
+  redis.call('HSET', meta, FIELD.expires_at, expires, FIELD.move_at, expires - ttl_ms)
   redis.call('PEXPIREAT', meta, expires)
   redis.call('PEXPIREAT', log, expires)
   redis.call('PEXPIREAT', deltas, expires)
@@ -164,10 +130,10 @@ end
 
 -- After q, x or p changed. A `g` that is behind only leads the long way, but none may outlive the end of the log.
 local function set_guard(meta)
-  local m = redis.call('HMGET', meta, 'q', 'x', 'p', 'o')
+  local m = redis.call('HMGET', meta, FIELD.check_at, FIELD.move_at, FIELD.prefix, FIELD.owner)
   if m[1] == '0' then
-    redis.call('HDEL', meta, 'g')
+    redis.call('HDEL', meta, FIELD.guard)
   else
-    redis.call('HSET', meta, 'g', table.concat(m, ' '))
+    redis.call('HSET', meta, FIELD.guard, table.concat(m, ' '))
   end
 end

@@ -7,7 +7,7 @@ local CLAIMS_MS = 300000 -- longer than any heartbeat's interval, in which each 
 -- the time in microseconds.
 register('claim', function(keys, args)
   local meta, claims, place = keys[1], keys[2], args[1]
-  local m = fields_of(meta, 'p', 'a')
+  local m = fields_of(meta, FIELD.prefix, FIELD.claim)
   if not m[1] then
     return '!no_such_session'
   end
@@ -17,7 +17,7 @@ register('claim', function(keys, args)
     redis.call('UNLINK', claims) -- something of another type: as good as nothing
     redis.call('ZADD', claims, number, place)
   end
-  redis.call('HSET', meta, 'a', number)
+  redis.call('HSET', meta, FIELD.claim, number)
   if redis.call('ZCARD', claims) > CLAIMS_MAX then
     redis.call('ZREM', claims, redis.call('ZRANGE', claims, 0, 0)[1])
   end

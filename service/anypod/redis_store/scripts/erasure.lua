@@ -5,7 +5,7 @@ local ERASURES_MAX = 1000 -- records of all tenants: those under way, and those 
 -- KEYS: all of a session. ARGV: channel, owner ("-": anybody's). 2: a session is gone, 1: remains of one, 0: there is nothing of theirs.
 register('erase', function(keys, args)
   local meta, channel, owner = keys[1], args[1], args[2]
-  local m = fields_of(meta, 'p', 'o', 'z')
+  local m = fields_of(meta, FIELD.prefix, FIELD.owner, FIELD.deleted_owner)
   if owner ~= '-' and owner ~= (m[1] and m[2] or m[3]) then
     return 0
   end

@@ -57,7 +57,7 @@ end, { 'allow-oom' })
 
 -- KEYS: m, w, lives. ARGV: cursor, count. Some of the entries that hold, and where to go on: "0" at the end.
 register('present', function(keys, args)
-  if not fields_of(keys[1], 'p')[1] then
+  if not fields_of(keys[1], FIELD.prefix)[1] then
     return '!no_such_session'
   end
   local is_alive, found = lives_at(keys[3], now_ms()), redis.pcall('HSCAN', keys[2], args[1], 'COUNT', args[2])
@@ -76,7 +76,7 @@ end, { 'no-writes' })
 -- KEYS: m, w, lives. ARGV: channel, life, then for each member its id, its attachment, its entry. Whoever listens is told of what is new.
 register('join', function(keys, args)
   local presence, channel, life, now = keys[2], args[1], args[2], now_ms()
-  if not fields_of(keys[1], 'p')[1] then
+  if not fields_of(keys[1], FIELD.prefix)[1] then
     return '!no_such_session'
   end
   if is_foreign(redis.pcall('HLEN', presence)) then

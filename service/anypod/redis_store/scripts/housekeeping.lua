@@ -151,7 +151,7 @@ local function stored_bytes(log, deltas)
 end
 
 -- How many more durable events, deltas, and bytes of both the session may hold.
-local function rooms(log, deltas, class)
+local function quota_left(log, deltas, class)
   local is_trimmed = class.retain_events and class.retain_events <= class.events_max
   local events = is_trimmed and math.huge or class.events_max - redis.call('XLEN', log)
   local bytes = class.bytes_max and class.bytes_max - stored_bytes(log, deltas) or math.huge
@@ -161,7 +161,7 @@ end
 -- A small hash is a list that is searched from its beginning: with a table's worth of ids in it, it must be a table.
 local function make_table(meta)
   for _, size in ipairs(TABLE_SIZES) do
-    redis.call('HSET', meta, '_', string.rep('_', size))
+    redis.call('HSET', meta, FIELD.filler, string.rep(FIELD.filler, size))
     if redis.call('OBJECT', 'ENCODING', meta) == 'hashtable' then
       return
     end
@@ -177,7 +177,7 @@ local function next_check(log, deltas, class, head, known)
   if known >= head + TIDY_EVENTS then
     return known
   end
-  local events, held, bytes = rooms(log, deltas, class)
+  local events, held, bytes = quota_left(log, deltas, class)
   return head + math.max(0, math.min(events, held, math.floor(bytes / (class.event_bytes or 1))))
 end
 
@@ -192,38 +192,38 @@ end
 
 -- `part_open_ms`: shorter than the class's, when there are too many parts. When it is to come again, nil: not before the next append.
 local function tidy(meta, log, deltas, now, ids_most, part_open_ms)
-  local m = redis.call('HMGET', meta, 'K', 's', 'w', 'i', 'c', '_', 'D', 'T', 'L', 'q')
-  mend(meta, log, deltas, m[2], m[7])
+  local m = redis.call('HMGET', meta, FIELD.class, FIELD.head, FIELD.parts, FIELD.next_id, FIELD.closed, FIELD.filler, FIELD.has_deltas, FIELD.marks, FIELD.looked_at, FIELD.check_at)
+  repair(meta, log, deltas, m[2], m[7])
   local class, head, first_id = class_of(m[1]), tonumber(string.match(m[2], '^%d+')), tonumber(m[4])
   local next_id = forget_ids(meta, class, first_id, head, now, ids_most)
-  local set = { 'i', next_id }
+  local set = { FIELD.next_id, next_id }
   local since_look = now - (m[9] or 0)
   local is_steady = since_look >= 0 and since_look <= 2 * class.part_open_ms + LOOK_LATE_MS
   local open, next_old = end_old_parts(meta, m[3], math.min(part_open_ms or math.huge, class.part_open_ms), now, is_steady)
   if next_old then
-    set[#set + 1], set[#set + 2] = 'L', now
+    set[#set + 1], set[#set + 2] = FIELD.looked_at, now
   end
   local parts, bound, is_due, next_ended = kept_parts(open, class, head, now)
   if parts ~= m[3] then
-    set[#set + 1], set[#set + 2] = 'w', parts
+    set[#set + 1], set[#set + 2] = FIELD.parts, parts
   end
   local folded = is_due and fold(deltas, bound)
   if folded then
-    set[#set + 1], set[#set + 2] = 'f', folded
+    set[#set + 1], set[#set + 2] = FIELD.folded, folded
   end
   local first_mark = nil
   if class.retain_events or class.retain_ms then
     local old_seq, marks
     if class.retain_ms then
       marks, old_seq, first_mark = marks_at(m[8] or '', class, head, now)
-      set[#set + 1], set[#set + 2] = 'T', marks
+      set[#set + 1], set[#set + 2] = FIELD.marks, marks
     end
     local oldest = trim(log, deltas, class, old_seq)
     if oldest then
-      set[#set + 1], set[#set + 2] = 'l', oldest
+      set[#set + 1], set[#set + 2] = FIELD.oldest, oldest
     end
   end
-  set[#set + 1], set[#set + 2] = 'q', m[5] and 0 or next_check(log, deltas, class, head, tonumber(m[10] or 0))
+  set[#set + 1], set[#set + 2] = FIELD.check_at, m[5] and 0 or next_check(log, deltas, class, head, tonumber(m[10] or 0))
   redis.call('HSET', meta, unpack(set))
   set_guard(meta)
   if not m[6] and head >= TIDY_EVENTS then
@@ -248,7 +248,7 @@ end
 -- A session that rests: its hash is written anew, without the table's empty places and with the times of its ids in one field.
 -- Redis does not shrink a hash within a call, and the next round of an append makes it a table again.
 local function compact(meta)
-  local m = redis.call('HMGET', meta, '_', 'i', 's', 'X')
+  local m = redis.call('HMGET', meta, FIELD.filler, FIELD.next_id, FIELD.head, FIELD.expires_at)
   if not m[1] or redis.call('HLEN', meta) > COMPACT_FIELDS_MAX then
     return
   end
@@ -258,7 +258,7 @@ local function compact(meta)
     local seq = string.match(all[i], '^#(%d+)$')
     if seq then
       came[tonumber(seq)] = all[i + 1]
-    elseif all[i] ~= '_' then
+    elseif all[i] ~= FIELD.filler then
       kept[#kept + 1], kept[#kept + 2] = all[i], all[i + 1]
     end
   end
@@ -281,7 +281,7 @@ end
 -- milliseconds it is to come again, "+-1": not before the next append.
 register('tidy', function(keys, args)
   local name, turn, now = args[1], args[2], now_ms()
-  local m = fields_of(keys[1], 'p', 'format')
+  local m = fields_of(keys[1], FIELD.prefix, FIELD.format)
   if not may_write(m[2]) then
     return NEWER
   end

@@ -26,21 +26,21 @@ local function make_log(log)
 end
 
 -- Before anything is written to the streams: make them, and the marks, what `marks` says. Whether anything was amiss.
-local function mend(meta, log, deltas, entry, had_deltas)
+local function repair(meta, log, deltas, entry, had_deltas)
   local has_log, kind = is_stream(log), redis.call('TYPE', deltas).ok
   if has_log and kind == (had_deltas and 'stream' or 'none') then
     return false
   end
   local head = tonumber(string.match(entry, '^%d+'))
   redis.call('UNLINK', deltas)
-  redis.call('HDEL', meta, 'D')
+  redis.call('HDEL', meta, FIELD.has_deltas)
   if has_log then
-    redis.call('HSET', meta, 'f', head)
+    redis.call('HSET', meta, FIELD.folded, head)
     return true
   end
   redis.call('UNLINK', log)
   make_log(log)
-  redis.call('PEXPIREAT', log, redis.call('HGET', meta, 'X'))
-  redis.call('HSET', meta, 'l', head + 1)
+  redis.call('PEXPIREAT', log, redis.call('HGET', meta, FIELD.expires_at))
+  redis.call('HSET', meta, FIELD.oldest, head + 1)
   return true
 end

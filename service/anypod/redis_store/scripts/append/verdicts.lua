@@ -2,6 +2,7 @@
 --
 -- A verdict is "=cursor" there before, "!code message" refused, or the place of the draft in the same call that it repeats.
 
+local FIXED = { 'prefix', 'head', 'check_at', 'move_at', 'owner', 'closed', 'parts', 'has_deltas', 'format' } -- names in FIELD, of what every call needs
 local PARTS_MAX = 256 -- parts open at once in a session
 local PARTS_FULL_OPEN_MS = 60000 -- for when there are so many: a part without a delta for this long makes room
 local NOT_OWN = '!not_allowed the part belongs to another author'
@@ -70,14 +71,14 @@ local function tidy_first(keys, m, now, part_open_ms)
   tidy(keys[1], keys[2], keys[3], now, IDS_A_CALL, part_open_ms)
   local values = redis.call('HMGET', keys[1], unpack(m.fields))
   for i = 1, #m.fields do
-    m[m.fields[i]] = values[i] or nil
+    m[FIXED[i] or m.fields[i]] = values[i] or nil
   end
 end
 
 -- Asked only near a limit. Draft by draft, so that of several requests the first ones still fit.
-local function judge_rooms(keys, drafts, verdicts, m, now)
-  local class = class_of(redis.call('HGET', keys[1], 'K'))
-  local room, taken, is_tidied, refusal = { rooms(keys[2], keys[3], class) }, { 0, 0, 0 }, false, nil
+local function judge_quota(keys, drafts, verdicts, m, now)
+  local class = class_of(redis.call('HGET', keys[1], FIELD.class))
+  local room, taken, is_tidied, refusal = { quota_left(keys[2], keys[3], class) }, { 0, 0, 0 }, false, nil
   for i = 1, #drafts do
     local draft = drafts[i]
     if not verdicts[i] then
@@ -85,7 +86,7 @@ local function judge_rooms(keys, drafts, verdicts, m, now)
       local bytes = #draft.body + #(draft.payload or '')
       if (taken[kind] >= room[kind] or taken[3] + bytes > room[3]) and not is_tidied then
         tidy_first(keys, m, now)
-        room, is_tidied = { rooms(keys[2], keys[3], class) }, true
+        room, is_tidied = { quota_left(keys[2], keys[3], class) }, true
       end
       if taken[kind] >= room[kind] then
         verdicts[i], refusal = FULL, FULL
@@ -105,7 +106,7 @@ local function beyond_parts(drafts, verdicts, m)
   for i = 1, #drafts do
     local part = drafts[i].part
     if part and not verdicts[i] and not m[part] and not opened[part] then
-      count = count or count_open(m.w)
+      count = count or count_open(m.parts)
       if count < PARTS_MAX then
         opened[part], count = true, count + 1
       else

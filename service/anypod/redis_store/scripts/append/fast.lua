@@ -4,6 +4,7 @@
 local ITEM = 5 -- arguments of a plain draft, of which the last is its shape
 local GUARDS_MAX = 4096 -- kept taken apart: about 2 MiB; beyond it all are forgotten
 
+local HEAD, GUARD = FIELD.head, FIELD.guard
 local guards, guards_count = {}, 0
 
 local last_ms, last_text = nil, nil
@@ -51,10 +52,8 @@ end
 
 -- Put the event behind the head: its seq, entry id, cursor and frame. Nothing when the stream has not taken it.
 local function put(stream, head, prefix, tag, body)
-  local seq = string.format('%d', head + 1)
-  local entry = seq .. '-' .. tag
-  local cursor = prefix .. '-' .. entry
-  local frame = FRAME .. seq .. ',"cursor":"' .. cursor .. '",' .. body
+  local seq, entry, cursor = mint(head, prefix, tag)
+  local frame = frame_of(seq, cursor, body)
   if add(stream, entry, frame) then
     return seq, entry, cursor, frame
   end
@@ -64,7 +63,7 @@ end
 register('append_one', function(keys, args)
   local call, meta, id, body = redis.call, keys[1], args[3], args[6]
   local field = '.' .. id
-  local m = redis.pcall('HMGET', meta, 's', 'g', field)
+  local m = redis.pcall('HMGET', meta, HEAD, GUARD, field)
   local head, now, prefix, seq, entry, cursor, frame
   if not m[3] then
     head, now, prefix = opening(m[1], m[2], args[2], 1)
@@ -75,7 +74,7 @@ register('append_one', function(keys, args)
   if not seq then
     return append(keys, { args[1], args[2], 'all', '', '', id, args[4], args[5], body, '' })
   end
-  call('HSET', meta, 's', entry, field, entry .. ' ' .. args[4], '#' .. seq, text_of(now) .. ' ' .. id)
+  call('HSET', meta, HEAD, entry, field, entry .. ' ' .. args[4], '#' .. seq, text_of(now) .. ' ' .. id)
   call('SPUBLISH', args[1], frame)
   tidy_between(keys, head, head + 1, now)
   return '+' .. cursor
@@ -85,7 +84,7 @@ end)
 register('append_delta', function(keys, args)
   local call, meta, id, body, part, turn, fence = redis.call, keys[1], args[3], args[6], args[7], args[8], args[9]
   local field, span_field = '.' .. id, '@' .. (turn or '') .. '/' .. part
-  local m = redis.pcall('HMGET', meta, 's', 'g', field, span_field, '!' .. (turn or ''))
+  local m = redis.pcall('HMGET', meta, HEAD, GUARD, field, span_field, '!' .. (turn or ''))
   local head, now, prefix, seq, entry, cursor, frame
   if not m[3] and m[4] and (not turn or m[5] == fence) then
     head, now, prefix = opening(m[1], m[2], args[2], 1)
@@ -98,7 +97,7 @@ register('append_delta', function(keys, args)
     return append(keys, { args[1], args[2], 'all', '', '', id, args[4], args[5], body, unpack(shape) })
   end
   local span = string.match(m[4], '^%d+ ') .. seq
-  call('HSET', meta, 's', entry, field, entry .. ' ' .. args[4], '#' .. seq, text_of(now) .. ' ' .. id, span_field, span)
+  call('HSET', meta, HEAD, entry, field, entry .. ' ' .. args[4], '#' .. seq, text_of(now) .. ' ' .. id, span_field, span)
   call('SPUBLISH', args[1], frame)
   tidy_between(keys, head, head + 1, now)
   return '+' .. cursor
@@ -106,7 +105,7 @@ end)
 
 -- What to ask for, the ids last, and their count; nothing when a draft is not plain.
 local function plain_fields(args)
-  local fields, count = { 's', 'g' }, 0
+  local fields, count = { HEAD, GUARD }, 0
   for at = 6, #args, ITEM do
     if args[at + ITEM - 1] ~= '' then
       return nil
@@ -133,20 +132,20 @@ local function append_plain(keys, args)
   if not head then
     return nil
   end
-  local log, at, between, entry = keys[2], 6, ',"cursor":"' .. prefix .. '-', nil
+  local log, at, entry = keys[2], 6, nil
   local set, ids, frames, verdicts = {}, {}, {}, {}
   for i = 1, count do
-    local seq = string.format('%d', head + i)
-    entry = seq .. '-' .. args[at + 2]
-    local frame = FRAME .. seq .. between .. entry .. '",' .. args[at + 3]
+    local seq, cursor
+    seq, entry, cursor = mint(head + i - 1, prefix, args[at + 2])
+    local frame = frame_of(seq, cursor, args[at + 3])
     if not add(log, entry, frame) then
       return nil -- at the first one already: nothing is written yet
     end
     set[2 * i - 1], set[2 * i] = fields[i + 2], entry .. ' ' .. args[at + 1]
-    ids[i], frames[i], verdicts[i] = args[at], frame, '+' .. prefix .. '-' .. entry
+    ids[i], frames[i], verdicts[i] = args[at], frame, '+' .. cursor
     at = at + ITEM
   end
-  call('HSET', keys[1], 's', entry, '#' .. head + 1, text_of(now) .. ' ' .. table.concat(ids, ' '), unpack(set))
+  call('HSET', keys[1], HEAD, entry, '#' .. head + 1, text_of(now) .. ' ' .. table.concat(ids, ' '), unpack(set))
   for i = 1, count do
     call('SPUBLISH', args[1], frames[i])
   end

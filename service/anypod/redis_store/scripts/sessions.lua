@@ -5,9 +5,9 @@ local FENCES_MAX = 10000 -- turns of a session; events_max ends a log before
 local STEP_FIRST = 16 -- entries asked for at once, as long as nobody knows how large they are
 local STEP_MAX = 64 -- and once it is known: what the server copies while it does nothing else
 
-local SNAPSHOT = { 'p', 's', 'o', 'k', 'c', 't', 'v', 'S', 'M', 'f', 'l', 'X', 'D', 'format' }
+local SNAPSHOT = { FIELD.prefix, FIELD.head, FIELD.owner, FIELD.class_name, FIELD.closed, FIELD.terms, FIELD.version, FIELD.state, FIELD.metadata, FIELD.folded, FIELD.oldest, FIELD.expires_at, FIELD.has_deltas, FIELD.format }
 
--- What `pages.py` reads in this order: SNAPSHOT with the terms as the next event will find them and the marks that hold, in place
+-- What `read_codec.py` reads in this order: SNAPSHOT with the terms as the next event will find them and the marks that hold, in place
 -- of `D` live, then how long it holds, now. And whether there are deltas. Nil when there is no session, or with it the refusal.
 local function snapshot(keys, now)
   local live, m, has_deltas = keys[4], fields_of(keys[1], unpack(SNAPSHOT)), nil
@@ -31,15 +31,15 @@ register('create', function(keys, args)
   local meta, live = keys[1], keys[4]
   local owner, epoch, class, numbers, ttl_ms, live_ms = args[1], args[2], args[3], args[4], args[5], args[6]
   local now = now_ms()
-  local m = fields_of(meta, 'p', 'o')
+  local m = fields_of(meta, FIELD.prefix, FIELD.owner)
   if m[1] then
     local found, refusal = snapshot(keys, now)
     return m[2] ~= owner and '!no_such_session' or found and { '=', found } or refusal
   end
   redis.call('UNLINK', meta, keys[2], keys[3], live, keys[5])
   local term = '1' .. incarnation(now)
-  redis.call('HSET', meta, 'p', epoch .. '-' .. term, 's', '0-0', 'q', 0, 't', term .. ':1', 'o', owner, 'k', class, 'K', numbers,
-    'v', 1, 'S', args[7], 'M', args[9], 'f', 0, 'l', 1, 'w', '', 'i', 1, 'format', FORMAT)
+  redis.call('HSET', meta, FIELD.prefix, epoch .. '-' .. term, FIELD.head, '0-0', FIELD.check_at, 0, FIELD.terms, term .. ':1', FIELD.owner, owner, FIELD.class_name, class, FIELD.class, numbers,
+    FIELD.version, 1, FIELD.state, args[7], FIELD.metadata, args[9], FIELD.folded, 0, FIELD.oldest, 1, FIELD.parts, '', FIELD.next_id, 1, FIELD.format, FORMAT)
   make_log(keys[2])
   set_expiry(meta, keys[2], keys[3], ttl_ms, now)
   if args[8] ~= NO_STATE then
@@ -50,13 +50,13 @@ end)
 
 -- What is missing: told as deleted to its last owner.
 local function missing(meta)
-  return { '!', fields_of(meta, 'z')[1] or false }
+  return { '!', fields_of(meta, FIELD.deleted_owner)[1] or false }
 end
 
 -- The first seq of the oldest open part, or the one after the head.
 local function open_bound(meta, head)
   local bound = head + 1
-  for first in string.gmatch(redis.call('HGET', meta, 'w'), '=(%d+)') do
+  for first in string.gmatch(redis.call('HGET', meta, FIELD.parts), '=(%d+)') do
     bound = math.min(bound, tonumber(first))
   end
   return bound
@@ -92,7 +92,7 @@ local function entry_at(stream, seq)
   return found and found[1] or false
 end
 
--- KEYS: m, l, d, v. ARGV: after ("": the head), limit, bytes_max, "fold" or "". What `pages.py` reads: the snapshot, the entry at
+-- KEYS: m, l, d, v. ARGV: after ("": the head), limit, bytes_max, "fold" or "". What `read_codec.py` reads: the snapshot, the entry at
 -- `after`, the frames of both streams, and up to which seq they go if the bytes ended them: it counts those of both together.
 register('read', function(keys, args)
   local meta, log, deltas = keys[1], keys[2], keys[3]
@@ -125,7 +125,7 @@ end, { 'no-writes' })
 -- KEYS: m, l. ARGV: before ("+": the end), limit, bytes_max. The newest durable frames first, and whether there are older ones.
 register('history', function(keys, args)
   local limit = tonumber(args[2])
-  local m = fields_of(keys[1], 'p', 'format')
+  local m = fields_of(keys[1], FIELD.prefix, FIELD.format)
   if not m[1] then
     return '!no_such_session'
   end
@@ -146,16 +146,16 @@ end, { 'no-writes' })
 -- KEYS: m. ARGV: channel, owner.
 register('end', function(keys, args)
   local meta, channel, owner = keys[1], args[1], args[2]
-  local m = fields_of(meta, 'p', 's', 'o', 'c', 'format')
+  local m = fields_of(meta, FIELD.prefix, FIELD.head, FIELD.owner, FIELD.closed, FIELD.format)
   if not m[1] or (owner ~= '-' and owner ~= m[3]) then
     return '!no_such_session'
   end
   if not may_write(m[5]) then
     return NEWER
   end
-  local cursor = m[1] .. '-' .. m[2]
+  local cursor = cursor_at(m[1], m[2])
   if not m[4] then
-    redis.call('HSET', meta, 'c', 1, 'q', 0)
+    redis.call('HSET', meta, FIELD.closed, 1, FIELD.check_at, 0)
     set_guard(meta)
     redis.call('SPUBLISH', channel, '{"type":"n.closed","cursor":"' .. cursor .. '"}')
   end
@@ -164,7 +164,7 @@ end, { 'allow-oom' })
 
 -- KEYS: m, l, d. What its owner is charged with: the owner, when the keys expire, and the bytes of both streams. Nil: no session.
 register('measure', function(keys)
-  local m = fields_of(keys[1], 'p', 'o', 'X')
+  local m = fields_of(keys[1], FIELD.prefix, FIELD.owner, FIELD.expires_at)
   if not m[1] then
     return false
   end
@@ -173,7 +173,7 @@ end, { 'no-writes' })
 
 -- KEYS: m. What a deleted session has left for its owner is not kept.
 register('forget_deleted', function(keys)
-  local m = fields_of(keys[1], 'p', 'z')
+  local m = fields_of(keys[1], FIELD.prefix, FIELD.deleted_owner)
   if not m[1] and m[2] then
     redis.call('UNLINK', keys[1])
   end
@@ -183,7 +183,7 @@ end, { 'allow-oom' })
 -- KEYS: m, l, d, v, p. ARGV: channel, owner. "+owner", or "=owner" of a session that was deleted already.
 register('delete', function(keys, args)
   local meta, channel, owner = keys[1], args[1], args[2]
-  local m = fields_of(meta, 'p', 'o', 'format', 'z')
+  local m = fields_of(meta, FIELD.prefix, FIELD.owner, FIELD.format, FIELD.deleted_owner)
   if not m[1] and m[4] and (owner == '-' or owner == m[4]) then
     return '=' .. m[4]
   end
@@ -194,7 +194,7 @@ register('delete', function(keys, args)
     return NEWER -- it may have keys that this library does not know
   end
   redis.call('UNLINK', meta, keys[2], keys[3], keys[4], keys[5])
-  redis.call('HSET', meta, 'z', m[2], 'e', string.match(m[1], '^%w+'))
+  redis.call('HSET', meta, FIELD.deleted_owner, m[2], FIELD.deleted_epoch, string.match(m[1], '^%w+'))
   redis.call('PEXPIRE', meta, TOMBSTONE_MS)
   redis.call('SPUBLISH', channel, '{"type":"n.deleted"}')
   return '+' .. m[2]
@@ -203,7 +203,7 @@ end, { 'allow-oom' })
 -- KEYS: m, l, d. In how many milliseconds it expires, once that has been moved as an append moves it.
 register('keep', function(keys)
   local meta, now = keys[1], now_ms()
-  local m = fields_of(meta, 'p', 'x', 'K', 'format')
+  local m = fields_of(meta, FIELD.prefix, FIELD.move_at, FIELD.class, FIELD.format)
   if not m[1] then
     return '!no_such_session'
   end
@@ -214,13 +214,13 @@ register('keep', function(keys)
     set_expiry(meta, keys[2], keys[3], class_of(m[3]).ttl_ms, now)
     set_guard(meta)
   end
-  return '+' .. (redis.call('HGET', meta, 'X') - now)
+  return '+' .. (redis.call('HGET', meta, FIELD.expires_at) - now)
 end)
 
 -- KEYS: m. ARGV: turn. The parts that earlier attempts have open end with it: nobody can end them any more.
 register('raise_fence', function(keys, args)
   local meta, field = keys[1], '!' .. args[1]
-  local m = fields_of(meta, 'p', 'c', 'F', field, 'w', 'format')
+  local m = fields_of(meta, FIELD.prefix, FIELD.closed, FIELD.fences, field, FIELD.parts, FIELD.format)
   if not m[1] then
     return '!no_such_session'
   end
@@ -234,12 +234,12 @@ register('raise_fence', function(keys, args)
     return '!quota_exceeded the session has too many turns'
   end
   if not m[4] then
-    redis.call('HINCRBY', meta, 'F', 1)
+    redis.call('HINCRBY', meta, FIELD.fences, 1)
   end
   local scope = '@' .. args[1] .. '/'
   local parts, gone = end_those(m[5], function(name) return is_within(name, scope) end, now_ms())
   if #gone > 0 then
-    redis.call('HSET', meta, 'w', parts)
+    redis.call('HSET', meta, FIELD.parts, parts)
     redis.call('HDEL', meta, unpack(fields_of_parts(gone)))
   end
   return '+' .. redis.call('HINCRBY', meta, field, 1)
