@@ -117,7 +117,7 @@ class Process:
 
     async def _leave(self, public: uvicorn.Server) -> None:
         settings = self._settings
-        logger.info("leaving: not ready for %g s, then everybody is sent away over %g s", settings.ready_wait_s, settings.drain_s)
+        logger.info("leaving: not ready for %g s, then all clients are sent away over %g s", settings.ready_wait_s, settings.drain_s)
         self._replica.refuse_traffic()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(settings.ready_wait_s):

@@ -1,12 +1,12 @@
-"""The tables of service/docs/reference.md, made from the code. `python -m service.tools.docs_tables` writes them into the file.
+"""The tables and diagrams of the documents that are made from the code. `python -m service.tools.docs_tables` writes them into the files.
 
-Owns the form of the tables and the marks that they stand between. Must not know what a row means: each comes from the one
-place that defines it.
+Owns their form and the marks that they stand between. Must not know what a row means: each comes from the one place that defines it.
 """
 
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Final, get_args
 
@@ -16,12 +16,15 @@ from starlette.routing import WebSocketRoute
 
 from anypod.core import frames
 from anypod.core.errors import CLOSE_GONE, CLOSE_LEAVING, CLOSE_OVERLOADED, CLOSE_RETRIED, CODES
+from anypod.hub.session import SESSION_TRANSITIONS, SUBSCRIBER_TRANSITIONS
 from anypod.redis_store import model_rows
 from anypod.replica import Replica
 from anypod.settings import Settings, setting_rows
 from anypod.telemetry import metric_rows
 
-REFERENCE: Final = Path(__file__).parents[1] / "docs/reference.md"
+DOCS: Final = Path(__file__).parents[1] / "docs"
+REFERENCE: Final = DOCS / "reference.md"
+DOCUMENTS: Final = (REFERENCE, DOCS / "architecture.md")
 CLOSE_LOST: Final = 1006  # never sent: what a client sees when there was no close frame
 
 # What a close code means that no error of the table stands behind.
@@ -126,6 +129,15 @@ def memory_table() -> str:
     return table(("what", "takes", "unit", "which is"), [(row.what, f"{row.figure:,}", row.unit, row.meaning) for row in model_rows()])
 
 
+def diagram(transitions: Mapping[Enum, Mapping[Enum, str]]) -> str:
+    """A state diagram (Mermaid) of a transition table; the first phase is where it begins."""
+    first = next(iter(transitions))
+    arrows = [f"{before.name} --> {after.name}: {when}" for before, row in transitions.items() for after, when in row.items()]
+    ends = [f"{phase.name} --> [*]" for phase, row in transitions.items() if not row]
+    lines = ["stateDiagram-v2", f"[*] --> {first.name}", *arrows, *ends]
+    return "```mermaid\n" + "\n    ".join(lines) + "\n```\n"
+
+
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "settings": settings_table,
     "error codes": errors_table,
@@ -135,6 +147,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "metrics": metrics_table,
     "routes": routes_table,
     "memory": memory_table,
+    "session phases": lambda: diagram(SESSION_TRANSITIONS),
+    "subscriber phases": lambda: diagram(SUBSCRIBER_TRANSITIONS),
 }
 
 
@@ -148,5 +162,6 @@ def with_tables(text: str) -> str:
 
 
 if __name__ == "__main__":
-    REFERENCE.write_text(with_tables(REFERENCE.read_text()))
-    sys.stdout.write(f"{REFERENCE.name} is up to date.\n")
+    for document in DOCUMENTS:
+        document.write_text(with_tables(document.read_text()))
+        sys.stdout.write(f"{document.name} is up to date.\n")

@@ -1,5 +1,5 @@
 {{/*
-What balancers are told of the timing. A balancer asks the readiness of the pod itself, and sticks to nobody. Called with the root.
+The timing, as annotations of balancers. A balancer probes the readiness of the pod itself, and has no sticky sessions. Called with the root.
 */}}
 
 {{- define "anypod.alb.attributes" -}}

@@ -1,6 +1,6 @@
 {{/* What every pod of the release has in common. */}}
 
-{{/* As the restricted Pod Security Standard asks, and a root file system that nobody writes to. */}}
+{{/* As the restricted Pod Security Standard asks, and a read-only root file system. */}}
 {{- define "anypod.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

@@ -47,7 +47,7 @@
 {{- $messages = append $messages "redis.enabled=false leaves no Redis: set externalRedis.url, or externalRedis.existingSecret with existingSecretKeys.url." -}}
 {{- end -}}
 {{- if regexMatch "://[^/@]*:[^/@]*@" $external.url -}}
-{{- $messages = append $messages "externalRedis.url holds a password, which everybody who reads the ConfigMap would see: set externalRedis.password or externalRedis.existingSecret." -}}
+{{- $messages = append $messages "externalRedis.url holds a password, which every reader of the ConfigMap would see: set externalRedis.password or externalRedis.existingSecret." -}}
 {{- end -}}
 {{- if and $external.existingSecret (or $external.password $external.sentinelPassword) -}}
 {{- $messages = append $messages "externalRedis.existingSecret and a password beside it are both set: unset one of them." -}}
@@ -98,7 +98,7 @@
 {{- $messages = append $messages "service.type=LoadBalancer needs its idle timeout: add {kind: nlb, idleTimeoutSeconds: 350}, or {kind: other, …}, to proxies." -}}
 {{- end -}}
 {{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.clients) -}}
-{{- $messages = append $messages "networkPolicy.enabled=true lets nobody in: set networkPolicy.clients to the peers that clients come through." -}}
+{{- $messages = append $messages "networkPolicy.enabled=true lets no client in: set networkPolicy.clients to the peers that clients come through." -}}
 {{- end -}}
 {{- if and .Values.networkPolicy.enabled (not .Values.redis.enabled) (not .Values.networkPolicy.redis) -}}
 {{- $messages = append $messages "networkPolicy.enabled=true lets the service reach no Redis: set networkPolicy.redis to the peers that are yours." -}}
@@ -127,7 +127,7 @@
 {{- end -}}
 {{- end -}}
 {{- if and .Values.otelCollector.enabled (not .Values.otelCollector.endpoint) -}}
-{{- $messages = append $messages "otelCollector.enabled=true hands traces on to nobody: set otelCollector.endpoint." -}}
+{{- $messages = append $messages "otelCollector.enabled=true exports no traces: set otelCollector.endpoint." -}}
 {{- end -}}
 {{- toYaml $messages -}}
 {{- end -}}

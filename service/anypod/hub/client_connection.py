@@ -268,7 +268,7 @@ class ClientConnection:
             case frames.CancelFrame():
                 raise AnypodError("no_such_turn")
             case frames.InitFrame() | frames.PublishFrame():  # the latter was handled before
-                raise AnypodError("malformed", "session.init comes once")
+                raise AnypodError("malformed", "session.init is sent once, as the first frame")
             case _:
                 assert_never(frame)
 

@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     admin_host: str | None = Field(default=None, description="The address of health, readiness and metrics; the same as host unless set.")
     admin_port: Port = Field(default=9_000, description="Its port.")
     replica: str = Field(default_factory=_replica_name, description="The name of this replica, its host's unless set.")
-    dev: bool = Field(default=False, description="Development: credentials are signed with a secret that everybody knows. Loopback only.")
+    dev: bool = Field(default=False, description="Development: credentials are signed with a secret that is public. Loopback only.")
 
     transport: Literal["lean", "portable"] = Field(
         default="lean",
@@ -292,7 +292,7 @@ class Settings(BaseSettings):
         """What no setting can tell alone. Each message names the settings, because this is about none of them."""
         if self.dev and not all(map(is_loopback, (self.host, self.admin_address[0]))):
             raise ValueError(
-                "ANYPOD_DEV=true lets in whoever reaches the port: set ANYPOD_HOST=127.0.0.1, or set ANYPOD_JWT_SECRET and unset ANYPOD_DEV"
+                "ANYPOD_DEV=true lets in every client that reaches the port: set ANYPOD_HOST=127.0.0.1, or set ANYPOD_JWT_SECRET and unset ANYPOD_DEV"
             )
         if self.jwt_previous_secret is not None and self.jwt_secret is None:
             raise ValueError("ANYPOD_JWT_PREVIOUS_SECRET signs nothing: set ANYPOD_JWT_SECRET to the one that does")
@@ -300,7 +300,7 @@ class Settings(BaseSettings):
         if not secrets and not self.jwks_urls:
             raise ValueError("no credential could be checked: set ANYPOD_JWT_SECRET, ANYPOD_JWT_SECRET_FILE or ANYPOD_JWKS_URLS")
         if not self.dev and any(item.secret == DEV_SECRET for item in secrets):
-            raise ValueError("ANYPOD_JWT_SECRET is the one of development, which everybody knows: set another")
+            raise ValueError("ANYPOD_JWT_SECRET is that of development, which is public: set another")
         if self.durability == "replicated" and self.durability_replicas == 0:
             raise ValueError("ANYPOD_DURABILITY=replicated waits for nothing with ANYPOD_DURABILITY_REPLICAS=0: set it to 1 or more")
         leave_s = leave_seconds(self.ready_wait_s, self.drain_s, self.append_deadline_s)
@@ -315,7 +315,7 @@ class Settings(BaseSettings):
 def _check_signing_secrets(text: str) -> None:
     """Of a file that has changed. Raises ValueError."""
     if any(item.secret == DEV_SECRET for item in parse_signing_secrets(text)):
-        raise ValueError("holds the secret of development, which everybody knows")
+        raise ValueError("holds the secret of development, which is public")
 
 
 def _check_redis_url(url: str) -> None:

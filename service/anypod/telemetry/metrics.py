@@ -97,7 +97,7 @@ class Metrics:
         default=0, metadata=_meaning("Replicas found dead whose entries of presence were forgotten, once for each session.")
     )
     claims_uncertain: int = field(
-        default=0, metadata=_meaning("Subscribers told to attach again: nobody can say which attachment of their device is the newest.")
+        default=0, metadata=_meaning("Subscribers asked to attach again, because which attachment of their device is the newest cannot be known.")
     )
     signals: int = field(default=0, metadata=_meaning("Signals sent by clients."))
     publishes_refused: int = field(default=0, metadata=_meaning("Publishes answered with an error."))

@@ -198,7 +198,7 @@ def test_development_has_a_secret_of_its_own_on_loopback(host: str) -> None:
 
 
 def test_the_secret_of_development_is_refused_outside_it() -> None:
-    assert "everybody knows" in problem(ANYPOD_JWT_SECRET=DEV_SECRET)
+    assert "which is public" in problem(ANYPOD_JWT_SECRET=DEV_SECRET)
 
 
 def test_a_grace_period_that_ends_before_the_drain_is_refused_with_the_right_one() -> None:
