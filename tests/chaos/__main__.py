@@ -18,9 +18,9 @@ import uvloop
 from loadtests.results import machine, origin, write
 from msgspec import json, to_builtins
 from tests.chaos.campaign import Plan
-from tests.chaos.page import page
+from tests.chaos.fault_catalogue import ROWS, Topology, chosen
+from tests.chaos.html_report import page
 from tests.chaos.report import Report, total
-from tests.chaos.rows import ROWS, Topology, chosen
 from tests.chaos.run import run
 
 from anypod.devcluster.environment import raise_descriptor_limit

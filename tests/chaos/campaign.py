@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tests.chaos.actor import perform
-from tests.chaos.crowd import Crowd
-from tests.chaos.deeds import SpoilKey
+from tests.chaos.clients import Clients
+from tests.chaos.environment import Environment
+from tests.chaos.fault_catalogue import Row, Topology
+from tests.chaos.faults import SpoilKey
 from tests.chaos.library import LibraryClient
-from tests.chaos.rows import Row, Topology
-from tests.chaos.stage import Stage
+from tests.chaos.nemesis import perform
 from tests.simulation.history import Calmed, Disturbed, Fault
 
 WELL_S_MAX: Final = 60.0  # after a fault: a client waits out its back-off, a replica starts again, on a machine that does much else
@@ -54,7 +54,7 @@ class Plan:
 class Campaign:
     """`faults`: in the order of their ends. `complaints`: what is wrong beside the oracle's findings."""
 
-    def __init__(self, plan: Plan, stage: Stage, crowd: Crowd, say: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, stage: Environment, crowd: Clients, say: Callable[[str], None]) -> None:
         self.plan = plan
         self.stage = stage
         self.crowd = crowd

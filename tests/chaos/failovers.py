@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from tests.chaos.deeds import FailOver
-from tests.chaos.gate import Gate
-from tests.chaos.guarded import PATIENT_MS, follows, is_primary
+from tests.chaos.environment import CALLERS, LONER, POLL_S, Environment, Side, side_of
+from tests.chaos.faults import FailOver
+from tests.chaos.network_conditions import HELD
+from tests.chaos.proxied_redis import ProxiedRedis
 from tests.chaos.proxy import called_by, everything
+from tests.chaos.sentinel_setup import PATIENT_MS, follows, is_primary
 from tests.chaos.servers import testify
-from tests.chaos.stage import CALLERS, LONER, POLL_S, Side, Stage, side_of
-from tests.chaos.stores import Guarded
-from tests.chaos.weather import HELD
+from tests.chaos.stores import SentinelStores
 from tests.support.redis_clusters import DOWN_AFTER_MS, wait_for
 from tests.support.redis_servers import LOOPBACK
 
@@ -25,7 +25,7 @@ NEAR: Final = tuple(caller for caller in CALLERS if caller != LONER)
 RESUME_S_MAX: Final = 20.0  # nobody waits longer for the first event: what keeps it is another fault
 
 
-async def fail_over(deed: FailOver, stage: Stage, seconds: float) -> None:
+async def fail_over(deed: FailOver, stage: Environment, seconds: float) -> None:
     """The primary dies; when this returns, it follows the new one and the next failover may come."""
     stores, first, second = _pair(stage)
     await asyncio.to_thread(wait_for, lambda: follows(second.server), "the follower has what the primary has")
@@ -46,7 +46,7 @@ async def fail_over(deed: FailOver, stage: Stage, seconds: float) -> None:
     await _demote(first, second)
 
 
-async def sever(stage: Stage, seconds: float) -> None:
+async def sever(stage: Environment, seconds: float) -> None:
     """The far side keeps the old primary, and is told of nothing; the near side gets a new one."""
     stores, first, second = _pair(stage)
     await asyncio.to_thread(wait_for, lambda: follows(second.server), "the follower has what the primary has")
@@ -70,7 +70,7 @@ async def sever(stage: Stage, seconds: float) -> None:
 
 
 @contextmanager
-def _severed(stores: Guarded, first: Gate, second: Gate) -> Iterator[None]:
+def _severed(stores: SentinelStores, first: ProxiedRedis, second: ProxiedRedis) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(first.proxy.spell(called_by(*NEAR, *PEERS), up=HELD, down=HELD))
         stack.enter_context(second.proxy.spell(called_by(LONER), up=HELD, down=HELD))
@@ -79,30 +79,30 @@ def _severed(stores: Guarded, first: Gate, second: Gate) -> Iterator[None]:
         yield
 
 
-def _sessions(stage: Stage, side: Side) -> list[str]:
+def _sessions(stage: Environment, side: Side) -> list[str]:
     return [session for session in stage.journal.heads if side_of(session) == side]
 
 
-def _pair(stage: Stage) -> tuple[Guarded, Gate, Gate]:
+def _pair(stage: Environment) -> tuple[SentinelStores, ProxiedRedis, ProxiedRedis]:
     """The primary and its follower."""
-    assert isinstance(stage.stores, Guarded)
+    assert isinstance(stage.stores, SentinelStores)
     return stage.stores, stage.stores.written[0], stage.stores.follower
 
 
-async def _promotion(stage: Stage, second: Gate) -> None:
+async def _promotion(stage: Environment, second: ProxiedRedis) -> None:
     await asyncio.to_thread(wait_for, lambda: is_primary(second.server), "the follower is promoted")
     stage.stores.written = [second]
     stage.journal.leaders = [second.server]
 
 
-def _turn(stage: Stage, second: Gate, sessions: Iterable[str]) -> None:
+def _turn(stage: Environment, second: ProxiedRedis, sessions: Iterable[str]) -> None:
     """These are written to the new primary from now on: what it lacks is lost."""
     for session in sessions:
         stage.journal.turn_to(second.server, [session])
         testify(stage, session, stage.journal.shared_head(session))
 
 
-async def _resumption(stage: Stage, began: float, sessions: Sequence[str]) -> None:
+async def _resumption(stage: Environment, began: float, sessions: Sequence[str]) -> None:
     """Until something is written again, for the report."""
     ends_at = stage.now() + RESUME_S_MAX
     while stage.now() < ends_at:
@@ -113,14 +113,14 @@ async def _resumption(stage: Stage, began: float, sessions: Sequence[str]) -> No
         await asyncio.sleep(POLL_S)
 
 
-async def _demote(first: Gate, second: Gate) -> None:
+async def _demote(first: ProxiedRedis, second: ProxiedRedis) -> None:
     """As Sentinels would, but not at once."""
     first.server.command("REPLICAOF", LOOPBACK, second.port)
     await asyncio.to_thread(wait_for, lambda: follows(first.server), "the old primary follows, with the data of the new one")
 
 
 @contextmanager
-def _impatient(stores: Guarded) -> Iterator[None]:
+def _impatient(stores: SentinelStores) -> Iterator[None]:
     """Sentinels call a primary dead after a second. Otherwise they do not."""
     stores.bear(DOWN_AFTER_MS)
     try:

@@ -8,8 +8,8 @@ import asyncio
 from typing import Final
 
 from msgspec import json
-from tests.chaos.light import Around
-from tests.chaos.pen import Pen, Place
+from tests.chaos.client_recorder import ClientRecorder, Place
+from tests.chaos.reference_client import Around
 from tests.chaos.speech import Draft
 
 from anypod.client import Attached, EventFrame, Phase, Presence, Session, Signal
@@ -33,7 +33,7 @@ def _frame(event: EventFrame) -> bytes:
 class LibraryClient:
     """`stops`: why its session ended, each time that it did; it begins again from its cursor."""
 
-    def __init__(self, pen: Pen, around: Around, transport: Transport) -> None:
+    def __init__(self, pen: ClientRecorder, around: Around, transport: Transport) -> None:
         self.pen = pen
         self.around = around
         self.stops: list[str] = []

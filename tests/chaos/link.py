@@ -12,7 +12,7 @@ import struct
 from contextlib import suppress
 from typing import Final, Protocol, cast
 
-from tests.chaos.weather import HELD, Direction, Weather
+from tests.chaos.network_conditions import HELD, Direction, NetworkConditions
 
 FEED_WORD: Final = b"SSUBSCRIBE"
 USER_WORDS: Final = re.compile(rb"AUTH\r\n\$\d+\r\n([\w-]+)\r\n")  # each of our replicas is a user of its own
@@ -101,7 +101,7 @@ class Link:
         self._up = Direction(self.server.write, lambda is_paused: self._stop(is_server=False, is_held=is_paused), rng)
         self._down = Direction(self.client.write, lambda is_paused: self._stop(is_server=True, is_held=is_paused), rng)
 
-    def come(self, up: Weather, down: Weather) -> None:
+    def come(self, up: NetworkConditions, down: NetworkConditions) -> None:
         if self.is_joined and not self._is_orphan:
             self._up.come(up)
             self._down.come(down)

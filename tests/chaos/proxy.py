@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.chaos.link import Link
-from tests.chaos.weather import CLEAR, Weather, together
+from tests.chaos.network_conditions import CLEAR, NetworkConditions, together
 
 APPEND_WORD: Final = b"append"  # in the names of the functions that append
 BACKLOG: Final = 1_024  # all clients of a dead replica come back at once
@@ -37,8 +37,8 @@ class Spell:
     """`up`: what clients say; `down`: what they are answered."""
 
     select: Select
-    up: Weather
-    down: Weather
+    up: NetworkConditions
+    down: NetworkConditions
 
 
 class Proxy:
@@ -72,7 +72,7 @@ class Proxy:
 
     # What is done to the line.
     @contextmanager
-    def spell(self, select: Select, *, up: Weather = CLEAR, down: Weather = CLEAR) -> Iterator[None]:
+    def spell(self, select: Select, *, up: NetworkConditions = CLEAR, down: NetworkConditions = CLEAR) -> Iterator[None]:
         """Weather over these links, and over those that are opened meanwhile."""
         spell = Spell(select, up, down)
         self._spells.append(spell)

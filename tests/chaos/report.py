@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec import Struct
 from tests.chaos.campaign import Campaign, Struck
-from tests.chaos.crowd import Client
+from tests.chaos.client_recorder import Recovery
+from tests.chaos.clients import Client
 from tests.chaos.library import LibraryClient
-from tests.chaos.losses import LOSSES
-from tests.chaos.pen import Recovery
+from tests.chaos.violations import LOSSES
 from tests.simulation.history import ResetSeen
 
 from anypod.core.statistics import percentile

@@ -10,7 +10,8 @@ import shutil
 from contextlib import ExitStack
 from typing import Final, assert_never
 
-from tests.chaos.deeds import (
+from tests.chaos.environment import CALLERS, Environment
+from tests.chaos.faults import (
     Command,
     CutStore,
     DemoteRedis,
@@ -22,12 +23,11 @@ from tests.chaos.deeds import (
     SlowStore,
     SpoilKey,
 )
-from tests.chaos.gate import Gate
 from tests.chaos.link import Link
-from tests.chaos.shout import shout
-from tests.chaos.stage import CALLERS, Stage
-from tests.chaos.stores import Sharded
-from tests.chaos.weather import CLEAR, HELD, Weather
+from tests.chaos.network_conditions import CLEAR, HELD, NetworkConditions
+from tests.chaos.proxied_redis import ProxiedRedis
+from tests.chaos.publish_large import publish_large
+from tests.chaos.stores import ClusterStores
 from tests.simulation.history import Gone, TailLost
 from tests.support.redis_clusters import ClusterNode, wait_for
 from tests.support.redis_servers import RedisServer
@@ -47,7 +47,7 @@ Spoiling = Command | FillRedis | DemoteRedis | OverflowFeeds | SpoilKey
 
 
 # Lines.
-async def hold_links(deed: Hole, stage: Stage, seconds: float, rng: random.Random) -> None:
+async def hold_links(deed: Hole, stage: Environment, seconds: float, rng: random.Random) -> None:
     callers = CALLERS if deed.of == "all" else (rng.choice(CALLERS),)
 
     def select(link: Link) -> bool:
@@ -58,19 +58,19 @@ async def hold_links(deed: Hole, stage: Stage, seconds: float, rng: random.Rando
         await asyncio.sleep(seconds)
 
 
-def cut_links(deed: CutStore, stage: Stage, rng: random.Random) -> None:
+def cut_links(deed: CutStore, stage: Environment, rng: random.Random) -> None:
     callers = CALLERS if deed.of == "all" else (rng.choice(CALLERS),)
     for gate in stage.stores.written:
         gate.proxy.cut(lambda link: link.caller in callers)
 
 
-async def lose_reply(stage: Stage, rng: random.Random) -> None:
+async def lose_reply(stage: Environment, rng: random.Random) -> None:
     async with asyncio.timeout(REPLY_S_MAX):
         await stage.home(stage.some_session(rng)).proxy.lose_one_reply()
 
 
-async def slow_links(deed: SlowStore, stage: Stage, seconds: float) -> None:
-    far = Weather(delay_s=deed.delay_s / 2)
+async def slow_links(deed: SlowStore, stage: Environment, seconds: float) -> None:
+    far = NetworkConditions(delay_s=deed.delay_s / 2)
     with ExitStack() as stack:
         for gate in stage.stores.written:
             stack.enter_context(gate.proxy.spell(lambda link: link.caller in CALLERS, up=far, down=far))
@@ -79,7 +79,7 @@ async def slow_links(deed: SlowStore, stage: Stage, seconds: float) -> None:
 
 # Servers.
 async def spoil(
-    deed: Command | FillRedis | DemoteRedis | OverflowFeeds | SpoilKey, stage: Stage, seconds: float, rng: random.Random
+    deed: Command | FillRedis | DemoteRedis | OverflowFeeds | SpoilKey, stage: Environment, seconds: float, rng: random.Random
 ) -> None:
     server = stage.some_gate(rng).server
     match deed:
@@ -100,17 +100,17 @@ async def spoil(
             assert_never(deed)
 
 
-async def _overflow_feeds(stage: Stage, rng: random.Random) -> None:
+async def _overflow_feeds(stage: Environment, rng: random.Random) -> None:
     session = stage.some_session(rng)
     server = stage.home(session).server
     before, name = feeds_killed(server), "client-output-buffer-limit"
     with stage.configured(server, {name: LEAST_FEED_LIMIT}, {name: FEED_LIMIT}):
         async with asyncio.timeout(OVERFLOW_S_MAX):
             while feeds_killed(server) == before:
-                await shout(stage.url_for(session), session, stage.rng)
+                await publish_large(stage.url_for(session), session, stage.rng)
 
 
-async def _spoil_key(deed: SpoilKey, stage: Stage, seconds: float, rng: random.Random) -> None:
+async def _spoil_key(deed: SpoilKey, stage: Environment, seconds: float, rng: random.Random) -> None:
     session = stage.some_session(rng)
     server, key = stage.home(session).server, stage.journal.keys[session] + deed.letter.encode()
     server.command("DEL", key)
@@ -125,8 +125,8 @@ def feeds_killed(server: RedisServer) -> int:
     return int(_text(server, "INFO", "stats").split(b"client_output_buffer_limit_disconnections:")[1].split()[0])
 
 
-async def move_slots(deed: MoveSlots, stage: Stage, rng: random.Random) -> None:
-    assert isinstance(stage.stores, Sharded)
+async def move_slots(deed: MoveSlots, stage: Environment, rng: random.Random) -> None:
+    assert isinstance(stage.stores, ClusterStores)
     cluster = stage.stores.cluster
     for _ in range(deed.count):
         source = stage.home(session := stage.some_session(rng)).server
@@ -137,13 +137,13 @@ async def move_slots(deed: MoveSlots, stage: Stage, rng: random.Random) -> None:
         stage.ledger.settle()  # the files do not tell the order of several moves
 
 
-def _move_slot(stores: Sharded, slot: int, target: ClusterNode) -> None:
+def _move_slot(stores: ClusterStores, slot: int, target: ClusterNode) -> None:
     if stores.cluster.owner(slot) is not target:
         stores.cluster.move_slot(slot, target)
 
 
 # Restarts.
-async def restart(deed: RestartRedis, stage: Stage, seconds: float, rng: random.Random) -> None:
+async def restart(deed: RestartRedis, stage: Environment, seconds: float, rng: random.Random) -> None:
     """Nobody writes before it is known what the server has kept."""
     gate = stage.some_gate(rng)
     server = gate.server
@@ -188,7 +188,7 @@ def _cut_tail(server: RedisServer, rng: random.Random) -> None:
         os.truncate(aof, len(written) - min(rng.randint(*TAIL_BYTES), (len(written) - begin) // 4))
 
 
-def _wipe(stage: Stage, server: RedisServer) -> None:
+def _wipe(stage: Environment, server: RedisServer) -> None:
     for session in list(stage.journal.heads):
         stage.ledger.testify(Gone(stage.now(), session, "Redis has lost it"))
     stage.journal.rewind(server)
@@ -196,7 +196,7 @@ def _wipe(stage: Stage, server: RedisServer) -> None:
     server.folder.mkdir()
 
 
-def _compare(stage: Stage, gate: Gate) -> None:
+def _compare(stage: Environment, gate: ProxiedRedis) -> None:
     """What the server has kept, with what it had written."""
     journal = stage.journal
     journal.skip_to_end(gate.server)
@@ -204,7 +204,7 @@ def _compare(stage: Stage, gate: Gate) -> None:
         testify(stage, session, journal.head(session))
 
 
-def testify(stage: Stage, session: str, kept: int) -> None:
+def testify(stage: Environment, session: str, kept: int) -> None:
     if kept == 0:
         stage.ledger.testify(Gone(stage.now(), session, "Redis has lost it"))
     elif kept < stage.ledger.head(session):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.gate import PASSWORD, REDIS_OPTIONS, Gate, carried, users
+from tests.chaos.proxied_redis import PASSWORD, REDIS_OPTIONS, ProxiedRedis, carried, users
 from tests.chaos.proxy import Proxy
 from tests.support.redis_clusters import NAME, Cluster, Sentinel
 from tests.support.redis_servers import LOOPBACK, Kind, RedisServer, binary_of
@@ -35,26 +35,26 @@ class Setting:
 class Stores:
     """`gates`: to all servers. `written`: of those that are written to; it changes with a failover."""
 
-    def __init__(self, gates: Sequence[Gate], written: Sequence[Gate]) -> None:
+    def __init__(self, gates: Sequence[ProxiedRedis], written: Sequence[ProxiedRedis]) -> None:
         self.gates = gates
         self.written = written
 
     def url(self, caller: str) -> str:
         raise NotImplementedError
 
-    def gate_of(self, server: RedisServer) -> Gate:
+    def gate_of(self, server: RedisServer) -> ProxiedRedis:
         return next(gate for gate in self.gates if gate.server is server)
 
 
-class Single(Stores):
+class SingleStores(Stores):
     def url(self, caller: str) -> str:
         return f"redis://{caller}:{PASSWORD}@{LOOPBACK}:{self.gates[0].port}/0"
 
 
-class Guarded(Stores):
+class SentinelStores(Stores):
     """A primary and its replica under Sentinels. `ways`: of each caller to each Sentinel."""
 
-    def __init__(self, gates: Sequence[Gate], sentinels: Sequence[Sentinel], ways: dict[str, list[Proxy]]) -> None:
+    def __init__(self, gates: Sequence[ProxiedRedis], sentinels: Sequence[Sentinel], ways: dict[str, list[Proxy]]) -> None:
         super().__init__(gates, gates[:1])
         self.sentinels = sentinels
         self.ways = ways
@@ -64,7 +64,7 @@ class Guarded(Stores):
         return f"redis+sentinel://{caller}:{PASSWORD}@{places}/{NAME}"
 
     @property
-    def follower(self) -> Gate:
+    def follower(self) -> ProxiedRedis:
         return next(gate for gate in self.gates if gate not in self.written)
 
     def bear(self, silence_ms: int) -> None:
@@ -73,8 +73,8 @@ class Guarded(Stores):
             sentinel.command("SENTINEL", "SET", NAME, "down-after-milliseconds", silence_ms)
 
 
-class Sharded(Stores):
-    def __init__(self, gates: Sequence[Gate], cluster: Cluster) -> None:
+class ClusterStores(Stores):
+    def __init__(self, gates: Sequence[ProxiedRedis], cluster: Cluster) -> None:
         super().__init__(gates, gates)
         self.cluster = cluster
 
@@ -91,13 +91,13 @@ def killed_at_the_end(server: RedisServer) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def single(setting: Setting) -> AsyncIterator[Single]:
-    gate = Gate(setting.rng)
+async def single(setting: Setting) -> AsyncIterator[SingleStores]:
+    gate = ProxiedRedis(setting.rng)
     gate.server = RedisServer(setting.binary, made(setting.folder / "redis"), *setting.options())
     with killed_at_the_end(gate.server):
         await asyncio.to_thread(gate.server.start)
         async with carried([gate.proxy]):
-            yield Single([gate], [gate])
+            yield SingleStores([gate], [gate])
 
 
 def binary() -> Path:

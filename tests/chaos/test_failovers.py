@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 from tests.chaos.access import headers_for
-from tests.chaos.crowd import Group
-from tests.chaos.deeds import FailOver, RestartRedis, Sever
-from tests.chaos.ledger import Ledger
-from tests.chaos.planted import without_terms
+from tests.chaos.clients import Group
+from tests.chaos.environment import NO_SETTINGS, side_of, stage_of
+from tests.chaos.fault_catalogue import Topology
+from tests.chaos.faults import FailOver, RestartRedis, Sever
+from tests.chaos.fixture import Fixture, scene
+from tests.chaos.history import History
+from tests.chaos.network_conditions import HELD
 from tests.chaos.proxy import called_by
-from tests.chaos.rows import Topology
-from tests.chaos.scene import Scene, scene
-from tests.chaos.stage import NO_SETTINGS, side_of, stage_of
-from tests.chaos.weather import HELD
+from tests.chaos.seeded_bugs import without_terms
 from tests.simulation.history import Acknowledged, Applied, ResetSeen, TailLost
 
 from anypod.client import open_http
@@ -29,7 +29,7 @@ CROWD = tuple(Group(session, *kind, 0.1) for session in ("hall-0", "hall-1") for
 @asynccontextmanager
 async def scene_on(
     folder: Path, topology: Topology = "sentinel", *, has_terms: bool = True, settings: Mapping[str, str] = NO_SETTINGS
-) -> AsyncIterator[Scene]:
+) -> AsyncIterator[Fixture]:
     """`has_terms`: the functions in Redis compare them, as they are written to."""
     async with stage_of(topology, folder, random.Random(2), settings=settings) as stage:
         if not has_terms:
@@ -38,7 +38,7 @@ async def scene_on(
             yield made
 
 
-def holders(ledger: Ledger) -> dict[str, int]:
+def holders(ledger: History) -> dict[str, int]:
     """Clients that held lost events, and the seq up to which their log was kept."""
     seqs: dict[tuple[str, str], int] = {}
     found: dict[str, int] = {}
@@ -50,7 +50,7 @@ def holders(ledger: Ledger) -> dict[str, int]:
     return found
 
 
-def resets(ledger: Ledger) -> dict[str, ResetSeen]:
+def resets(ledger: History) -> dict[str, ResetSeen]:
     return {record.client: record for record in ledger.records if isinstance(record, ResetSeen)}
 
 
@@ -69,7 +69,7 @@ async def test_whoever_held_events_of_a_tail_that_a_power_loss_took_is_told_the_
     assert_that_all_were_told(on.ledger, at_least=4)
 
 
-def assert_that_all_were_told(ledger: Ledger, *, at_least: int) -> None:
+def assert_that_all_were_told(ledger: History, *, at_least: int) -> None:
     held, told = holders(ledger), resets(ledger)
     assert len(held) >= at_least, "most clients had what was lost"
     assert {told[client].reason for client in held} == {"rolled_back"}
@@ -110,7 +110,7 @@ async def test_a_failover_loses_acknowledged_events_unless_they_had_to_be_replic
     assert on.ledger.is_clean, on.ledger.stories
 
 
-def acknowledged_and_lost(ledger: Ledger) -> set[str]:
+def acknowledged_and_lost(ledger: History) -> set[str]:
     """Ids whose event was acknowledged before the log lost it."""
     seqs: dict[tuple[str, str], int] = {}
     found: set[str] = set()

@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
-from tests.chaos.gate import carried
 from tests.chaos.link import FEED_WORD, Link, caller_of, joined
+from tests.chaos.network_conditions import HELD, SEGMENT_BYTES, NetworkConditions
+from tests.chaos.proxied_redis import carried
 from tests.chaos.proxy import APPEND_WORD, Proxy, everything, feeds
-from tests.chaos.weather import HELD, SEGMENT_BYTES, Weather
 from tests.support.redis_servers import free_port
 
 from anypod.devcluster.ports import bind
@@ -229,7 +229,7 @@ async def test_an_orphans_server_is_not_told_that_its_client_is_gone(line: Line)
 async def test_a_delay_holds_every_answer_back_and_keeps_the_order(line: Line) -> None:
     client, loop = await line.connect(), asyncio.get_running_loop()
     await line.say(client, b"hello")
-    with line.proxy.spell(everything, up=Weather(delay_s=0.1), down=Weather(delay_s=0.1)):
+    with line.proxy.spell(everything, up=NetworkConditions(delay_s=0.1), down=NetworkConditions(delay_s=0.1)):
         began = loop.time()
         assert await line.say(client, b"one") == b"one"
         assert loop.time() - began >= 0.2
@@ -242,7 +242,7 @@ async def test_a_slow_line_keeps_its_pace_and_loses_nothing(line: Line) -> None:
     client, loop = await line.connect(), asyncio.get_running_loop()
     await line.say(client, b"hello")
     said = random.Random(3).randbytes(100 * SEGMENT_BYTES)
-    with line.proxy.spell(everything, down=Weather(bytes_per_s=len(said) / 0.5)):
+    with line.proxy.spell(everything, down=NetworkConditions(bytes_per_s=len(said) / 0.5)):
         began = loop.time()
         assert await line.say(client, said) == said
         assert loop.time() - began >= 0.45
@@ -252,15 +252,17 @@ async def test_losses_stall_a_line_and_lose_nothing(line: Line) -> None:
     client, loop = await line.connect(), asyncio.get_running_loop()
     await line.say(client, b"hello")
     said = random.Random(4).randbytes(10 * SEGMENT_BYTES)
-    with line.proxy.spell(everything, down=Weather(bytes_per_s=1e9, loss=0.5)):
+    with line.proxy.spell(everything, down=NetworkConditions(bytes_per_s=1e9, loss=0.5)):
         began = loop.time()
         assert await line.say(client, said) == said
         assert loop.time() - began >= 0.2, "ten packets of which half are lost stall at least once"
 
 
 async def test_weathers_add_up() -> None:
-    both = Weather(delay_s=0.1, bytes_per_s=10.0).and_also(Weather(is_held=True, delay_s=0.2, bytes_per_s=20.0, loss=0.5))
-    assert both == Weather(True, pytest.approx(0.3), 10.0, 0.5)  # type: ignore[arg-type]
+    both = NetworkConditions(delay_s=0.1, bytes_per_s=10.0).and_also(
+        NetworkConditions(is_held=True, delay_s=0.2, bytes_per_s=20.0, loss=0.5)
+    )
+    assert both == NetworkConditions(True, pytest.approx(0.3), 10.0, 0.5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

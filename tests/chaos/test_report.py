@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 from tests.chaos.campaign import Struck
-from tests.chaos.page import page
-from tests.chaos.pen import Recovery
+from tests.chaos.client_recorder import Recovery
+from tests.chaos.fault_catalogue import ROWS, SENTINEL, chosen
+from tests.chaos.html_report import page
 from tests.chaos.report import OF_ITSELF, Report, RowFigures, Span, Times, cause_of, total
-from tests.chaos.rows import ROWS, SENTINEL, chosen
 
 OPERATIONS = Path(__file__).parents[2] / "service/docs/operations.md"
 REPORT = Report(

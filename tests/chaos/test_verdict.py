@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from tests.chaos.campaign import Campaign, Plan
-from tests.chaos.crowd import Crowd, Group
-from tests.chaos.ledger import Ledger
-from tests.chaos.losses import Loss
-from tests.chaos.rows import chosen
-from tests.chaos.stage import stage_of
+from tests.chaos.clients import Clients, Group
+from tests.chaos.environment import stage_of
+from tests.chaos.fault_catalogue import chosen
+from tests.chaos.history import History
+from tests.chaos.violations import Loss
 from tests.simulation.history import Acknowledged, Applied, Attempted, Calmed, Disturbed, Fault, Logged, Record, ResetSeen, TailLost
 
 SMALL = (
@@ -45,7 +45,7 @@ async def record(folder: Path) -> list[Record]:
     rows, _ = chosen("aof-tail-lost", "single")
     rng = random.Random(5)
     async with stage_of("single", folder, rng) as stage:
-        crowd = Crowd(stage.url_for, stage.ledger, rng, SMALL)
+        crowd = Clients(stage.url_for, stage.ledger, rng, SMALL)
         campaign = Campaign(Plan(5, 3.0, rows, longest_s=0.2), stage, crowd, lambda line: None)
         await campaign.run()
         assert not stage.ledger.losses, stage.ledger.stories
@@ -58,7 +58,7 @@ async def test_an_error_that_a_replica_writes_and_no_row_allows_is_a_complaint(t
     rows, _ = chosen("clients-cut", "single")
     rng = random.Random(5)
     async with stage_of("single", tmp_path, rng) as stage:
-        campaign = Campaign(Plan(5, 1.0, rows, longest_s=0.2), stage, Crowd(stage.url_for, stage.ledger, rng, SMALL), lambda line: None)
+        campaign = Campaign(Plan(5, 1.0, rows, longest_s=0.2), stage, Clients(stage.url_for, stage.ledger, rng, SMALL), lambda line: None)
         with (tmp_path / "logs" / f"{stage.replicas[0].name}.log").open("a") as log:
             log.write("2026-01-01 00:00:00 ERROR anypod.hub planted\nTraceback (most recent call last):\n")
         await campaign.run()
@@ -66,7 +66,7 @@ async def test_an_error_that_a_replica_writes_and_no_row_allows_is_a_complaint(t
 
 
 def verdict(records: list[Record]) -> Counter[Loss]:
-    ledger = Ledger(NoDisk(), lambda: 0.0)
+    ledger = History(NoDisk(), lambda: 0.0)
     for record in records:
         ledger.note(record)
     ledger.settle()

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import aiohttp
 from msgspec import Raw, Struct, json
-from tests.chaos.light import RETRIED, Around, BrokenError, LightClient
-from tests.chaos.pen import START, Pen
+from tests.chaos.client_recorder import START, ClientRecorder
+from tests.chaos.reference_client import RETRIED, Around, BrokenError, ReferenceClient
 from tests.chaos.speech import Draft
 
 UNANSWERED_MAX: Final = 8  # publishes on their way at once
@@ -25,10 +25,10 @@ CLOSE_S_MAX: Final = 0.5
 Socket = aiohttp.ClientWebSocketResponse[bool]
 
 
-class WebsocketClient(LightClient):
+class WebsocketClient(ReferenceClient):
     """Sends everything unanswered again on every new connection, under the same ids."""
 
-    def __init__(self, pen: Pen, around: Around) -> None:
+    def __init__(self, pen: ClientRecorder, around: Around) -> None:
         super().__init__(pen, around)
         self._socket: Socket | None = None
         self._drafts: dict[str, Draft] = {}  # of what was not answered, by id
@@ -112,7 +112,7 @@ class WebsocketClient(LightClient):
             await socket.send_str(json.encode(frame).decode())
 
 
-class SseClient(LightClient):
+class SseClient(ReferenceClient):
     async def attach(self) -> None:
         headers = {**self.headers, "Accept": "text/event-stream", "Last-Event-ID": self.pen.cursor}
         timeout = aiohttp.ClientTimeout(total=None)
@@ -132,7 +132,7 @@ class Page(Struct):
     more: bool
 
 
-class PollClient(LightClient):
+class PollClient(ReferenceClient):
     """Every request is a connection of its own."""
 
     async def attach(self) -> None:

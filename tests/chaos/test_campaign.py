@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.chaos.campaign import Plan
-from tests.chaos.rows import Topology, chosen
+from tests.chaos.fault_catalogue import Topology, chosen
 from tests.chaos.run import run
 
 from anypod.devcluster.environment import raise_descriptor_limit

@@ -17,7 +17,7 @@ QUEUE_BYTES_MAX: Final = 64 * 1024  # what a slow line holds; beyond it the sour
 
 
 @dataclass(frozen=True, slots=True)
-class Weather:
+class NetworkConditions:
     """`is_held`: nothing passes, and nothing is lost by it: as over a line whose packets vanish, TCP sends them again once it is over.
 
     `bytes_per_s`: the pace, None for any. `loss`: the share of packets that are lost at first.
@@ -28,10 +28,10 @@ class Weather:
     bytes_per_s: float | None = None
     loss: float = 0.0
 
-    def and_also(self, other: "Weather") -> "Weather":
+    def and_also(self, other: "NetworkConditions") -> "NetworkConditions":
         """Both at once."""
         paces = [pace for pace in (self.bytes_per_s, other.bytes_per_s) if pace is not None]
-        return Weather(
+        return NetworkConditions(
             self.is_held or other.is_held,
             self.delay_s + other.delay_s,
             min(paces, default=None),
@@ -39,13 +39,13 @@ class Weather:
         )
 
 
-CLEAR: Final = Weather()
-HELD: Final = Weather(is_held=True)
-SLOW: Final = Weather(delay_s=0.05, bytes_per_s=125_000, loss=0.02)  # 1 Mbit/s, as a train's passenger has it
+CLEAR: Final = NetworkConditions()
+HELD: Final = NetworkConditions(is_held=True)
+SLOW: Final = NetworkConditions(delay_s=0.05, bytes_per_s=125_000, loss=0.02)  # 1 Mbit/s, as a train's passenger has it
 
 
-def together(spells: list[Weather]) -> Weather:
-    return reduce(Weather.and_also, spells, CLEAR)
+def together(spells: list[NetworkConditions]) -> NetworkConditions:
+    return reduce(NetworkConditions.and_also, spells, CLEAR)
 
 
 class Direction:
@@ -62,7 +62,7 @@ class Direction:
         self._free_at = 0.0  # when the next packet may leave
         self._timer: asyncio.TimerHandle | None = None
 
-    def come(self, weather: Weather) -> None:
+    def come(self, weather: NetworkConditions) -> None:
         """The weather changes, for what is queued too."""
         if weather == self._weather:
             return

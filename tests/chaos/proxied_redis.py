@@ -25,7 +25,7 @@ def users(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(word for name in names for word in ("--user", name, "on", f">{PASSWORD}", "~*", "&*", "+@all"))
 
 
-class Gate:
+class ProxiedRedis:
     """`port`: where everybody but us reaches the server. It may be known before the server is."""
 
     def __init__(self, rng: random.Random) -> None:

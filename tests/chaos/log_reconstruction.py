@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
-from tests.chaos.tape import Tape
+from tests.chaos.aof_reader import AofReader
 from tests.simulation.history import DeltasLost, FinalLog, Folded, Gone, Logged, Trimmed
 from tests.support.redis_servers import RedisServer, Reply, ServerError
 
@@ -27,7 +27,7 @@ Truth = Logged | Folded | DeltasLost | Trimmed | Gone
 Command = list[bytes]
 
 
-class Journal:
+class LogReconstruction:
     """`now`: seconds of the history. `heads`: seq of each session's newest event, as far as the files were read. `leaders`: the servers
     that new sessions may be at home on.
     """
@@ -39,7 +39,7 @@ class Journal:
         self.keys: dict[str, bytes] = {}  # how those of a session begin
         self.heads: dict[str, int] = {}
         self.homes: dict[str, RedisServer] = {}
-        self._tapes = [Tape(server) for server in servers]
+        self._tapes = [AofReader(server) for server in servers]
         self._known: set[tuple[str, bytes]] = set()  # session and id of every entry that was told
         self._waiting: dict[RedisServer, dict[str, deque[Command]]] = {server: defaultdict(deque) for server in servers}
 
@@ -63,7 +63,7 @@ class Journal:
             self._prune(server, session)
             self.homes[session] = server
 
-    def _tape(self, server: RedisServer) -> Tape:
+    def _tape(self, server: RedisServer) -> AofReader:
         return next(tape for tape in self._tapes if tape.server is server)
 
     # What was written.
@@ -96,7 +96,7 @@ class Journal:
             self.homes[session] = server
         return self.homes.get(session) is server
 
-    def _hear(self, tape: Tape) -> None:
+    def _hear(self, tape: AofReader) -> None:
         """What another server has written until now waits, so that it can be looked at."""
         for command in tape.commands():
             for session, part in _parts(command):

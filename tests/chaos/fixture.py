@@ -8,27 +8,27 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from tests.chaos.actor import perform
-from tests.chaos.crowd import Crowd, Group
-from tests.chaos.deeds import Deed
-from tests.chaos.ledger import Ledger
-from tests.chaos.stage import Stage
+from tests.chaos.clients import Clients, Group
+from tests.chaos.environment import Environment
+from tests.chaos.faults import Deed
+from tests.chaos.history import History
+from tests.chaos.nemesis import perform
 from tests.simulation.history import Disturbed
 from tests.support.redis_servers import RedisServer
 
 SOON_S: Final = 30.0  # on a busy machine
 
 
-class Scene:
+class Fixture:
     """`server`: the one that is written to, if there is one."""
 
-    def __init__(self, stage: Stage, crowd: Crowd) -> None:
+    def __init__(self, stage: Environment, crowd: Clients) -> None:
         self.stage = stage
         self.crowd = crowd
         self._rng = random.Random(3)
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> History:
         return self.stage.ledger
 
     @property
@@ -69,12 +69,12 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(stage: Stage, members: Sequence[Group]) -> AsyncIterator[Scene]:
+async def scene(stage: Environment, members: Sequence[Group]) -> AsyncIterator[Fixture]:
     """The crowd is there inside, and was well at the beginning. Afterwards everything is judged."""
-    crowd = Crowd(stage.url_for, stage.ledger, stage.rng, tuple(members))
+    crowd = Clients(stage.url_for, stage.ledger, stage.rng, tuple(members))
     stage.ledger.note(Disturbed(stage.now(), None, "a test"))
     async with crowd.present():
-        made = Scene(stage, crowd)
+        made = Fixture(stage, crowd)
         await made.until_well()
         yield made
     for client in crowd.clients:

@@ -49,7 +49,7 @@ _OF_GUARANTEE: Final[dict[int, Loss]] = {2: "broken acknowledgement", 3: "broken
 _HOLE_WORDS: Final = (" without ", "never came")
 
 
-def loss_of(violation: Violation, span: Span | None) -> Loss:
+def violation_of(violation: Violation, span: Span | None) -> Loss:
     """`span`: of the client that it is about, None when it has applied nothing."""
     for words, loss in _WORDS:
         if words in violation.what:

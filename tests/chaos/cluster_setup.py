@@ -9,8 +9,8 @@ from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from tests.chaos.gate import Gate, carried
-from tests.chaos.stores import Setting, Sharded, killed_at_the_end, made
+from tests.chaos.proxied_redis import ProxiedRedis, carried
+from tests.chaos.stores import ClusterStores, Setting, killed_at_the_end, made
 from tests.support.redis_clusters import SLOTS, Cluster, ClusterNode, wait_for
 
 PRIMARIES: Final = 3
@@ -19,7 +19,7 @@ PRIMARIES: Final = 3
 class AnnouncedNode(ClusterNode):
     """`options`: of every server of a run."""
 
-    def __init__(self, binary: Path, folder: Path, gate: Gate, options: Sequence[str]) -> None:
+    def __init__(self, binary: Path, folder: Path, gate: ProxiedRedis, options: Sequence[str]) -> None:
         super().__init__(binary, folder)
         self._announced = ("--cluster-announce-port", str(gate.port), "--cluster-announce-bus-port", str(self.bus_port))
         self._given = options
@@ -40,9 +40,9 @@ class AnnouncedCluster(Cluster):
 
 
 @asynccontextmanager
-async def sharded(setting: Setting) -> AsyncIterator[Sharded]:
+async def sharded(setting: Setting) -> AsyncIterator[ClusterStores]:
     with ExitStack() as stack:
-        gates = [Gate(setting.rng) for _ in range(PRIMARIES)]
+        gates = [ProxiedRedis(setting.rng) for _ in range(PRIMARIES)]
         nodes: list[ClusterNode] = []
         for number, gate in enumerate(gates):
             folder = made(setting.folder / f"node-{number}")
@@ -52,7 +52,7 @@ async def sharded(setting: Setting) -> AsyncIterator[Sharded]:
             nodes.append(node)
         async with carried([gate.proxy for gate in gates]):
             await asyncio.to_thread(_join, nodes)
-            yield Sharded(gates, AnnouncedCluster(nodes, []))
+            yield ClusterStores(gates, AnnouncedCluster(nodes, []))
 
 
 def _join(nodes: Sequence[ClusterNode]) -> None:

@@ -16,7 +16,7 @@ BODY: Final = json.encode({"kind": "message", "data": "!" * BYTES})
 S_MAX: Final = 2.0
 
 
-async def shout(url: str, session: str, rng: random.Random) -> None:
+async def publish_large(url: str, session: str, rng: random.Random) -> None:
     headers = {**headers_for(session), "Idempotency-Key": f"shout.{rng.getrandbits(64):x}", "Content-Type": "application/json"}
     with suppress(aiohttp.ClientError, TimeoutError):
         async with (

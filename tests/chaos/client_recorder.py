@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from tests.chaos.ledger import Ledger
+from tests.chaos.history import History
 from tests.chaos.speech import Draft
 from tests.simulation.history import (
     Acknowledged,
@@ -51,7 +51,7 @@ def place_of(frame: bytes) -> Place | None:
 
 
 @dataclass
-class Pen:
+class ClientRecorder:
     """`cursor`, `seq`: of the newest event applied. `folded`: up to it deltas may be missing, as it was told.
 
     `acknowledged_at`: when a publish succeeded last. `unsettled`: contents by id. `answers`: how publishes ended, by code.
@@ -61,7 +61,7 @@ class Pen:
     name: str
     session: str
     transport: str
-    ledger: Ledger
+    ledger: History
     cursor: str = START
     seq: int = 0
     folded: int = 0

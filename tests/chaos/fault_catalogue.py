@@ -6,7 +6,7 @@ Owns the table. Must not know how a row is carried out.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tests.chaos.deeds import (
+from tests.chaos.faults import (
     Command,
     CutStore,
     Deed,

@@ -13,7 +13,7 @@ from msgspec import Raw, Struct, json
 from tests.chaos.access import headers_for
 from tests.chaos.archive import Leafed, Patched
 from tests.chaos.ephemeral import Ephemeral
-from tests.chaos.ledger import Ledger
+from tests.chaos.history import History
 
 EVERY_S: Final = 2.0  # between two of them in one session
 PAGE: Final = 40
@@ -26,10 +26,10 @@ class HistoryPage(Struct):
     before: str | None = None
 
 
-class Aside:
+class SideWorkload:
     """`name`: who it is in the records."""
 
-    def __init__(self, session: str, url: str, *, ledger: Ledger, ephemeral: Ephemeral, rng: random.Random) -> None:
+    def __init__(self, session: str, url: str, *, ledger: History, ephemeral: Ephemeral, rng: random.Random) -> None:
         self.name = f"aside-{session}"
         self.session = session
         self._base = f"{url}/v1/sessions/{session}"

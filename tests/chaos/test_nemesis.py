@@ -7,8 +7,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.chaos.crowd import Group
-from tests.chaos.deeds import (
+from tests.chaos.clients import Group
+from tests.chaos.environment import stage_of
+from tests.chaos.fault_catalogue import Topology
+from tests.chaos.faults import (
     Command,
     CutStore,
     DemoteRedis,
@@ -25,10 +27,8 @@ from tests.chaos.deeds import (
     SpoilKey,
     StepClock,
 )
-from tests.chaos.rows import Topology
-from tests.chaos.scene import Scene, scene
+from tests.chaos.fixture import Fixture, scene
 from tests.chaos.servers import feeds_killed
-from tests.chaos.stage import stage_of
 from tests.chaos.wall_clock import MISSING, library
 
 SMALL = (
@@ -40,7 +40,7 @@ SMALL = (
 
 
 @asynccontextmanager
-async def scene_on(folder: Path, topology: Topology = "single", *, is_clocked: bool = False) -> AsyncIterator[Scene]:
+async def scene_on(folder: Path, topology: Topology = "single", *, is_clocked: bool = False) -> AsyncIterator[Fixture]:
     """Nothing may be wrong with it at the end."""
     async with stage_of(topology, folder, random.Random(2), is_clocked=is_clocked) as stage:
         async with scene(stage, SMALL) as made:

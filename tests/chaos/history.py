@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Final, Protocol
 
 from tests.chaos.archive import Archive, Leafed, Patched, seq_of
-from tests.chaos.losses import HOLES, Loss, Span, loss_of
+from tests.chaos.violations import HOLES, Loss, Span, violation_of
 from tests.simulation.history import Applied, Gone, Logged, Record, Refused, ResetSeen, TailLost, Trimmed
 from tests.simulation.oracle import CONTEXT_RECORDS, Oracle, Violation
 from tests.simulation.telling import story
@@ -30,7 +30,7 @@ class Disk(Protocol):
         """Everything since the last time."""
 
 
-class Ledger:
+class History:
     """`note` is where clients and the runner write. `lost_events`: that Redis has lost.
 
     `refusals`: publishes that were refused for good, by code. `logged_at`: when a session's latest event was read from a disk.
@@ -154,7 +154,7 @@ class Ledger:
 
     def _tell(self, violation: Violation) -> None:
         whose = violation.session, violation.client or ""
-        loss = loss_of(violation, self._spans.get(whose))
+        loss = violation_of(violation, self._spans.get(whose))
         if loss in HOLES and violation.seq is not None:
             self._holes.add((*whose, violation.seq))
         elif loss == "duplicated" and (*whose, violation.seq) in self._holes:

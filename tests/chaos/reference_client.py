@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import aiohttp
 from msgspec import json
+from tests.chaos.client_recorder import START, ClientRecorder, place_of
 from tests.chaos.ephemeral import Ephemeral
-from tests.chaos.pen import START, Pen, place_of
 from tests.chaos.speech import Draft
 
 OPEN_S_MAX: Final = 5.0  # a replica that says nothing for so long after the connection was made is hung
@@ -52,10 +52,10 @@ class Around:
     ephemeral: Ephemeral
 
 
-class LightClient:
+class ReferenceClient:
     """`attach` is given by the transport: it opens a connection and reads until its end, and says what it hears to `take`."""
 
-    def __init__(self, pen: Pen, around: Around) -> None:
+    def __init__(self, pen: ClientRecorder, around: Around) -> None:
         self.pen = pen
         self.around = around
         self.base = f"{around.url(pen.session)}/v1/sessions/{pen.session}"
@@ -168,7 +168,7 @@ class LightClient:
             self.pen.announced(self.connection, frame.get("folded", 0), frame.get("cursor", ""), None)
 
 
-async def insist(client: LightClient, event_id: str, draft: Draft) -> None:
+async def insist(client: ReferenceClient, event_id: str, draft: Draft) -> None:
     """Publish by HTTP, again and again under the same id until it is accepted or refused for good."""
     pen, body = client.pen, json.encode({"id": event_id, **draft.fields()})
     headers = {**client.headers, "Content-Type": "application/json"}

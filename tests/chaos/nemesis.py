@@ -11,7 +11,9 @@ import signal
 from contextlib import ExitStack
 from typing import assert_never
 
-from tests.chaos.deeds import (
+from tests.chaos.environment import Environment
+from tests.chaos.failovers import fail_over, sever
+from tests.chaos.faults import (
     Command,
     CutStore,
     Deed,
@@ -32,15 +34,13 @@ from tests.chaos.deeds import (
     SpoilKey,
     StepClock,
 )
-from tests.chaos.failovers import fail_over, sever
 from tests.chaos.link import Link
+from tests.chaos.network_conditions import CLEAR, HELD, SLOW
 from tests.chaos.servers import cut_links, hold_links, lose_reply, move_slots, restart, slow_links, spoil
-from tests.chaos.stage import Stage
 from tests.chaos.wall_clock import SETTLE_S
-from tests.chaos.weather import CLEAR, HELD, SLOW
 
 
-async def perform(deed: Deed, stage: Stage, seconds: float, rng: random.Random) -> None:
+async def perform(deed: Deed, stage: Environment, seconds: float, rng: random.Random) -> None:
     """Returns when it is over; what follows from it may not be."""
     match deed:
         case Hole() | CutStore() | LoseReply() | SlowStore():
@@ -73,7 +73,7 @@ async def perform(deed: Deed, stage: Stage, seconds: float, rng: random.Random) 
             assert_never(deed)
 
 
-async def _on_store_links(deed: Hole | CutStore | LoseReply | SlowStore, stage: Stage, seconds: float, rng: random.Random) -> None:
+async def _on_store_links(deed: Hole | CutStore | LoseReply | SlowStore, stage: Environment, seconds: float, rng: random.Random) -> None:
     match deed:
         case Hole():
             await hold_links(deed, stage, seconds, rng)
@@ -87,7 +87,7 @@ async def _on_store_links(deed: Hole | CutStore | LoseReply | SlowStore, stage: 
             assert_never(deed)
 
 
-async def _on_lines(deed: Lines, stage: Stage, seconds: float, rng: random.Random) -> None:
+async def _on_lines(deed: Lines, stage: Environment, seconds: float, rng: random.Random) -> None:
     fronts = list(stage.fronts.values())
     chosen = {link for front in fronts for link in front.links if rng.random() < deed.share}
 

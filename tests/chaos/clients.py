@@ -12,12 +12,12 @@ from typing import Final
 
 import aiohttp
 from tests.chaos.access import credential_for
-from tests.chaos.asides import Aside
+from tests.chaos.client_recorder import ClientRecorder
 from tests.chaos.ephemeral import Ephemeral
-from tests.chaos.ledger import Ledger
+from tests.chaos.history import History
 from tests.chaos.library import LibraryClient
-from tests.chaos.light import Around, LightClient
-from tests.chaos.pen import Pen
+from tests.chaos.reference_client import Around, ReferenceClient
+from tests.chaos.side_workload import SideWorkload
 from tests.chaos.speech import PARTS_EVERY, messages, parts
 from tests.chaos.transports import PollClient, SseClient, WebsocketClient
 
@@ -29,7 +29,7 @@ POLL_S: Final = 0.1
 ROLL_CALL_S: Final = 2.0  # between two signals when all is calm
 START_S: Final = 3.0  # over which clients come: a crowd is no storm, unless a row makes it one
 
-Client = LightClient | LibraryClient
+Client = ReferenceClient | LibraryClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ def groups(rate: float = 1.0) -> tuple[Group, ...]:
     return (*halls, *rooms)
 
 
-class Crowd:
-    def __init__(self, url: Callable[[str], str], ledger: Ledger, rng: random.Random, members: tuple[Group, ...]) -> None:
+class Clients:
+    def __init__(self, url: Callable[[str], str], ledger: History, rng: random.Random, members: tuple[Group, ...]) -> None:
         self._url = url
         self._ledger = ledger
         self._rng = rng
@@ -97,7 +97,7 @@ class Crowd:
                     task.cancel()
                 await asyncio.gather(*tasks, *publishing, return_exceptions=True)
 
-    async def _settle_ephemeral(self, http: aiohttp.ClientSession, asides: list[Aside]) -> None:
+    async def _settle_ephemeral(self, http: aiohttp.ClientSession, asides: list[SideWorkload]) -> None:
         """A signal to every session again and again, until every member has heard one and sees who is there."""
         marks: dict[str, set[str]] = {aside.session: set() for aside in asides}
         give_up_at = self._ledger.now() + SETTLE_S_MAX
@@ -123,15 +123,15 @@ class Crowd:
         while client.pen.unsettled and not self._is_over.is_set():  # noqa: ASYNC110 - answers come to the pen, which wakes nobody
             await asyncio.sleep(POLL_S)
 
-    def _asides(self) -> list[Aside]:
+    def _asides(self) -> list[SideWorkload]:
         sessions = sorted({group.session for group in self._groups})
-        return [Aside(name, self._url(name), ledger=self._ledger, ephemeral=self.ephemeral, rng=self._rng) for name in sessions]
+        return [SideWorkload(name, self._url(name), ledger=self._ledger, ephemeral=self.ephemeral, rng=self._rng) for name in sessions]
 
     def _made(self, around: Around) -> list[tuple[Client, float]]:
         made = []
         for number, group in enumerate(self._groups):
             for index in range(group.count):
-                pen = Pen(f"c{number}-{index}", group.session, group.transport, self._ledger)
+                pen = ClientRecorder(f"c{number}-{index}", group.session, group.transport, self._ledger)
                 made.append((_client(pen, around, group), group.every_s))
         self.clients = [client for client, _ in made]
         return made
@@ -177,8 +177,8 @@ class Crowd:
         )
 
 
-def _client(pen: Pen, around: Around, group: Group) -> Client:
+def _client(pen: ClientRecorder, around: Around, group: Group) -> Client:
     if group.is_library:
         return LibraryClient(pen, around, group.transport)
-    kinds: dict[Transport, type[LightClient]] = {"websocket": WebsocketClient, "sse": SseClient, "poll": PollClient}
+    kinds: dict[Transport, type[ReferenceClient]] = {"websocket": WebsocketClient, "sse": SseClient, "poll": PollClient}
     return kinds[group.transport](pen, around)

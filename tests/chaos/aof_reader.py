@@ -16,7 +16,7 @@ from tests.support.redis_servers import RedisServer
 FILES: Final = "appendonlydir/*.incr.aof"
 
 
-class Tape:
+class AofReader:
     def __init__(self, server: RedisServer) -> None:
         self.server = server
         self._file: BinaryIO | None = None

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.chaos.gate import REDIS_OPTIONS
-from tests.chaos.journal import Journal
+from tests.chaos.log_reconstruction import LogReconstruction
+from tests.chaos.proxied_redis import REDIS_OPTIONS
 from tests.simulation.history import DeltasLost, FinalLog, Folded, Gone, Logged, Trimmed
 from tests.support.redis_clusters import wait_for
 from tests.support.redis_servers import RedisServer, running
@@ -21,8 +21,8 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def journal(server: RedisServer) -> Iterator[Journal]:
-    made = Journal([server], [server], lambda: 7.0)
+def journal(server: RedisServer) -> Iterator[LogReconstruction]:
+    made = LogReconstruction([server], [server], lambda: 7.0)
     yield made
     made.close()
 
@@ -36,7 +36,7 @@ def write(server: RedisServer, seq: int, letter: str = "l") -> bytes:
     return frame(seq)
 
 
-def test_events_of_both_streams_are_told_once_and_in_order(server: RedisServer, journal: Journal) -> None:
+def test_events_of_both_streams_are_told_once_and_in_order(server: RedisServer, journal: LogReconstruction) -> None:
     frames = [write(server, 1), write(server, 2, "d"), write(server, 3)]
     assert [record.frame for record in journal.read() if isinstance(record, Logged)] == frames
     assert journal.heads == {"s": 3}
@@ -45,7 +45,7 @@ def test_events_of_both_streams_are_told_once_and_in_order(server: RedisServer, 
     assert [record.frame for record in journal.read() if isinstance(record, Logged)] == frames[-1:]
 
 
-def test_what_was_trimmed_is_told_by_its_stream(server: RedisServer, journal: Journal) -> None:
+def test_what_was_trimmed_is_told_by_its_stream(server: RedisServer, journal: LogReconstruction) -> None:
     for seq in (1, 2, 3):
         write(server, seq)
         write(server, seq + 10, "d")
@@ -55,7 +55,7 @@ def test_what_was_trimmed_is_told_by_its_stream(server: RedisServer, journal: Jo
 
 
 @pytest.mark.parametrize("words", [("DEL", f"{STEM}m", f"{STEM}l"), ("FLUSHALL",)])
-def test_a_session_without_metadata_is_gone(server: RedisServer, journal: Journal, words: tuple[str, ...]) -> None:
+def test_a_session_without_metadata_is_gone(server: RedisServer, journal: LogReconstruction, words: tuple[str, ...]) -> None:
     server.command("HSET", f"{STEM}m", "p", "e-1ffffff")
     write(server, 1)
     server.command(*words)
@@ -65,7 +65,7 @@ def test_a_session_without_metadata_is_gone(server: RedisServer, journal: Journa
 
 @pytest.mark.parametrize(("letter", "lost"), [("l", Trimmed(7.0, "s", 4)), ("d", DeltasLost(7.0, "s", 3))])
 def test_a_stream_that_somebody_takes_away_is_told_up_to_the_head(
-    server: RedisServer, journal: Journal, letter: str, lost: Trimmed | DeltasLost
+    server: RedisServer, journal: LogReconstruction, letter: str, lost: Trimmed | DeltasLost
 ) -> None:
     for seq in (1, 2, 3):
         write(server, seq, "d" if seq == 2 else "l")
@@ -77,7 +77,9 @@ def test_a_stream_that_somebody_takes_away_is_told_up_to_the_head(
 
 
 @pytest.mark.parametrize("spoil", [("DEL", f"{STEM}l"), ("SET", f"{STEM}l", "other")])
-def test_a_session_whose_events_were_taken_away_still_has_its_head(server: RedisServer, journal: Journal, spoil: tuple[str, ...]) -> None:
+def test_a_session_whose_events_were_taken_away_still_has_its_head(
+    server: RedisServer, journal: LogReconstruction, spoil: tuple[str, ...]
+) -> None:
     write(server, 1, "d")
     write(server, 2)
     server.command("HSET", f"{STEM}m", "s", "2-5")
@@ -88,7 +90,7 @@ def test_a_session_whose_events_were_taken_away_still_has_its_head(server: Redis
     assert (journal.head("s"), journal.shared_head("s")) == (3, 1), "that one was told by nobody"
 
 
-def test_after_a_cut_the_file_is_read_on_from_its_mended_end(server: RedisServer, journal: Journal) -> None:
+def test_after_a_cut_the_file_is_read_on_from_its_mended_end(server: RedisServer, journal: LogReconstruction) -> None:
     for seq in (1, 2, 3):
         write(server, seq)
     assert len(list(journal.read())) == 3
@@ -102,13 +104,13 @@ def test_after_a_cut_the_file_is_read_on_from_its_mended_end(server: RedisServer
     assert [record.frame for record in journal.read() if isinstance(record, Logged)] == [again]
 
 
-def test_the_final_log_is_what_the_server_holds(server: RedisServer, journal: Journal) -> None:
+def test_the_final_log_is_what_the_server_holds(server: RedisServer, journal: LogReconstruction) -> None:
     frames = (write(server, 1), write(server, 2))
     list(journal.read())
     assert journal.final(9.0, "s") == FinalLog(9.0, "s", frames)
 
 
-def test_a_file_that_is_written_anew_is_read_to_its_end_and_then_on(server: RedisServer, journal: Journal) -> None:
+def test_a_file_that_is_written_anew_is_read_to_its_end_and_then_on(server: RedisServer, journal: LogReconstruction) -> None:
     frames = [write(server, 1)]
     told = [record.frame for record in journal.read() if isinstance(record, Logged)]
     frames.append(write(server, 2))
@@ -120,17 +122,17 @@ def test_a_file_that_is_written_anew_is_read_to_its_end_and_then_on(server: Redi
 
 
 @contextmanager
-def two_servers(server: RedisServer, folder: Path) -> Iterator[tuple[RedisServer, Journal]]:
+def two_servers(server: RedisServer, folder: Path) -> Iterator[tuple[RedisServer, LogReconstruction]]:
     """The one that is written to first, and another."""
     with running("valkey", folder / "other", *REDIS_OPTIONS) as other:
-        made = Journal([server, other], [server], lambda: 7.0)
+        made = LogReconstruction([server, other], [server], lambda: 7.0)
         try:
             yield other, made
         finally:
             made.close()
 
 
-def told(journal: Journal) -> list[bytes]:
+def told(journal: LogReconstruction) -> list[bytes]:
     return [record.frame for record in journal.read() if isinstance(record, Logged)]
 
 
@@ -180,7 +182,7 @@ def test_a_session_that_has_moved_there_and_back_before_anybody_looks_is_told_in
 
 def test_a_session_that_has_moved_on_before_anybody_looks_is_told_in_order(server: RedisServer, tmp_path: Path) -> None:
     with running("valkey", tmp_path / "last", *REDIS_OPTIONS) as last, running("valkey", tmp_path / "between", *REDIS_OPTIONS) as between:
-        journal = Journal([last, between, server], [server], lambda: 7.0)
+        journal = LogReconstruction([last, between, server], [server], lambda: 7.0)
         server.command("HSET", f"{STEM}m", "p", "e-1ffffff")
         frames = [write(server, 1)]
         assert [type(record) for record in journal.read()] == [Logged]

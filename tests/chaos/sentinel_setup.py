@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from typing import Final
 
-from tests.chaos.gate import CONNECT_S_MAX, Gate, carried
 from tests.chaos.link import Link, joined
+from tests.chaos.proxied_redis import CONNECT_S_MAX, ProxiedRedis, carried
 from tests.chaos.proxy import Proxy
-from tests.chaos.stores import Guarded, Setting, killed_at_the_end, made
+from tests.chaos.stores import SentinelStores, Setting, killed_at_the_end, made
 from tests.support.redis_clusters import NAME, Sentinel, role, wait_for
 from tests.support.redis_servers import LOOPBACK, RedisServer, free_port
 
@@ -24,9 +24,9 @@ FAILOVER_MS: Final = 6_000  # after which one that has failed may be tried again
 
 
 @asynccontextmanager
-async def guarded(setting: Setting) -> AsyncIterator[Guarded]:
+async def guarded(setting: Setting) -> AsyncIterator[SentinelStores]:
     with ExitStack() as stack:
-        gates = [Gate(setting.rng) for _ in range(2)]
+        gates = [ProxiedRedis(setting.rng) for _ in range(2)]
         for number, gate in enumerate(gates, 1):
             gate.server = RedisServer(setting.binary, made(setting.folder / f"server-{number}"), *setting.options(), *_announced(gate))
             stack.enter_context(killed_at_the_end(gate.server))
@@ -37,12 +37,12 @@ async def guarded(setting: Setting) -> AsyncIterator[Guarded]:
             await asyncio.to_thread(sentinel.start)
         ways = {caller: [_way(sentinel, setting.rng) for sentinel in sentinels] for caller in setting.callers}
         async with carried([*(gate.proxy for gate in gates), *(way for each in ways.values() for way in each)]):
-            stores = Guarded(gates, sentinels, ways)
+            stores = SentinelStores(gates, sentinels, ways)
             await asyncio.to_thread(_introduce, stores)
             yield stores
 
 
-def _announced(gate: Gate) -> tuple[str, ...]:
+def _announced(gate: ProxiedRedis) -> tuple[str, ...]:
     quick_sync = ("--repl-diskless-sync-delay", "0")
     return ("--replica-announce-ip", LOOPBACK, "--replica-announce-port", str(gate.port), *quick_sync)
 
@@ -54,7 +54,7 @@ def _way(sentinel: Sentinel, rng: random.Random) -> Proxy:
     return Proxy(free_port(), dial, rng)
 
 
-def _introduce(stores: Guarded) -> None:
+def _introduce(stores: SentinelStores) -> None:
     first, second = stores.gates
     second.server.command("REPLICAOF", LOOPBACK, first.port)
     wait_for(lambda: follows(second.server), "the replica follows")

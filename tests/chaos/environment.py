@@ -13,15 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, assert_never, get_args
 
-from tests.chaos.gate import CONNECT_S_MAX, Gate, carried
-from tests.chaos.guarded import guarded
-from tests.chaos.journal import Journal
-from tests.chaos.ledger import Ledger
+from tests.chaos.cluster_setup import sharded
+from tests.chaos.fault_catalogue import Topology
+from tests.chaos.history import History
 from tests.chaos.link import Link, joined
+from tests.chaos.log_reconstruction import LogReconstruction
+from tests.chaos.proxied_redis import CONNECT_S_MAX, ProxiedRedis, carried
 from tests.chaos.proxy import Joined, Proxy, everything
-from tests.chaos.rows import Topology
-from tests.chaos.sharded import sharded
-from tests.chaos.stores import Guarded, Setting, Sharded, Single, Stores, binary, made, single
+from tests.chaos.sentinel_setup import guarded
+from tests.chaos.stores import ClusterStores, SentinelStores, Setting, SingleStores, Stores, binary, made, single
 from tests.chaos.wall_clock import WallClock
 from tests.support.redis_servers import RedisServer, free_port
 from tests.support.replica_process import Replica
@@ -55,7 +55,7 @@ class ClockedReplica(Replica):
         self._variables = {**self._variables, **(clock.variables if clock is not None else {})}
 
 
-class Stage:
+class Environment:
     """`fronts`: clients to replicas, by the side that their session is on. `clocks`: those that can be stepped."""
 
     def __init__(self, setting: Setting, stores: Stores, clocks: Clocks, settings: Mapping[str, str]) -> None:
@@ -64,8 +64,8 @@ class Stage:
         self.clocks = clocks
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
-        self.journal = Journal([gate.server for gate in stores.gates], [gate.server for gate in stores.written], self.now)
-        self.ledger = Ledger(self.journal, self.now)
+        self.journal = LogReconstruction([gate.server for gate in stores.gates], [gate.server for gate in stores.written], self.now)
+        self.ledger = History(self.journal, self.now)
         logs = made(setting.folder / "logs")
         self.replicas = [
             ClockedReplica(
@@ -85,9 +85,9 @@ class Stage:
     @property
     def topology(self) -> Topology:
         match self.stores:
-            case Guarded():
+            case SentinelStores():
                 return "sentinel"
-            case Sharded():
+            case ClusterStores():
                 return "cluster"
             case _:
                 return "single"
@@ -96,7 +96,7 @@ class Stage:
         return f"http://127.0.0.1:{self.fronts[side_of(session)].port}"
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator["Stage"]:
+    async def running(self) -> AsyncIterator["Environment"]:
         """Everything is up inside, and gone afterwards."""
         with ExitStack() as stack:
             stack.callback(self.journal.close)
@@ -132,14 +132,14 @@ class Stage:
             replica.kill()
 
     # What deeds are done to.
-    def some_gate(self, rng: random.Random) -> Gate:
+    def some_gate(self, rng: random.Random) -> ProxiedRedis:
         """To one of the servers that are written to."""
         return rng.choice(self.stores.written)
 
     def some_session(self, rng: random.Random) -> str:
         return rng.choice(sorted(self.journal.heads))
 
-    def home(self, session: str) -> Gate:
+    def home(self, session: str) -> ProxiedRedis:
         return self.stores.gate_of(self.journal.homes[session])
 
     @contextmanager
@@ -161,7 +161,7 @@ class Stage:
                 server.command("CONFIG", "SET", name, value)
 
     @contextmanager
-    def gates_shut(self, gates: Iterable[Gate]) -> Iterator[None]:
+    def gates_shut(self, gates: Iterable[ProxiedRedis]) -> Iterator[None]:
         """Nobody reaches these servers: what they hold can be looked at before anybody writes again."""
         with ExitStack() as stack:
             for gate in gates:
@@ -201,18 +201,20 @@ def side_of(session: str) -> Side:
 @asynccontextmanager
 async def stage_of(
     topology: Topology, folder: Path, rng: random.Random, *, is_clocked: bool = False, settings: Mapping[str, str] = NO_SETTINGS
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[Environment]:
     """A stage that is up inside, and gone afterwards. `is_clocked`: a replica's clock can be stepped, and that of a single Redis.
 
     `settings`: of the replicas, beside SETTINGS.
     """
     clocks = {name: WallClock(folder / f"clock-of-{name}") for name in CLOCKS} if is_clocked else {}
     setting = Setting(folder, rng, CALLERS, binary())
-    async with _stores(topology, setting, clocks) as stores, Stage(setting, stores, clocks, settings).running() as stage:
+    async with _stores(topology, setting, clocks) as stores, Environment(setting, stores, clocks, settings).running() as stage:
         yield stage
 
 
-def _stores(topology: Topology, setting: Setting, clocks: Clocks) -> AbstractAsyncContextManager[Single | Guarded | Sharded]:
+def _stores(
+    topology: Topology, setting: Setting, clocks: Clocks
+) -> AbstractAsyncContextManager[SingleStores | SentinelStores | ClusterStores]:
     match topology:
         case "single":
             return single(replace(setting, binary=clocks["redis"].wrapped(setting.binary)) if clocks else setting)
