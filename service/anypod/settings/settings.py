@@ -292,7 +292,7 @@ class Settings(BaseSettings):
         """What no setting can tell alone. Each message names the settings, because this is about none of them."""
         if self.dev and not all(map(is_loopback, (self.host, self.admin_address[0]))):
             raise ValueError(
-                "ANYPOD_DEV=true lets in every client that reaches the port: set ANYPOD_HOST=127.0.0.1, or set ANYPOD_JWT_SECRET and unset ANYPOD_DEV"
+                "ANYPOD_DEV=true lets every client in: set ANYPOD_HOST=127.0.0.1, or set ANYPOD_JWT_SECRET and unset ANYPOD_DEV"
             )
         if self.jwt_previous_secret is not None and self.jwt_secret is None:
             raise ValueError("ANYPOD_JWT_PREVIOUS_SECRET signs nothing: set ANYPOD_JWT_SECRET to the one that does")

@@ -97,7 +97,7 @@ class Metrics:
         default=0, metadata=_meaning("Replicas found dead whose entries of presence were forgotten, once for each session.")
     )
     claims_uncertain: int = field(
-        default=0, metadata=_meaning("Subscribers asked to attach again, because which attachment of their device is the newest cannot be known.")
+        default=0, metadata=_meaning("Subscribers sent away because which attachment of their device is newest is unknown.")
     )
     signals: int = field(default=0, metadata=_meaning("Signals sent by clients."))
     publishes_refused: int = field(default=0, metadata=_meaning("Publishes answered with an error."))
