@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +12,7 @@ from tests.chaos.network_conditions import HELD, SEGMENT_BYTES, NetworkCondition
 from tests.chaos.proxied_redis import carried
 from tests.chaos.proxy import APPEND_WORD, Proxy, everything, feeds
 from tests.support.redis_servers import free_port
+from tests.support.waiting import until
 
 from anypod.devcluster.ports import bind
 
@@ -82,12 +83,6 @@ async def through_proxy() -> AsyncIterator[Line]:
             writer.transport.abort()
     server.close()
     await server.wait_closed()
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(SOON_S):
-        while not is_so():  # noqa: ASYNC110 - sockets change it
-            await asyncio.sleep(0.01)
 
 
 async def hears_nothing(client: Client) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from tests.devcluster.waiting import until_async
+from tests.support.waiting import until
 
 from anypod.devcluster import balancer
 from anypod.devcluster.balancer import Balancer, Upstream
@@ -122,7 +122,7 @@ async def test_a_client_that_does_not_read_stops_its_replica_from_being_read(por
     address = Upstream(LOOPBACK, ports.claim(FIRST_PORT))
     async with await asyncio.start_server(pour, *address), balanced(ports, [address]) as front:
         with socket.create_connection(front) as client:
-            await until_async(lambda: written > 0, ANSWER_S_MAX, "the replica writes")
+            await until(lambda: written > 0, "the replica writes", ANSWER_S_MAX)
             seen = -1
             while seen != written:  # until a whole pause has passed in which nothing more was taken
                 seen = written

@@ -12,7 +12,8 @@ from typing import Any
 from urllib.request import urlopen
 
 import pytest
-from tests.devcluster.waiting import is_alive, kill, until
+from tests.support.pids import is_alive, kill
+from tests.support.waiting import wait_for
 
 from anypod.devcluster.ports import Ports
 
@@ -45,7 +46,7 @@ def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     with (folder / "said").open("wb") as said:
         command = [*ANYPOD, "dev", "--port", str(ports.claim(FIRST_PORT))]
         running = Dev(subprocess.Popen(command, cwd=folder, stdout=said, stderr=subprocess.STDOUT), folder)
-    until(lambda: "Ctrl-C ends" in running.said or running.process.poll() is not None, START_S_MAX, "the cluster")
+    wait_for(lambda: "Ctrl-C ends" in running.said or running.process.poll() is not None, "the cluster", START_S_MAX)
     yield running
     if running.process.poll() is None:
         kill(running.process.pid, signal.SIGTERM)
@@ -116,7 +117,7 @@ def test_every_replica_is_ready_on_the_admin_address_of_the_record(dev: Dev) -> 
 def test_a_killed_replica_is_there_again_within_two_seconds_of_work(dev: Dev) -> None:
     before = dev.record["replicas"][2]["pid"]
     kill(before, signal.SIGKILL)
-    until(lambda: dev.record["replicas"][2]["pid"] != before, RESTART_S_MAX, "the replica's successor")
+    wait_for(lambda: dev.record["replicas"][2]["pid"] != before, "the replica's successor", RESTART_S_MAX)
     assert is_alive(dev.record["replicas"][2]["pid"])
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.devcluster.waiting import is_alive, kill, until
+from tests.support.pids import is_alive, kill
+from tests.support.waiting import wait_for
 
 from anypod.devcluster.ports import LOOPBACK, bind
 
@@ -48,7 +49,7 @@ def start(folder: Path, *arguments: str, **options: Any) -> Running:
     command = [sys.executable, str(TINY_CLUSTER), str(folder / "data"), *(arguments or ("0", "3"))]
     process = subprocess.Popen(command, **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, **options})
     running = Running(process, folder / "dev.json")
-    until(lambda: running.record_path.exists() or process.poll() is not None, START_S_MAX, "dev.json")
+    wait_for(lambda: running.record_path.exists() or process.poll() is not None, "dev.json", START_S_MAX)
     return running
 
 
@@ -93,7 +94,7 @@ def test_a_second_signal_does_not_wait_for_what_will_not_end(tmp_path: Path) -> 
     running = start(tmp_path, env=os.environ | {"ANYPOD_TEST_STUBBORN": "yes"})
     pids = running.pids
     kill(running.process.pid, signal.SIGTERM)
-    until(lambda: not is_listening(running.record["url"]), 2.0, "the balancer ends")
+    wait_for(lambda: not is_listening(running.record["url"]), "the balancer ends", 2.0)
     assert all(is_alive(pid) for pid in pids)
     running.end(signal.SIGTERM)
     assert running.process.returncode == 0
@@ -104,9 +105,9 @@ def test_a_replica_that_dies_is_there_again_within_two_seconds(cluster: Running)
     before = cluster.record["replicas"][0]
     kill(before["pid"], signal.SIGKILL)
 
-    until(lambda: cluster.record["replicas"][0]["pid"] != before["pid"], RESTART_S_MAX, "the replica's successor")
+    wait_for(lambda: cluster.record["replicas"][0]["pid"] != before["pid"], "the replica's successor", RESTART_S_MAX)
     after = cluster.record["replicas"][0]
-    until(lambda: is_listening(after["url"]), START_S_MAX, "the successor listens")  # how soon depends on the machine's load
+    wait_for(lambda: is_listening(after["url"]), "the successor listens", START_S_MAX)  # how soon depends on the machine's load
     assert say_name(after["url"]) == f"replica-1 {after['pid']}\n"
 
 
@@ -115,15 +116,15 @@ def test_the_redis_that_dies_is_there_again_with_its_data(cluster: Running) -> N
     assert redis(before["url"], b"SET key kept\r\n") == b"+OK\r\n"
     assert redis(before["url"], b"WAITAOF 1 0 5000\r\n").startswith(b"*")
     kill(before["pid"], signal.SIGKILL)
-    until(lambda: cluster.record["redis"]["pid"] != before["pid"], RESTART_S_MAX, "the Redis' successor")
-    until(lambda: redis(before["url"], b"GET key\r\n") == b"$4\r\nkept\r\n", START_S_MAX, "the key")
+    wait_for(lambda: cluster.record["redis"]["pid"] != before["pid"], "the Redis' successor", RESTART_S_MAX)
+    wait_for(lambda: redis(before["url"], b"GET key\r\n") == b"$4\r\nkept\r\n", "the key", START_S_MAX)
 
 
 def test_killing_the_cluster_itself_kills_all_its_processes(tmp_path: Path) -> None:
     running = start(tmp_path)
     pids = running.pids
     running.end(signal.SIGKILL)
-    until(lambda: not any(is_alive(pid) for pid in pids), 2.0, "nothing is left")
+    wait_for(lambda: not any(is_alive(pid) for pid in pids), "nothing is left", 2.0)
 
 
 def test_a_cluster_starts_over_a_record_that_a_killed_one_left(tmp_path: Path) -> None:
@@ -132,7 +133,7 @@ def test_a_cluster_starts_over_a_record_that_a_killed_one_left(tmp_path: Path) -
     killed.end(signal.SIGKILL)
     assert killed.record_path.exists()
     second = start(tmp_path)
-    until(lambda: second.record_path.exists() and second.record != stale, START_S_MAX, "the new record")
+    wait_for(lambda: second.record_path.exists() and second.record != stale, "the new record", START_S_MAX)
     assert second.record["pid"] == second.process.pid
     second.end(signal.SIGTERM)
 
@@ -171,7 +172,7 @@ def test_a_terminal_that_goes_away_ends_everything(tmp_path: Path) -> None:
     os.close(theirs)
     fcntl.fcntl(ours, fcntl.F_SETFL, os.O_NONBLOCK)
     record_path = tmp_path / "dev.json"
-    until(record_path.exists, START_S_MAX, "dev.json")
+    wait_for(record_path.exists, "dev.json", START_S_MAX)
     pids = Running(process, record_path).pids  # type: ignore[arg-type]
     os.close(ours)
     assert process.wait(timeout=STOP_S_MAX) == 0
@@ -186,7 +187,7 @@ def test_a_reader_of_its_output_that_goes_away_does_not_stop_it(tmp_path: Path) 
     os.close(writing)
     pids = running.pids
     kill(pids[0], signal.SIGKILL)  # which it says, to nobody
-    until(lambda: running.pids[0] != pids[0], RESTART_S_MAX, "the replica's successor")
+    wait_for(lambda: running.pids[0] != pids[0], "the replica's successor", RESTART_S_MAX)
     running.end(signal.SIGTERM)
     assert running.process.returncode == 0
     assert not any(is_alive(pid) for pid in pids)

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 from starlette.applications import Starlette
-from tests.devcluster.waiting import until_async
 from tests.support.redis_servers import free_port
+from tests.support.waiting import until
 
 START_S_MAX = 10.0
 
@@ -23,7 +23,7 @@ async def serving(app: Starlette) -> AsyncIterator[str]:
     server = uvicorn.Server(config)
     running = asyncio.create_task(server._serve())
     try:
-        await until_async(lambda: server.started or running.done(), START_S_MAX, "the application listens")
+        await until(lambda: server.started or running.done(), "the application listens", START_S_MAX)
         assert server.started, "the application's lifespan has failed"
         yield f"http://127.0.0.1:{port}"
     finally:

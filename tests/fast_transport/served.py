@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from tests.devcluster.waiting import until_async
 from tests.support.redis_servers import free_port
 from tests.support.replica_process import SECRET, credential
+from tests.support.waiting import until
 
 from anypod.replica import Replica
 from anypod.server import _listen, _server
@@ -59,7 +59,7 @@ class Served:
         }
 
     async def until_quiet(self) -> None:
-        await until_async(lambda: not any(self.left_behind.values()), QUIET_S_MAX, "nothing is left of any client")
+        await until(lambda: not any(self.left_behind.values()), "nothing is left of any client", QUIET_S_MAX)
 
 
 @asynccontextmanager
@@ -79,7 +79,7 @@ async def served(
     server = _server(replica.app, replica.settings, http)
     listening = _listen("127.0.0.1", port, replica.settings.unwritable_s_max)
     serving = asyncio.create_task(server.serve(sockets=[listening]))
-    await until_async(lambda: server.started, QUIET_S_MAX, "the server listens")
+    await until(lambda: server.started, "the server listens", QUIET_S_MAX)
     try:
         yield Served(replica, server, port)
     finally:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.devcluster.waiting import until_async
 from tests.fast_transport.raw import INIT, RawClient, upgrade
 from tests.fast_transport.served import Served, served
+from tests.support.waiting import until
 from tests.unit.hub.kit import TestClock
 
 from anypod.telemetry import Metrics
@@ -38,7 +38,7 @@ async def test_whoever_owes_too_long_is_ended_and_nobody_else() -> None:
     patience.end(paid)
     patience.end(paid)
     clock.move(1.5)
-    await until_async(lambda: late.has_ended, SWEPT_S_MAX, "the late one is ended")
+    await until(lambda: late.has_ended, "the late one is ended", SWEPT_S_MAX)
     assert not paid.has_ended
     assert not later.has_ended
     assert len(patience) == 1
@@ -63,7 +63,7 @@ async def test_whoever_begins_anew_has_the_whole_time_again() -> None:
     patience.end(again)
     patience.begin(again)
     clock.move(2.0)
-    await until_async(lambda: other.has_ended, SWEPT_S_MAX, "the other is ended")
+    await until(lambda: other.has_ended, "the other is ended", SWEPT_S_MAX)
     assert not again.has_ended
 
 
@@ -75,7 +75,7 @@ async def test_those_who_are_ended_are_counted_by_the_reason_and_those_who_pay_a
         patience.begin(debtor)
     patience.end(paid)
     clock.move(10.5)
-    await until_async(lambda: slow.has_ended, SWEPT_S_MAX, "the slow one is ended")
+    await until(lambda: slow.has_ended, "the slow one is ended", SWEPT_S_MAX)
     assert metrics.connections_given_up == {"slow": 1, "crowded": 1}
 
 
@@ -126,7 +126,7 @@ async def test_a_connection_that_does_not_come_to_the_end_of_its_head_is_ended(h
 
 async def test_a_silent_connection_is_ended_where_everything_is_portable_too() -> None:
     async with served("portable") as at, await RawClient.connect(at.port) as client:
-        await until_async(lambda: at.left_behind["connections"] == 1, SWEPT_S_MAX, "the connection has come")
+        await until(lambda: at.left_behind["connections"] == 1, "the connection has come", SWEPT_S_MAX)
         at.be_patient(0.5, 3)
         async with await RawClient.connect(at.port) as second:
             assert await second.rest() == b""
@@ -187,7 +187,7 @@ async def test_a_head_of_ours_without_end_is_refused() -> None:
 async def test_a_head_of_others_without_end_is_refused() -> None:
     async with served() as at, await RawClient.connect(at.port) as client:
         client.send(REQUEST_LINE)
-        await until_async(lambda: at.left_behind["requests"] == 1, SWEPT_S_MAX, "the first piece has come")
+        await until(lambda: at.left_behind["requests"] == 1, "the first piece has come", SWEPT_S_MAX)
         client.send(b"X: ".ljust(HEAD_BYTES_MAX + 1, b"x"))
         assert (await client.rest()).startswith(b"HTTP/1.1 431 ")
         await at.until_quiet()
@@ -206,7 +206,7 @@ async def test_a_large_body_behind_a_head_in_pieces_is_no_large_head() -> None:
     async with served() as at, await RawClient.connect(at.port) as client:
         body = json.dumps({"kind": "message", "data": "x" * 60_000}).encode()
         client.send(REQUEST_LINE[:20])
-        await until_async(lambda: at.left_behind["requests"] == 1, SWEPT_S_MAX, "the first piece has come")
+        await until(lambda: at.left_behind["requests"] == 1, "the first piece has come", SWEPT_S_MAX)
         head = b"Authorization: Bearer %b\r\nContent-Length: %d\r\n\r\n" % (at.credential.encode(), len(body))
         client.send(REQUEST_LINE[20:], head, body)
         assert (await client.head()).startswith(b"HTTP/1.1 404 "), "there is no such session, but the body was read"

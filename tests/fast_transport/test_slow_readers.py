@@ -4,9 +4,9 @@ import json
 from typing import Final
 
 import pytest
-from tests.devcluster.waiting import until_async
 from tests.fast_transport.raw import INIT, RawClient, said, upgrade
 from tests.fast_transport.served import Served, served
+from tests.support.waiting import until
 
 EVENTS: Final = 60
 DATA_BYTES: Final = 40_000
@@ -35,7 +35,7 @@ async def test_where_all_together_hold_too_much_whoever_holds_most_is_cut_and_ot
         stalled = [await RawClient.connect(at.port, receive_bytes=RECEIVE_BYTES) for _ in range(STALLED)]
         for client in stalled:
             client.send(upgrade(at.credential, TARGET))
-        await until_async(lambda: at.replica.metrics.slow_consumers_closed > 0, SETTLED_S, "one is cut")
+        await until(lambda: at.replica.metrics.slow_consumers_closed > 0, "one is cut", SETTLED_S)
         assert 0 < at.replica.layer.hub.outboxes.bytes <= BUDGET
         async with await RawClient.connect(at.port) as reader:
             reader.send(upgrade(at.credential, TARGET))

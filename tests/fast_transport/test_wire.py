@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.devcluster.waiting import until_async
 from tests.fast_transport.raw import INIT, RawClient, said, sent, told, upgrade
 from tests.fast_transport.served import Served, served
 from tests.support.replica_process import credential
+from tests.support.waiting import until
 from websockets.frames import Opcode
 
 from anypod.auth import Principal
@@ -191,7 +191,7 @@ async def test_a_connection_that_has_ended_needs_no_collector_to_be_freed() -> N
                 stream.send(b"Host: a\r\nAuthorization: Bearer %b\r\n\r\n" % at.credential.encode())
                 await stream.head()
             await at.until_quiet()
-        await until_async(lambda: count_of_connections() <= before, 2 * GOODBYE_S_MAX, "all are freed")
+        await until(lambda: count_of_connections() <= before, "all are freed", 2 * GOODBYE_S_MAX)
 
 
 @asynccontextmanager

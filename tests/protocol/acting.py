@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from tests.protocol.attachment import Attachment
 from tests.protocol.cases import Step
+from tests.protocol.drivers.websocket import WebsocketAttachment
+from tests.protocol.environment import Stage
 from tests.protocol.inbox import WAIT_S_MAX
 from tests.protocol.pattern import difference, filled
-from tests.protocol.stage import Stage
-from tests.protocol.websocket import WebsocketAttachment
 
 POLL_S: Final = 0.02  # between looks at what changes by itself
 PLACING: Final = frozenset({"at", "over", "session"})  # where and how, not what
@@ -26,7 +26,7 @@ class Acting:
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
 
-    async def eventually(self, step: Step, look: Callable[[], Awaitable[Any]]) -> Any:
+    async def until(self, step: Step, look: Callable[[], Awaitable[Any]]) -> Any:
         """Look again until it is as the step says."""
         wanted = filled(step.gets, self.stage.kept)
         give_up_at = asyncio.get_running_loop().time() + WAIT_S_MAX

@@ -7,8 +7,8 @@ import pytest
 from _pytest.mark.structures import ParameterSet
 from tests.protocol.cases import EVERYWHERE, PORTABLE, USUAL, Case, load_book
 from tests.protocol.cluster import Clusters
-from tests.protocol.play import Player
-from tests.protocol.stage import Stage
+from tests.protocol.environment import Stage
+from tests.protocol.runner import Player
 
 BOOK = load_book()
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.devcluster.waiting import until_async
 from tests.fast_transport.raw import INIT, RawClient, upgrade
 from tests.security.floods import FLOODS, SESSIONS
 from tests.support.replica_process import Replica, credential
+from tests.support.waiting import until
 
 AT_ONCE: Final = 25
 ROUND: Final = 80  # connections of each kind; none says what another one has said
@@ -85,7 +85,7 @@ async def serve_honest(replica: Replica) -> float:
 
 async def settled(replica: Replica) -> int:
     """Its memory once nobody is attached any more."""
-    await until_async(lambda: attached(replica) == 0, QUIET_S_MAX, "nobody is attached any more")
+    await until(lambda: attached(replica) == 0, "nobody is attached any more", QUIET_S_MAX)
     return memory(replica)
 
 

@@ -9,11 +9,11 @@ from typing import Any, Final
 
 import aiohttp
 import pytest
-from tests.devcluster.waiting import until
 from tests.fast_transport.raw import INIT, KEY, RawClient, said
 from tests.security.forged import FORGED, ours
 from tests.support.redis_servers import RedisServer, running
 from tests.support.replica_process import SECRET, Replica, credential
+from tests.support.waiting import until
 
 PASSWORD: Final = "hunter2-of-the-store"
 PAYLOAD: Final = "what-ann-told-in-confidence"
@@ -151,7 +151,7 @@ async def test_a_store_that_refuses_the_password_is_told_without_it(locked_redis
     ):
         made = Replica(f"refused-{number}", {**settings, "log_level": "DEBUG"}, tmp_path)
         made.start(is_awaited=False)
-        await asyncio.to_thread(until, lambda made=made: not made.is_running, 30.0, "it gives up")  # type: ignore[misc]
+        await until(lambda made=made: not made.is_running, "it gives up", 30.0)  # type: ignore[misc]
         assert made.wait() != 0
         assert made.output
         assert wrong not in made.output

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import pytest
 from starlette.requests import Request
-from tests.devcluster.waiting import until_async
 from tests.fast_transport.raw import INIT, RawClient, said, sent, upgrade
 from tests.fast_transport.served import Served, served
+from tests.support.waiting import until
 from tests.unit.hub.kit import publish, replicas
 from websockets.frames import Opcode
 
@@ -56,7 +56,7 @@ async def test_a_message_that_has_no_end() -> None:
         await client.head()
         await client.until("sync.done")
         client.send(sent(Opcode.TEXT, b"x" * 70_000, is_last=False), sent(Opcode.CONT, b"x" * 3_000)[:-1])
-        await until_async(lambda: _unfinished(at) > 72_000, SETTLED_S, "nearly all of it has come")
+        await until(lambda: _unfinished(at) > 72_000, "nearly all of it has come", SETTLED_S)
         assert _unfinished(at) <= one
         assert at.replica.wires.unfinished.bytes == _unfinished(at)
     await at.until_quiet()
@@ -72,8 +72,8 @@ async def test_of_too_many_messages_without_an_end_the_oldest_is_cut() -> None:
             await client.head()
             await client.until("sync.done")
             client.send(sent(Opcode.TEXT, b"x" * 70_000)[:-1])
-            await until_async(lambda: at.replica.wires.unfinished.bytes > 69_000, SETTLED_S, "it has come")
-        await until_async(lambda: len(at.connections) == 2, SETTLED_S, "one has gone")
+            await until(lambda: at.replica.wires.unfinished.bytes > 69_000, "it has come", SETTLED_S)
+        await until(lambda: len(at.connections) == 2, "one has gone", SETTLED_S)
         assert at.replica.metrics.errors["overloaded"] == 1
         assert at.replica.wires.unfinished.bytes <= 150_000
         clients[2].send(b"x")
@@ -94,7 +94,7 @@ async def test_a_replay_that_is_not_read(transport: str, kind: str) -> None:
             else:
                 lines = ("GET /v1/sessions/s1/events?after=start HTTP/1.1", "Host: a", f"Authorization: Bearer {at.credential}")
                 stalled.send("\r\n".join((*lines, "Accept: text/event-stream", "", "")).encode())
-            await until_async(lambda: bool(at.replica.layer.hub.stalled), SETTLED_S, "it has stalled")
+            await until(lambda: bool(at.replica.layer.hub.stalled), "it has stalled", SETTLED_S)
             assert one / 3 < at.replica.layer.hub.outboxes.bytes <= one
         await at.until_quiet()
         assert at.replica.layer.hub.outboxes.bytes == 0
@@ -137,7 +137,7 @@ async def test_bodies_that_come_slowly() -> None:
         receive.put_nowait({"type": "http.request", "body": b"x" * (1 << 20), "more_body": True})
         pieces.append(receive)
         readers.append(asyncio.create_task(bodies.read(Request({"type": "http", "headers": []}, receive.get), one)))
-        await until_async(receive.empty, SETTLED_S, "it has been read")
+        await until(receive.empty, "it has been read", SETTLED_S)
     await asyncio.wait(readers[:1])
     assert bodies.held.bytes <= total
     with pytest.raises(AnypodError, match="bodies") as refused:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from tests.slo.bound import Bound
-from tests.slo.hole import hole_before
 from tests.slo.metrics import metric
 from tests.slo.publishing import CLOCK
 from tests.support.redis_servers import RedisServer
 from tests.support.replica_process import Replica, credential
+from tests.support.tcp_proxy import between
 
 from anypod.client import Session
 from anypod.core.timing import Timing
@@ -60,11 +60,11 @@ async def silence(server: RedisServer, folder: Path) -> Silent:
 
 async def silent_store(server: RedisServer, folder: Path) -> float:
     """Nobody publishes, so that nothing but the probe can notice."""
-    async with hole_before(server.port) as hole:
-        replica = Replica("alone", {"redis_url": f"redis://127.0.0.1:{hole.port}/0"}, folder)
+    async with between(server.port) as link:
+        replica = Replica("alone", {"redis_url": f"redis://127.0.0.1:{link.port}/0"}, folder)
         await asyncio.to_thread(replica.start)
         try:
-            hole.is_silent = True
+            link.is_silent = True
             return await _until(lambda: not replica.is_ready())
         finally:
             replica.kill()
@@ -76,12 +76,12 @@ async def silent_client(server: RedisServer, folder: Path) -> tuple[float, float
     replica = Replica("far", settings, folder)
     await asyncio.to_thread(replica.start)
     try:
-        async with hole_before(replica.port) as hole:
-            url = f"http://127.0.0.1:{hole.port}"
+        async with between(replica.port) as link:
+            url = f"http://127.0.0.1:{link.port}"
             async with Session(url, "quiet", credential=credential("acme", "ann"), transport="websocket") as session:
                 await session.reached("live")
                 await asyncio.sleep(2 * HEARTBEAT_MS / 1_000)  # both have heard the other
-                hole.is_silent = True
+                link.is_silent = True
                 both = (
                     _until(lambda: metric(replica, 'errors_total{code="heartbeat_missed"}') > 0),
                     _until(lambda: session.phase.name != "live"),

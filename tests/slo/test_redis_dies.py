@@ -1,13 +1,14 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 from tests.slo.crowd import Crowd
 from tests.slo.insister import Insister
+from tests.support.waiting import until
 
 from anypod.clock import SystemClock
 from anypod.devcluster.cluster import ClusterPlan, DevCluster
@@ -28,12 +29,6 @@ async def insisting(cluster: DevCluster) -> AsyncIterator[Insister]:
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(OUTAGE_S_MAX):
-        while not is_so():  # noqa: ASYNC110 - another process changes it
-            await asyncio.sleep(POLL_S)
 
 
 def redis_pid(cluster: DevCluster) -> int:

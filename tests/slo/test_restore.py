@@ -2,12 +2,12 @@
 
 import asyncio
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.support.redis_servers import RedisServer, binary_of, running
 from tests.support.replica_process import Replica, credential
+from tests.support.waiting import until
 
 from anypod.client import EventFrame, Session, SessionReset
 
@@ -36,15 +36,6 @@ class Reader:
                     self.resets.append(item.reason)
                     cursors = [event.cursor for event in self.events]
                     del self.events[cursors.index(item.common) + 1 if item.common in cursors else 0 :]
-
-
-async def until(is_so: Callable[[], bool], what: str) -> None:
-    try:
-        async with asyncio.timeout(WAIT_S):
-            while not is_so():  # noqa: ASYNC110 - a client's task changes it
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise AssertionError(f"never came: {what}") from None
 
 
 async def publish(replica: Replica, *ids: str) -> None:

@@ -139,13 +139,6 @@ def fields(frame: bytes) -> dict[str, Any]:
     return decoded
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    until = time.monotonic() + WAIT_S
-    while not await condition():
-        assert time.monotonic() < until, f"never came: {what}"
-        await asyncio.sleep(0.005)
-
-
 class Ear:
     """A sink that remembers what it heard, and lets a test wait for it."""
 

@@ -3,7 +3,8 @@
 import asyncio
 
 from tests.store.backends import Backend
-from tests.store.kit import append, create, delta, event, eventually, ids_of, refused_call
+from tests.store.kit import append, create, delta, event, ids_of, refused_call
+from tests.support.waiting import until
 
 from anypod.core.identity import SessionKey, partition
 from anypod.store import Due, SessionClass, Store
@@ -23,7 +24,7 @@ async def until_due(store: Store, key: SessionKey) -> Due:
         found.extend(await due(store, key))
         return bool(found)
 
-    await eventually(is_due, "the session is due")
+    await until(is_due, "the session is due")
     return found[0]
 
 

@@ -1,6 +1,7 @@
 """Parts and their deltas: what ends them, what folds them, and what a reader is told of the holes."""
 
-from tests.store.kit import append, create, delta, event, eventually, fields, id_of, ids_of, log_of, page, seq_of, snapshot
+from tests.store.kit import append, create, delta, event, fields, id_of, ids_of, log_of, page, seq_of, snapshot
+from tests.support.waiting import until
 
 from anypod.store import SessionClass, Store
 
@@ -59,7 +60,7 @@ async def test_deltas_are_kept_for_a_while_after_the_end_of_their_part(store: St
         await store.tidy(key)
         return await ids_of(store, key) == ["end"]
 
-    await eventually(is_folded, "the delta is folded")
+    await until(is_folded, "the delta is folded")
     assert (await snapshot(store, key)).facts.folded == 1
 
 
@@ -129,5 +130,5 @@ async def test_many_parts_ended_at_once_are_folded_together(store: Store) -> Non
         await store.tidy(key)
         return len(await log_of(store, key)) == 600
 
-    await eventually(is_folded, "all 600 deltas are folded")
+    await until(is_folded, "all 600 deltas are folded")
     assert (await snapshot(store, key)).facts.folded == 1_199

@@ -4,7 +4,8 @@ import asyncio
 import time
 
 from tests.store.backends import Backend
-from tests.store.kit import Ear, append, create, delta, event, eventually, fresh_key, ids_of, refused_call, send, snapshot, verdict
+from tests.store.kit import Ear, append, create, delta, event, fresh_key, ids_of, refused_call, send, snapshot, verdict
+from tests.support.waiting import until
 
 from anypod.core.cursor import Cursor, Reset, Resume
 from anypod.core.errors import AnypodError
@@ -33,7 +34,7 @@ async def answers(store: Store, key: SessionKey) -> None:
             return False
         return True
 
-    await eventually(is_back, "the server answers")
+    await until(is_back, "the server answers")
 
 
 async def test_every_cursor_of_the_log_resumes_where_it_stands(store: Store) -> None:
@@ -133,7 +134,7 @@ async def test_after_many_incarnations_the_first_and_the_latest_terms_are_known(
             await answers(store, key)
             return (await snapshot(store, key)).facts.terms[-1].number == number + 1
 
-        await eventually(is_known, "the new term")
+        await until(is_known, "the new term")
     terms = (await snapshot(store, key)).facts.terms
     assert [term.number for term in terms] == [1, *range(5, 36)]
     assert await verdict(store, key, given[0]) == Resume(1)
@@ -150,7 +151,7 @@ async def test_while_the_server_is_away_reads_are_refused_and_appends_wait(own_b
     async def is_away() -> bool:
         return not store.is_available
 
-    await eventually(is_away, "the store knows")
+    await until(is_away, "the store knows")
     began = time.monotonic()
     outcome = send(store, key, event("e1"))
     assert await refused_call(store.read(key, 0, limit=1)) == "unavailable"

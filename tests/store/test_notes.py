@@ -6,7 +6,8 @@ from itertools import count
 
 import pytest
 from tests.store.backends import Backend
-from tests.store.kit import eventually, refused_call
+from tests.store.kit import refused_call
+from tests.support.waiting import until
 from tests.unit.hub.kit import TestClock
 
 from anypod.core.errors import AnypodError
@@ -65,7 +66,7 @@ async def test_a_note_is_gone_when_its_time_is_over(store: Store) -> None:
             await store.swap_note(brief, note, ttl_ms=left_ms)
         return note is None
 
-    await eventually(has_gone, "the end of the note")
+    await until(has_gone, "the end of the note")
     assert time.monotonic() - since > 0.04
     assert await store.swap_note(kept, None, ttl_ms=0) == b"kept"
 

@@ -3,7 +3,8 @@
 import asyncio
 import json
 
-from tests.store.kit import Ear, create, eventually, fresh_key, refused_call
+from tests.store.kit import Ear, create, fresh_key, refused_call
+from tests.support.waiting import until
 
 from anypod.core.identity import SessionKey, partition
 from anypod.store import Lives, Member, Store
@@ -74,7 +75,7 @@ async def test_a_life_holds_for_ten_seconds_and_its_entries_with_it(store: Store
 
     for _ in range(2):  # a wait of the kit is ten seconds
         try:
-            await eventually(is_over, "the end of a life")
+            await until(is_over, "the end of a life")
         except AssertionError:
             continue
         break

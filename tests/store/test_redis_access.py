@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from tests.store.certificates import certificate_for_localhost
-from tests.store.kit import CHAT, OWNER, STRANGER, Ear, append, create, delta, event, eventually, log_of, page, patch
+from tests.store.kit import CHAT, OWNER, STRANGER, Ear, append, create, delta, event, log_of, page, patch
 from tests.store.redis_kit import calls_of, opened
 from tests.support.redis_clusters import cluster
 from tests.support.redis_servers import RedisServer, free_port, running
+from tests.support.waiting import until
 
 from anypod.core.errors import AnypodError
 from anypod.core.identity import partition
@@ -130,7 +131,7 @@ async def test_a_user_with_the_commands_of_the_manual_can_do_everything_over_tls
     ear = Ear()
     async with opened(tls_url(server, "/3"), ear, **options, **LOOKS) as store:
         await use(store, ear)
-        await eventually(lambda: is_looked_after(server), "the end of the old library")
+        await until(lambda: is_looked_after(server), "the end of the old library")
     assert denied(server) == set()
 
 
@@ -174,7 +175,7 @@ async def test_the_manual_names_no_command_too_many(command: str, server: RedisS
     try:
         async with opened(tls_url(server, "/3"), ear, **{**options, **LOOKS, "append_wait_s": 0.3, "reply_s": 0.3}) as store:
             await use(store, ear)
-            await eventually(lambda: is_looked_after(server), "the end of the old library")
+            await until(lambda: is_looked_after(server), "the end of the old library")
     except (AnypodError, TimeoutError):
         pass  # some are missed sooner than others
     assert command.removeprefix("+").encode() in denied(server)

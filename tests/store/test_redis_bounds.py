@@ -10,7 +10,6 @@ from tests.store.kit import (
     create,
     delta,
     event,
-    eventually,
     fresh_owner,
     ids_of,
     log_of,
@@ -23,6 +22,7 @@ from tests.store.kit import (
 )
 from tests.store.redis_kit import holds, number_of, opened
 from tests.support.redis_servers import RedisServer
+from tests.support.waiting import until
 
 from anypod.core.errors import AnypodError
 from anypod.core.identity import partition
@@ -45,7 +45,7 @@ async def test_what_waits_is_bounded_in_number_and_in_bytes(own_server: RedisSer
     async with opened(own_server.url, appends_max=10, append_bytes_max=100_000, append_wait_s=0.5) as store:
         key = await create(store)
         own_server.kill()
-        await eventually(lambda: holds(not store.is_available), "the store knows")
+        await until(lambda: holds(not store.is_available), "the store knows")
         outcomes = [send(store, key, event(f"e{n}")) for n in range(12)]
         results = await asyncio.gather(*outcomes)
         assert [result.code for result in results if isinstance(result, AnypodError)] == ["unavailable"] * 10 + ["overloaded"] * 2
@@ -55,14 +55,14 @@ async def test_what_waits_is_bounded_in_number_and_in_bytes(own_server: RedisSer
         async def is_back() -> bool:
             return not isinstance(await send(store, key, event("after")), AnypodError)
 
-        await eventually(is_back, "what was refused takes no room")
+        await until(is_back, "what was refused takes no room")
 
 
 async def test_whatever_still_waits_is_refused_when_the_store_closes(own_server: RedisServer) -> None:
     async with opened(own_server.url) as store:
         key = await create(store)
         own_server.kill()
-        await eventually(lambda: holds(not store.is_available), "the store knows")
+        await until(lambda: holds(not store.is_available), "the store knows")
         outcome = send(store, key, event("e1"))
         await store.close()
         refusal = await outcome
@@ -145,7 +145,7 @@ async def test_the_memory_of_remembered_ids_ends_with_their_window(own_server: R
                     pass
             return number_of(own_server.command("HLEN", names.meta)) < 2 * 64 + 32
 
-        await eventually(is_over, "the ids are forgotten")
+        await until(is_over, "the ids are forgotten")
         held = {name[-1:].decode(): own_server.command("MEMORY", "USAGE", name, "SAMPLES", 0) for name in keys}
         total = sum(number_of(held_bytes or 0) for held_bytes in held.values())
         print(f"within the window {within} bytes, after it {held}")

@@ -6,9 +6,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.store.kit import OWNER, Ear, append, create, delta, event, eventually, ids_of, log_of, refused_call, send, seq_of
+from tests.store.kit import OWNER, Ear, append, create, delta, event, ids_of, log_of, refused_call, send, seq_of
 from tests.store.redis_kit import calls_of, check_exactly_once, opened, stream
-from tests.support.redis_clusters import STALL_MS, Cluster, cluster, wait_for
+from tests.support.redis_clusters import STALL_MS, Cluster, cluster
+from tests.support.waiting import until, wait_for
 
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, partition
@@ -75,7 +76,7 @@ async def test_a_slot_that_moves_under_load_loses_doubles_and_swaps_nothing(shar
         await append(store, key, event(f"last{next(numbers)}"))
         return any(b'"last' in frame for frame in ear.frames(key))
 
-    await eventually(is_heard, "the feed hears the new node")
+    await until(is_heard, "the feed hears the new node")
     assert ear.barriers
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.store.kit import Ear, append, create, event, eventually, ids_of, send
-from tests.store.proxy import between
+from tests.store.kit import Ear, append, create, event, ids_of, send
 from tests.store.redis_kit import BRISK, calls_of, holds, opened
-from tests.support.redis_clusters import Cluster, ClusterNode, cluster, is_whole, wait_for
+from tests.support.redis_clusters import Cluster, ClusterNode, cluster, is_whole
 from tests.support.redis_servers import binary_of
+from tests.support.tcp_proxy import between
+from tests.support.waiting import until, wait_for
 
 from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
@@ -70,12 +71,12 @@ async def test_a_node_that_falls_silent_is_noticed_by_the_probes_alone(kind: Any
 
             before = metrics.store_reconnects
             proxy.holds_requests = proxy.holds_replies = True
-            await eventually(lambda: holds(metrics.store_reconnects > before), "the silence is noticed, and nobody has asked for anything")
+            await until(lambda: holds(metrics.store_reconnects > before), "the silence is noticed, and nobody has asked for anything")
             assert (await append(store, elsewhere, event("e1")))[0].seq == 1
             waiting = send(store, there, event("waiting"))
             proxy.release()
             assert (await waiting)[0].seq == 2
-            await eventually(lambda: holds(len(ear.barriers) > 1), "a barrier once the feed is back")
+            await until(lambda: holds(len(ear.barriers) > 1), "a barrier once the feed is back")
             assert all(keys == [there] for keys in ear.barriers)
             await store.close()
 
@@ -102,7 +103,7 @@ async def test_a_node_that_joins_gets_the_library_and_must_not_evict(kind: Any, 
                 async def is_served() -> bool:
                     return not isinstance(await send(store, key, event("e3")), AnypodError)
 
-                await eventually(is_served, "the newcomer serves")
+                await until(is_served, "the newcomer serves")
                 assert await ids_of(store, key) == ["e1", "e3"]
             finally:
                 newcomer.kill()
@@ -138,7 +139,7 @@ async def test_a_new_map_that_could_not_be_carried_out_is_tried_again(caplog: py
         slot = partition_slots()[0]
         target = next(node for node in nodes.primaries if node is not nodes.owner(slot))
         await asyncio.to_thread(nodes.move_slot, slot, target)
-        await eventually(lambda: holds(len(told) > 1), "the second attempt")
+        await until(lambda: holds(len(told) > 1), "the second attempt")
         assert told[-1][0] == (target.host, target.port) != before[0]
         assert "the map of the cluster was not brought up to date; trying again" in caplog.text
         following.cancel()

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.store.kit import Ear, append, create, event, eventually, ids_of, patch, refused_call, send
-from tests.store.proxy import between
+from tests.store.kit import Ear, append, create, event, ids_of, patch, refused_call, send
 from tests.store.redis_kit import BRISK, calls_of, check_exactly_once, holds, opened, stream
-from tests.support.redis_clusters import QUICK_SYNC, role, wait_for
+from tests.support.redis_clusters import QUICK_SYNC, role
 from tests.support.redis_servers import RedisServer, running
+from tests.support.tcp_proxy import between
+from tests.support.waiting import until, wait_for
 
 from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
@@ -135,7 +136,7 @@ async def test_connections_killed_while_batches_wait_lose_and_double_nothing(pai
         while not streaming.done():
             proxy.cut()
             await asyncio.sleep(0.02)
-            await eventually(lambda: holds(store.is_available), "the cut is mended")
+            await until(lambda: holds(store.is_available), "the cut is mended")
         sent = await streaming
         assert not [result for result in sent.values() if isinstance(result, AnypodError)]
         await check_exactly_once(store, key, sent)
@@ -178,7 +179,7 @@ async def test_fsynced_waits_for_the_disk(kind: Any, tmp_path: Path) -> None:
             assert hint_of(await send(store, key, event("e3"))) == ("unavailable", True)
             assert hint_of(await send(store, key, event("e3"))) == ("unavailable", True)
             server.command("CONFIG", "SET", "appendfsync", "always")
-            await eventually(lambda: is_durable(store, key, "e3"), "the disk has it")
+            await until(lambda: is_durable(store, key, "e3"), "the disk has it")
 
 
 async def is_durable(store: RedisStore, key: Any, name: str) -> bool:
@@ -199,11 +200,11 @@ async def test_a_primary_that_is_demoted_while_a_batch_waits_is_left(pair: Pair)
         key = await create(store)
         os.kill(pair.replica.pid, signal.SIGSTOP)
         outcome = send(store, key, event("e1"))
-        await eventually(lambda: holds(calls_of(pair.primary, "fcall") > 1), "the append was carried out")
+        await until(lambda: holds(calls_of(pair.primary, "fcall") > 1), "the append was carried out")
         pair.primary.command("REPLICAOF", "127.0.0.1", 1)
         assert hint_of(await outcome)[0] == "unavailable"
         assert await refused_call(append(store, key, event("e2"))) == "unavailable"
         os.kill(pair.replica.pid, signal.SIGCONT)
         pair.primary.command("REPLICAOF", "NO", "ONE")
         await asyncio.to_thread(wait_for, lambda: pair.primary.command("WAIT", 1, 100) == 1, "the replica follows again")
-        await eventually(lambda: is_durable(store, key, "e1"), "appends are acknowledged")
+        await until(lambda: is_durable(store, key, "e1"), "appends are acknowledged")

@@ -2,9 +2,9 @@
 
 import pytest
 from tests.store.kit import append, create, event, fresh_key, fresh_owner, is_missing, refused_call
-from tests.store.proxy import between
 from tests.store.redis_kit import BRISK, calls_of, opened
 from tests.support.redis_servers import RedisServer
+from tests.support.tcp_proxy import between
 
 from anypod.core.identity import Subject, TenantId
 from anypod.redis_store.keys import Keyspace

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tests.store.kit import create, event, eventually, ids_of, log_of, send, seq_of
+from tests.store.kit import create, event, ids_of, log_of, send, seq_of
 from tests.store.redis_kit import BRISK, opened
 from tests.support.redis_clusters import Cluster
 from tests.support.redis_servers import RedisServer
+from tests.support.waiting import until
 
 from anypod.core.event import Receipt
 from anypod.redis_store.functions import FunctionLibrary
@@ -38,7 +39,7 @@ async def test_a_library_that_no_replica_calls_is_removed_after_a_while(own_serv
     own_server.command("FUNCTION", "LOAD", b"#!lua name=other\nredis.register_function('idle_of_others', function() return 1 end)")
     async with opened(own_server.url, **LOOKS):
         assert libraries(own_server) == {OWN.library, b"anypod_01d01d01"}, "not at once"
-        await eventually(lambda: are([own_server], OWN.library), "the end of the old library")
+        await until(lambda: are([own_server], OWN.library), "the end of the old library")
     assert own_server.command("FUNCTION", "LIST", "LIBRARYNAME", "other"), "what is not ours stays"
 
 
@@ -49,7 +50,7 @@ async def test_a_library_that_a_replica_of_another_prefix_calls_stays(own_server
             own_server.command("FCALL", b"use_01d01d01", 0)  # as every replica does
             await asyncio.sleep(0.05)
         assert await are([own_server], OWN.library, b"anypod_01d01d01")
-        await eventually(lambda: are([own_server], OWN.library), "the end of the old library")
+        await until(lambda: are([own_server], OWN.library), "the end of the old library")
 
 
 async def test_a_library_that_cannot_tell_stays(own_server: RedisServer) -> None:
@@ -64,7 +65,7 @@ async def test_of_a_cluster_every_primary_is_looked_at(cluster_nodes: Cluster) -
     for node in cluster_nodes.primaries:
         node.command("FUNCTION", "LOAD", of_version(b"01d01d02"))
     async with opened(cluster_nodes.url, **LOOKS):
-        await eventually(lambda: are(cluster_nodes.primaries, OWN.library), "the end of the old libraries")
+        await until(lambda: are(cluster_nodes.primaries, OWN.library), "the end of the old libraries")
 
 
 async def test_a_user_that_may_not_list_functions_is_told_once_and_served(

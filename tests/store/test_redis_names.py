@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.store.kit import append, create, event, eventually
+from tests.store.kit import append, create, event
 from tests.store.redis_kit import holds, opened
 from tests.support.redis_servers import RedisServer, binary_of
+from tests.support.waiting import until
 
 NAME = "redis.example"
 
@@ -41,7 +42,7 @@ async def move(names: dict[str, str], folder: Path) -> None:
             key = await create(store)
             await append(store, key, event("e1"))
             before.kill()
-            await eventually(lambda: holds(not store.is_available), "the loss is noticed")
+            await until(lambda: holds(not store.is_available), "the loss is noticed")
             await asyncio.to_thread(after.start)
             waiting = asyncio.ensure_future(append(store, key, event("e2")))
             assert not waiting.done(), "the old address leads nowhere"

@@ -7,15 +7,15 @@ from tests.store.kit import (
     append,
     create,
     event,
-    eventually,
     ids_of,
     patch,
     send,
     snapshot,
 )
-from tests.store.proxy import between
 from tests.store.redis_kit import BRISK, calls_of, check_exactly_once, holds, opened, stream
 from tests.support.redis_servers import RedisServer
+from tests.support.tcp_proxy import between
+from tests.support.waiting import until
 
 from anypod.core.errors import AnypodError
 
@@ -42,7 +42,7 @@ async def test_replies_lost_after_the_script_ran_lose_and_double_nothing(own_ser
             proxy.holds_replies = True
             outcomes = [send(store, key, event(f"e{round_number}-{n}")) for n in range(50)]
             outcomes.append(send(store, key, patch=patch(2 + round_number, state=b'{"n":1}')))
-            await eventually(lambda: holds(proxy.swallowed > 0), "the replies are swallowed")
+            await until(lambda: holds(proxy.swallowed > 0), "the replies are swallowed")
             proxy.release()
             results = await asyncio.gather(*outcomes)
             assert not [result for result in results if isinstance(result, AnypodError)]
@@ -56,7 +56,7 @@ async def test_a_server_that_falls_silent_is_noticed_and_what_waited_goes_throug
         key = await create(store)
         proxy.holds_requests = True
         outcomes = [send(store, key, event(f"e{n}")) for n in range(20)]
-        await eventually(lambda: holds(not store.is_available), "the silence is noticed")
+        await until(lambda: holds(not store.is_available), "the silence is noticed")
         proxy.release()
         await asyncio.gather(*outcomes)
         assert await ids_of(store, key) == [f"e{n}" for n in range(20)]
@@ -81,7 +81,7 @@ async def test_a_quiet_feed_is_left_alone(own_server: RedisServer) -> None:
     async with opened(own_server.url, ear, probe_s=0.05, probe_limit_s=5.0) as store:
         key = await create(store)
         await store.subscribe(key)
-        await eventually(lambda: holds(calls_of(own_server, "spublish") >= 5), "five probes were sent")
+        await until(lambda: holds(calls_of(own_server, "spublish") >= 5), "five probes were sent")
         await append(store, key, event("e1"))
         await ear.until(lambda: bool(ear.frames(key)), "an event")
         assert ear.barriers == []
@@ -96,7 +96,7 @@ async def test_a_silent_patch_whose_reply_was_lost_does_not_undo_one_that_came_a
         async def is_made() -> bool:
             return (await snapshot(two, key)).version == 2
 
-        await eventually(is_made, "it is made, and its reply lost")
+        await until(is_made, "it is made, and its reply lost")
         for version in range(2, 20):
             await append(two, key, patch=patch(version, state=b'{"of":"two"}'))
         proxy.release()

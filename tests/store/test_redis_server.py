@@ -11,7 +11,6 @@ from tests.store.kit import (
     append,
     create,
     event,
-    eventually,
     ids_of,
     log_of,
     refused,
@@ -21,6 +20,7 @@ from tests.store.kit import (
 )
 from tests.store.redis_kit import BRISK, check_exactly_once, holds, opened, stream
 from tests.support.redis_servers import RedisServer, running
+from tests.support.waiting import until
 
 from anypod.core.cursor import Reset, Resume
 from anypod.core.errors import AnypodError
@@ -35,7 +35,7 @@ async def test_a_server_that_stalls_carries_everything_out_once_when_it_goes_on(
         outcomes = [send(store, key, event(f"e{n}")) for n in range(20)]
         os.kill(own_server.pid, signal.SIGSTOP)
         outcomes += [send(store, key, event(f"e{n}")) for n in range(20, 40)]
-        await eventually(lambda: holds(not store.is_available), "the silence is noticed")
+        await until(lambda: holds(not store.is_available), "the silence is noticed")
         await asyncio.sleep(2 * BRISK["reply_s"])  # attempts to connect fail meanwhile, and leave commands behind
         os.kill(own_server.pid, signal.SIGCONT)
         assert not [result for result in await asyncio.gather(*outcomes) if isinstance(result, AnypodError)]
@@ -83,7 +83,7 @@ async def test_a_server_killed_under_load_loses_nothing_acknowledged_and_doubles
         key = await create(store)
         for first in (0, 300, 600):
             streaming = asyncio.ensure_future(stream(store, key, 300, first=first))
-            await eventually(lambda: holds(store.is_available), "the server serves")
+            await until(lambda: holds(store.is_available), "the server serves")
             own_server.kill()
             await asyncio.to_thread(own_server.start)
             sent = await streaming
@@ -99,8 +99,8 @@ async def test_after_a_failover_to_a_replica_that_lagged_the_lost_tail_is_told(k
         async with opened(primary.url) as store:
             key = await create(store)
             kept = [(await append(store, key, event(f"e{n}")))[0].cursor for n in (1, 2, 3)]
-            await eventually(lambda: holds(primary.command("WAIT", 1, 100) == 1), "the replica has everything")
-            await eventually(lambda: holds(replica.command("EXISTS", Keyspace("anypod").session(key).log) == 1), "the replica has the log")
+            await until(lambda: holds(primary.command("WAIT", 1, 100) == 1), "the replica has everything")
+            await until(lambda: holds(replica.command("EXISTS", Keyspace("anypod").session(key).log) == 1), "the replica has the log")
             replica.command("REPLICAOF", "NO", "ONE")
             lost = [(await append(store, key, event(f"lost{n}")))[0].cursor for n in (1, 2)]
             primary.kill()
@@ -112,7 +112,7 @@ async def test_after_a_failover_to_a_replica_that_lagged_the_lost_tail_is_told(k
                 except AnypodError:
                     return False
 
-            await eventually(has_failed_over, "the store has found the new primary")
+            await until(has_failed_over, "the store has found the new primary")
             assert [await verdict(store, key, cursor) for cursor in lost] == [Reset("rolled_back", 3)] * 2
             again = [(await append(store, key, event(f"lost{n}")))[0] for n in (1, 2)]
             assert [(item.seq, item.is_duplicate) for item in again] == [(4, False), (5, False)]
@@ -130,7 +130,7 @@ async def test_a_primary_that_becomes_a_replica_in_use_refuses_until_it_is_one_a
         async def is_back() -> bool:
             return not isinstance(await send(store, key, event("e2")), AnypodError)
 
-        await eventually(is_back, "appends are accepted")
+        await until(is_back, "appends are accepted")
         assert "e2" in await ids_of(store, key)
 
 

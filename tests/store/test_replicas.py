@@ -5,7 +5,8 @@ from itertools import count
 
 import pytest
 from tests.store.backends import Backend
-from tests.store.kit import eventually, refused_call
+from tests.store.kit import refused_call
+from tests.support.waiting import until
 
 from anypod.store import Store
 
@@ -54,7 +55,7 @@ async def test_who_dies_is_forgotten_when_its_entry_is_over_however_often_others
     async def is_forgotten() -> bool:
         return entry not in await store.announce(alive, own, ttl_ms=MINUTE_MS)
 
-    await eventually(is_forgotten, "the end of the entry")
+    await until(is_forgotten, "the end of the entry")
     assert time.monotonic() - since > 0.09
     await store.announce(alive, b"", ttl_ms=0)
 
@@ -67,7 +68,7 @@ async def test_an_entry_that_is_soon_over_takes_no_other_with_it(store: Store) -
     async def is_over() -> bool:
         return brief.encode() not in await store.announce("asks", b"", ttl_ms=0)
 
-    await eventually(is_over, "the end of the brief entry")
+    await until(is_over, "the end of the brief entry")
     assert lasting.encode() in await store.announce("asks", b"", ttl_ms=0)
     await store.announce(lasting, b"", ttl_ms=0)
 

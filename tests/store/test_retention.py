@@ -11,7 +11,6 @@ from tests.store.kit import (
     create,
     delta,
     event,
-    eventually,
     fields,
     ids_of,
     is_missing,
@@ -21,6 +20,7 @@ from tests.store.kit import (
     refused_call,
     snapshot,
 )
+from tests.support.waiting import until
 
 from anypod.store import SessionClass, Store
 
@@ -148,7 +148,7 @@ async def test_a_session_expires_a_while_after_its_last_append_or_patch(store: S
     async def is_gone() -> bool:
         return is_missing(await store.read(key, 0, limit=1))
 
-    await eventually(is_gone, "the session has expired")
+    await until(is_gone, "the session has expired")
     assert await refused(store, key, event("late")) == "no_such_session"
     assert await refused_call(store.history(key, None, limit=1)) == "no_such_session"
     assert await store.heads([key]) == {key: None}
@@ -165,7 +165,7 @@ async def test_an_expired_session_can_be_created_anew_and_remembers_nothing(stor
     async def is_gone() -> bool:
         return is_missing(await store.read(key, 0, limit=1))
 
-    await eventually(is_gone, "the session has expired")
+    await until(is_gone, "the session has expired")
     await create(store, brief, key=key, owner=OWNER, epoch="epoch002")
     assert (await append(store, key, event("e1")))[0].seq == 1
     assert (await snapshot(store, key)).state == b"{}"

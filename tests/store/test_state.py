@@ -3,7 +3,8 @@
 import asyncio
 
 from tests.store.backends import MemoryBackend
-from tests.store.kit import CHAT, Ear, append, create, event, eventually, ids_of, log_of, patch, refused, send, snapshot
+from tests.store.kit import CHAT, Ear, append, create, event, ids_of, log_of, patch, refused, send, snapshot
+from tests.support.waiting import until
 
 from anypod.store import SessionClass, Store
 
@@ -60,7 +61,7 @@ async def test_live_is_forgotten_some_time_after_its_last_patch(store: Store, ea
     async def is_forgotten() -> bool:
         return (await snapshot(store, key)).live == b"{}"
 
-    await eventually(is_forgotten, "live is empty")
+    await until(is_forgotten, "live is empty")
     assert (await snapshot(store, key)).live_until_ms == 0
     assert (await snapshot(store, key)).state == b'{"a":1}'
     await store.subscribe(key)

@@ -3,12 +3,12 @@
 Owns what makes them one: monitoring, slots, replicas. A test waits for conditions; so does this.
 """
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
+from tests.support import waiting
 from tests.support.redis_servers import LOOPBACK, Kind, RedisServer, Reply, ServerError, binary_of, free_port
 
 NAME: Final = "anypod-primary"
@@ -187,13 +187,8 @@ def role(server: RedisServer) -> bytes:
 
 
 def wait_for(condition: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + READY_S
-    while time.monotonic() < until:
-        with suppress(OSError, ServerError):  # a server that changes its role cuts its clients off
-            if condition():
-                return
-        time.sleep(0.02)
-    raise AssertionError(f"never came: {what}")
+    """A server that changes its role cuts its clients off."""
+    waiting.wait_for(condition, what, READY_S, passing=(OSError, ServerError))
 
 
 def _follows(replica: RedisServer, primary: RedisServer) -> bool:

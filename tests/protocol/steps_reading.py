@@ -9,7 +9,7 @@ from typing import Any, Final
 from tests.protocol.acting import Acting, Args, without_place
 from tests.protocol.asking import ask
 from tests.protocol.cases import Step
-from tests.protocol.client import ClientAttachment
+from tests.protocol.drivers.client import ClientAttachment
 from tests.protocol.pattern import difference, filled
 
 ATTACHED_AT_ONCE: Final = 2

@@ -4,8 +4,8 @@ import asyncio
 import socket
 
 import pytest
-from tests.store.proxy import between
 from tests.support.redis_servers import RedisServer
+from tests.support.tcp_proxy import between
 
 
 @pytest.mark.parametrize("turns", range(8))

@@ -10,10 +10,10 @@ from msgspec import UNSET
 from tests.protocol.acting import Args
 from tests.protocol.cases import Case, Step
 from tests.protocol.pattern import difference, filled
-from tests.protocol.reading import Reading
-from tests.protocol.sockets import Sockets
-from tests.protocol.surroundings import Surroundings
-from tests.protocol.writing import Writing
+from tests.protocol.steps_environment import Surroundings
+from tests.protocol.steps_reading import Reading
+from tests.protocol.steps_socket import Sockets
+from tests.protocol.steps_writing import Writing
 
 
 class Player(Reading, Writing, Sockets, Surroundings):

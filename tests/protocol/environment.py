@@ -13,12 +13,12 @@ import aiohttp
 from tests.protocol.asking import ask
 from tests.protocol.attachment import Attachment, Place
 from tests.protocol.cases import Case, Person
-from tests.protocol.client import ClientAttachment
 from tests.protocol.cluster import Cluster
+from tests.protocol.drivers.client import ClientAttachment
+from tests.protocol.drivers.longpoll import PollAttachment
+from tests.protocol.drivers.sse import SseAttachment
+from tests.protocol.drivers.websocket import WebsocketAttachment
 from tests.protocol.pattern import filled
-from tests.protocol.poll import PollAttachment
-from tests.protocol.sse import SseAttachment
-from tests.protocol.websocket import WebsocketAttachment
 from tests.support.replica_process import credential
 
 DRIVERS: Final[Mapping[str, Callable[[Place], Attachment]]] = {

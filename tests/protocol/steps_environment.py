@@ -11,7 +11,7 @@ from typing import Any
 from tests.protocol.acting import POLL_S, Acting, Args
 from tests.protocol.asking import ask
 from tests.protocol.cases import Step
-from tests.protocol.stage import Stage
+from tests.protocol.environment import Stage
 
 
 class Surroundings(Acting):
@@ -26,7 +26,7 @@ class Surroundings(Acting):
         return await ask(self.stage.place(step.who, args), args)
 
     async def request_until(self, step: Step, args: Args) -> Any:
-        return await self.eventually(step, lambda: ask(self.stage.place(step.who, args), args))
+        return await self.until(step, lambda: ask(self.stage.place(step.who, args), args))
 
     async def starts(self, step: Step, args: Args) -> None:
         """A request that is answered later."""
@@ -47,7 +47,7 @@ class Surroundings(Acting):
             query["cursor"] = page["next"]
 
     async def metric_reaches(self, step: Step, args: Args) -> Any:
-        return await self.eventually(step, lambda: self._metric(step, args))
+        return await self.until(step, lambda: self._metric(step, args))
 
     async def metric_is_noted(self, step: Step, args: Args) -> None:
         self._noted = await self._metric(step, args)
@@ -58,7 +58,7 @@ class Surroundings(Acting):
         async def look() -> float:
             return await self._metric(step, args) - self._noted
 
-        return await self.eventually(step, look)
+        return await self.until(step, look)
 
     async def _metric(self, step: Step, args: Args) -> float:
         text = (await ask(self.stage.place(step.who, args), {"path": "/metrics"}))["body"]

@@ -8,8 +8,8 @@ from typing import Any
 
 from tests.protocol.acting import Acting, Args, websocket, without_place
 from tests.protocol.cases import Step
-from tests.protocol.client import ClientAttachment
-from tests.protocol.sse import SseAttachment
+from tests.protocol.drivers.client import ClientAttachment
+from tests.protocol.drivers.sse import SseAttachment
 
 
 class Sockets(Acting):
@@ -45,7 +45,7 @@ class Sockets(Acting):
             attachment.check()
             return [frame["type"] for frame in attachment.frames if frame["type"] != "heartbeat"]
 
-        return await self.eventually(step, look)
+        return await self.until(step, look)
 
     async def beats(self, step: Step, args: Args) -> Any:
         """The mean interval between so many heartbeats, and the last of them."""
@@ -89,7 +89,7 @@ class Sockets(Acting):
             attachment.check()
             return attachment.events
 
-        return await self.eventually(step, look)
+        return await self.until(step, look)
 
     async def last_streamed(self, step: Step, args: Args) -> Any:
         attachment = self.stage.attached(step.who)
@@ -110,4 +110,4 @@ class Sockets(Acting):
         async def look() -> list[dict[str, Any]]:
             return [{"name": phase.name, "code": phase.code, "reason": phase.reason} for phase in attachment.phases]
 
-        return await self.eventually(step, look)
+        return await self.until(step, look)

@@ -1,6 +1,7 @@
-"""A TCP proxy between a store and its server, to break the link in the ways that networks do.
+"""A TCP proxy on a link, to break it in the ways that networks do.
 
-Connections are told apart by what the client says: the feed's asks for SSUBSCRIBE, all others only call.
+Owns the connections and what is swallowed or cut of them. Must not know protocols, but for two words: a feed's connection asks for
+SSUBSCRIBE, and a test may name bytes at which a connection is cut.
 """
 
 import asyncio
@@ -26,13 +27,15 @@ class _Link:
 
 
 class Proxy:
-    """`holds_replies`: what the server answers is swallowed; `holds_requests`: what clients send. `cuts_before`: the link of who says
-    this is cut before the server hears it; `cuts_after`: once the server has answered it."""
+    """`holds_replies`: what the server answers is swallowed, but for feeds; `holds_requests`: what clients send. `is_silent`: both are,
+    feeds and ends of connections too, and new connections are accepted, as behind a router that died. `cuts_before`: the connection that
+    carries these bytes is cut before the server gets them; `cuts_after`: once the server has answered."""
 
     def __init__(self, target: int) -> None:
         self.port = free_port()
         self.holds_replies = False
         self.holds_requests = False
+        self.is_silent = False
         self.cuts_before: bytes | None = None
         self.cuts_after: bytes | None = None
         self.swallowed = 0
@@ -47,7 +50,7 @@ class Proxy:
 
     def release(self) -> None:
         """Let everything through again, on new connections: a stream with a hole in it is worth nothing."""
-        self.holds_replies = self.holds_requests = False
+        self.holds_replies = self.holds_requests = self.is_silent = False
         self.cut()
 
     def deafen_feeds(self) -> None:
@@ -96,22 +99,24 @@ class Proxy:
                 if self.cuts_before is not None and self.cuts_before in data:
                     break
                 link.is_doomed = link.is_doomed or (self.cuts_after is not None and self.cuts_after in data)
-                if self.holds_requests:
+                if self.holds_requests or self.is_silent:
                     self.swallowed += len(data)
                 else:
                     link.server.write(data)
-        link.close()
+        if not self.is_silent:
+            link.close()
 
     async def _replies(self, reader: asyncio.StreamReader, link: _Link) -> None:
         with suppress(OSError):
             while data := await reader.read(1 << 16):
                 if link.is_doomed:
                     break
-                if link.is_deaf or (self.holds_replies and not link.is_feed):
+                if self.is_silent or link.is_deaf or (self.holds_replies and not link.is_feed):
                     self.swallowed += len(data)
                 else:
                     link.client.write(data)
-        link.close()
+        if not self.is_silent:
+            link.close()
 
 
 @asynccontextmanager
