@@ -178,13 +178,18 @@ class Synced(NamedTuple):
 
 
 class ResetSeen(NamedTuple):
-    """What the client was told instead of events; it drops what it has after `common`, or everything."""
+    """What the client was told instead of events; it drops what it has after `common`, or everything.
+
+    `head` and `oldest`: how the log stood when the replica read it, as the replica says.
+    """
 
     at: float
     session: str
     client: str
     reason: str
     common: str | None
+    head: str | None = None
+    oldest: int = 1
 
 
 class Applied(NamedTuple):

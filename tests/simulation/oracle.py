@@ -124,7 +124,7 @@ class Oracle:
             case Gone():
                 truth.vanish(self._index, record.at)
             case Trimmed():
-                truth.trim(record.oldest, record.at)
+                truth.trim(self._index, record.at, record.oldest)
             case Folded():
                 truth.folded = record.through
                 if (delta := truth.unlawfully_folded(record.through)) is not None:

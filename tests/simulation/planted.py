@@ -155,6 +155,16 @@ class HidesTrims(WitnessedServer):
         return replace(page, snapshot=replace(page.snapshot, facts=hidden))
 
 
+class InventsTrims(WitnessedServer):
+    """All but the newest events are said to be gone, though they are kept."""
+
+    def _page(self, log: Log, after: int | None, limit: int, *, is_folded: bool = False, bytes_max: int = PAGE_BYTES_MAX) -> Page:
+        page = super()._page(log, after, limit, is_folded=is_folded, bytes_max=bytes_max)
+        facts = page.snapshot.facts
+        invented = replace(facts, oldest=max(facts.oldest, facts.head.seq - 5))
+        return replace(page, snapshot=replace(page.snapshot, facts=invented))
+
+
 class DropsDirectly(DirectPort):
     """What a full line does not take is gone."""
 
@@ -192,5 +202,6 @@ PLANTED: dict[str, Planted] = {
     "no fence": Planted(Making(server=NoFence), (6,)),
     "folds above an open part": Planted(Making(server=FoldsOpenParts), (1,)),
     "trims in silence": Planted(Making(server=HidesTrims), (1,), worlds_max=800),
+    "invents trims": Planted(Making(server=InventsTrims), (4,)),
     "outbox drops in silence": Planted(Making(parts=Parts(direct_port=DropsDirectly, queued_port=DropsQueued)), (1,)),
 }

@@ -4,7 +4,7 @@ Owns these stories, and what is to be found in each. Must not know the oracle.
 """
 
 from tests.simulation.scribe import Scribe, cursor_of
-from tests.simulation.stories import Story, an_answer, three_events_come
+from tests.simulation.stories import Story, a_log_is_trimmed_beyond_a_client, an_answer, three_events_come
 
 
 def an_event_is_applied_twice(scribe: Scribe) -> None:
@@ -185,6 +185,57 @@ def a_good_history_is_reset(scribe: Scribe) -> None:
     scribe.reset("expired")
 
 
+def a_reset_tells_of_a_trim_that_never_was(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.shut()
+    frames += [scribe.write(name) for name in ("four", "five", "six")]
+    scribe.open(cursor_of(frames[2]))
+    scribe.reset("trimmed", head=frames[5], oldest=5)
+
+
+def a_reset_tells_of_a_trim_that_no_reader_of_this_connection_saw(scribe: Scribe) -> None:
+    had, later = a_log_is_trimmed_beyond_a_client(scribe)
+    scribe.shut()
+    scribe.fail_over(5, oldest=1)
+    scribe.open(cursor_of(had[2]))
+    scribe.reset("trimmed", head=later[-1], oldest=6)
+
+
+def a_trim_outlives_the_failover_that_took_it_back(scribe: Scribe) -> None:
+    _, later = a_log_is_trimmed_beyond_a_client(scribe)
+    scribe.fail_over(5, oldest=1)
+    scribe.reset("trimmed", head=later[1], oldest=6)
+
+
+def a_reset_tells_of_a_trim_that_came_later(scribe: Scribe) -> None:
+    frames = three_events_come(scribe)
+    scribe.trim(3)
+    scribe.reset("trimmed", head=frames[2], oldest=3)
+
+
+def a_loss_is_called_a_trim_that_was_there_before(scribe: Scribe) -> None:
+    _, later = a_log_is_trimmed_beyond_a_client(scribe)
+    scribe.begin_anew()
+    first = scribe.write("one")
+    scribe.reset("trimmed", head=first)
+    scribe.come(*later[2:])
+
+
+def a_reset_leaves_a_hole_above_where_the_log_began(scribe: Scribe) -> None:
+    _, later = a_log_is_trimmed_beyond_a_client(scribe)
+    scribe.fail_over(5, oldest=1)
+    scribe.reset("trimmed", head=later[-1], oldest=6)
+    scribe.apply(later[3])
+
+
+def a_trim_that_was_told_excuses_the_next_log(scribe: Scribe) -> None:
+    _, later = a_log_is_trimmed_beyond_a_client(scribe)
+    scribe.reset("trimmed", head=later[-1], oldest=6)
+    scribe.begin_anew()
+    scribe.write("one")
+    scribe.come(scribe.write("two"))
+
+
 def a_foreign_cursor_is_accepted(scribe: Scribe) -> None:
     scribe.write("one")
     scribe.start("e9-1abcdef-7-1234567890")
@@ -232,6 +283,13 @@ PLANTED: list[tuple[Story, int, int | None]] = [
     (the_common_position_is_a_lost_event, 4, 2),
     (the_common_position_is_lower_than_need_be, 4, 2),
     (a_good_history_is_reset, 4, 3),
+    (a_reset_tells_of_a_trim_that_never_was, 4, 3),
+    (a_reset_tells_of_a_trim_that_no_reader_of_this_connection_saw, 4, 3),
+    (a_trim_outlives_the_failover_that_took_it_back, 4, 3),
+    (a_reset_tells_of_a_trim_that_came_later, 4, 3),
+    (a_loss_is_called_a_trim_that_was_there_before, 4, 3),
+    (a_reset_leaves_a_hole_above_where_the_log_began, 1, 6),
+    (a_trim_that_was_told_excuses_the_next_log, 1, 1),
     (a_foreign_cursor_is_accepted, 4, None),
     (a_cursor_names_two_events, 4, 1),
     (an_overtaken_attempt_writes, 6, 1),

@@ -21,7 +21,7 @@ from tests.simulation.history import (
     Started,
     Synced,
 )
-from tests.simulation.truth import Entry, Truth
+from tests.simulation.truth import Entry, Standing, Truth
 
 LATE_S = 3.0  # what a calm, synced client gets later than this was found by a heartbeat, not by the feed
 STALE_S = 24.0  # a replica that hears nothing of a log's end finds out with its next round but one of heartbeats
@@ -47,11 +47,15 @@ class Connection:
     asked: Entry | None = None  # the event that the client named last, when it connected or later
     announced: int = 0
     is_synced: bool = False
+    begins: Standing | None = None  # the log that the newest reset told of
 
 
 @dataclass(slots=True)
 class Reader:
-    """`last`: the newest event the application has; `is_foreign`: it asked for a history that this log never had."""
+    """`last`: the newest event the application has; `is_foreign`: it asked for a history that this log never had.
+
+    `begins`: how the log stood that its newest reset told of.
+    """
 
     truth: Truth
     tell: Tell
@@ -59,6 +63,7 @@ class Reader:
     is_anchored: bool = True
     is_fresh: bool = True
     is_foreign: bool = False
+    begins: Standing | None = None
     calm_since: float = 0.0
     disturbances: set[str] = field(default_factory=set)
     connection: Connection | None = None
@@ -69,6 +74,7 @@ class Reader:
         self.is_foreign = after is not None and after not in SENTINELS and self.last is None and not _is_beginning(after)
         self.is_anchored = after != "tail"
         self.is_fresh = after is None or not _is_beginning(after)
+        self.begins = None
         self.connection = None
 
     def opened(self, record: Opened, index: int) -> None:
@@ -128,7 +134,14 @@ class Reader:
         if stand is not None and not self.truth.is_history(stand, said):
             self.tell(4, said.seq, f"sent upon {stand.seen.cursor}, which it was not written upon")
         elif (
-            hole := self.truth.missing(stand, needed, connection.announced, is_fresh=connection.is_fresh, opened_at=connection.opened_at)
+            hole := self.truth.missing(
+                stand,
+                needed,
+                connection.announced,
+                is_fresh=connection.is_fresh,
+                begins=connection.begins,
+                opened_at=connection.opened_at,
+            )
         ) is not None:
             self.tell(
                 1, hole.seq, f"a connection comes to {said.seq} without {hole.seq} ({hole.seen.kind}); folded is {connection.announced}"
@@ -146,7 +159,9 @@ class Reader:
             self.tell(1, entry.seq, f"applied after {last.seq}: " + ("twice" if self._has(entry) else "out of order"))
         elif last is not None and not self.truth.is_history(last, entry):
             self.tell(4, entry.seq, f"applied upon {last.seen.cursor}, which it was not written upon")
-        elif (hole := self.truth.missing(last, entry.before, announced, is_fresh=self.is_fresh, opened_at=opened_at)) is not None:
+        elif (
+            hole := self.truth.missing(last, entry.before, announced, is_fresh=self.is_fresh, begins=self.begins, opened_at=opened_at)
+        ) is not None:
             self.tell(1, hole.seq, f"{entry.seq} applied without {hole.seq} ({hole.seen.kind}); folded is {announced}")
         self._check_promptness(entry, record.at)
         self.last = entry
@@ -157,38 +172,45 @@ class Reader:
             self.tell(1, entry.seq, f"applied {at - entry.at:.1f} s after it was logged, though nothing stood in the way")
 
     def reset(self, record: ResetSeen) -> None:
-        """Judged by the history that the client has, or by one that it named on this connection before it was told."""
+        """Judged by the history that the client has, or by one that it named on this connection before it was told.
+
+        What counts is how the log stood when the replica read it: while the answer was on its way a failover may have brought
+        trimmed events back, or a trimmed log may have ended. The replica says how it stood, and is believed only if the log
+        did stand so since the connection was opened; otherwise the log counts as it stands when the reset arrives.
+        """
+        now = self.truth.standing
+        then = self.truth.stood(record.head, record.oldest, self.connection.opened) if self.connection else None
+        read = then or now
         named = self.connection.asked if self.connection else None
-        is_named = named is not None and self._is_void(named) and not (self.last is not None and self._is_void(self.last))
+        is_named = named is not None and read.is_void(named) and not (self.last is not None and read.is_void(self.last))
         judged = named if is_named else self.last
-        if not self._is_due(judged):
+        if not self._is_due(judged, read):
             self.tell(4, judged.seq if judged else None, f"reset ({record.reason}) of a history that the log has")
-        self._check_reason(judged, record.reason)
+        self._check_reason(judged, record.reason, read)
         common = self._common(record) if record.common is not None else None
-        self._check_shared(judged, common, record.reason)
+        self._check_shared(judged, common, record.reason, read)
         self.last, self.is_foreign, self.is_anchored = common, False, True
-        self.is_fresh = True
+        self.is_fresh, self.begins = True, read
         if self.connection is not None:
             self.connection.stand, self.connection.is_anchored, self.connection.is_fresh = common, True, True
+            self.connection.begins = read
 
-    def _is_due(self, judged: Entry | None) -> bool:
-        if self.is_foreign or self.truth.head is None:
+    def _is_due(self, judged: Entry | None, read: Standing) -> bool:
+        if self.is_foreign or read.head is None:
             return True
         if judged is None:  # it may have stood before the first event: of another life, or before the oldest
             place = self.connection.place if self.connection else None
-            is_other = place is not None and place.split("-")[0] != self.truth.head.seen.cursor.split("-")[0]
-            return is_other or self.truth.oldest > 1  # trimmed again while it started over: nothing of its is lost by that
-        return self._is_void(judged)
+            is_other = place is not None and place.split("-")[0] != read.head.seen.cursor.split("-")[0]
+            return is_other or read.oldest > 1  # trimmed again while it started over: nothing of its is lost by that
+        return read.is_void(judged)
 
-    def _is_void(self, entry: Entry) -> bool:
-        return entry.lost is not None or entry.seq < self.truth.oldest - 1
-
-    def _check_reason(self, judged: Entry | None, reason: str) -> None:
-        if judged is None or self.truth.head is None:
+    def _check_reason(self, judged: Entry | None, reason: str, read: Standing) -> None:
+        if judged is None or read.head is None:
             return
-        if reason == "rolled_back" and judged.lost is None:
+        was_lost = judged.lost is not None and judged.lost <= read.since
+        if reason == "rolled_back" and not was_lost:
             self.tell(4, judged.seq, "rolled_back, but nothing of it was lost")
-        if reason == "trimmed" and judged.lost is not None:
+        if reason == "trimmed" and was_lost:
             self.tell(4, judged.seq, "called trimmed, but it was lost")
 
     def _common(self, record: ResetSeen) -> Entry | None:
@@ -204,10 +226,10 @@ class Reader:
             self.tell(4, seq, f"the common cursor {record.common} is not the event's own, {kept.seen.cursor}")
         return kept
 
-    def _check_shared(self, judged: Entry | None, common: Entry | None, reason: str) -> None:
+    def _check_shared(self, judged: Entry | None, common: Entry | None, reason: str, read: Standing) -> None:
         """Within one term the common position is known exactly; where a whole term was lost, a lower one is allowed."""
         shared = self.truth.shared(judged) if judged is not None and reason == "rolled_back" else None
-        if judged is None or shared is None or shared.term != judged.term or shared.seq < self.truth.oldest:
+        if judged is None or shared is None or shared.term != judged.term or shared.seq < read.oldest:
             return
         if common is None or common.seq < shared.seq:
             self.tell(4, shared.seq, f"the common position could have been {shared.seq}, and is {common.seq if common else 'none'}")

@@ -69,10 +69,13 @@ class Scribe:
         self.history.note(Logged(self.at, S, frame))
         return frame
 
-    def fail_over(self, head: int) -> None:
+    def fail_over(self, head: int, *, oldest: int | None = None) -> None:
+        """`oldest`: the copy had not been trimmed since."""
         del self.log[head:]
         self._term += 1
         self.history.note(TailLost(self.at, S, head))
+        if oldest is not None:
+            self.trim(oldest)
 
     def begin_anew(self) -> None:
         self.log.clear()
@@ -122,8 +125,10 @@ class Scribe:
     def sync(self, cursor: str | None = None, *, folded: int = 0, client: str = "c") -> None:
         self.history.note(Synced(self.at, S, client, self._connections, cursor or self.head, folded))
 
-    def reset(self, reason: str, common: bytes | None = None, client: str = "c") -> None:
-        self.history.note(ResetSeen(self.at, S, client, reason, cursor_of(common) if common else None))
+    def reset(self, reason: str, common: bytes | None = None, *, head: bytes | None = None, oldest: int = 1, client: str = "c") -> None:
+        """`head` and `oldest`: how the log stood when it was read; without a head, as it stands now."""
+        at_common, at_head = (cursor_of(frame) if frame else None for frame in (common, head))
+        self.history.note(ResetSeen(self.at, S, client, reason, at_common, at_head, oldest))
 
     def finish(self, *unsettled: str, client: str = "c") -> None:
         self.history.note(Finished(self.at, S, client, self.head, unsettled))

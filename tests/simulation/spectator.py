@@ -109,7 +109,7 @@ class Spectator:
 
     def delivered(self, item: frames.EventFrame | frames.ResetFrame, payload: bytes) -> None:
         if isinstance(item, frames.ResetFrame):
-            self._note(ResetSeen(self._now(), self._session, self._client, item.reason, item.common))
+            self._note(ResetSeen(self._now(), self._session, self._client, item.reason, item.common, item.cursor, item.oldest))
         else:
             self.cursors.append(item.cursor)
             self._note(Applied(self._now(), self._session, self._client, payload))

@@ -100,6 +100,52 @@ def a_cursor_below_a_trim_starts_over_from_the_oldest(scribe: Scribe) -> None:
     scribe.end(frames[4:])
 
 
+def a_log_is_trimmed_beyond_a_client(scribe: Scribe) -> tuple[list[bytes], list[bytes]]:
+    """What the client has, which ends below the oldest event kept, and what comes after that; the client has connected again."""
+    had = three_events_come(scribe)
+    scribe.shut()
+    later = [scribe.write(name) for name in ("four", "five", "six", "seven")]
+    scribe.open(cursor_of(had[-1]))
+    scribe.trim(6)
+    return had, later
+
+
+def a_failover_takes_a_trim_back_while_its_reset_is_on_its_way(scribe: Scribe) -> None:
+    _, later = a_log_is_trimmed_beyond_a_client(scribe)
+    scribe.fail_over(5, oldest=1)
+    scribe.reset("trimmed", head=later[-1], oldest=6)
+    scribe.come(*later[2:])
+    scribe.reset("rolled_back", common=later[1])
+    scribe.sync()
+    scribe.finish()
+    scribe.end()
+
+
+def a_trimmed_log_ends_while_its_reset_is_on_its_way(scribe: Scribe) -> None:
+    _, later = a_log_is_trimmed_beyond_a_client(scribe)
+    scribe.begin_anew()
+    first = scribe.write("one")
+    scribe.reset("trimmed", head=later[-1], oldest=6)
+    scribe.come(*later[2:])
+    scribe.reset("expired", head=first)
+    scribe.come(first)
+    scribe.sync()
+    scribe.finish()
+    scribe.end()
+
+
+def a_client_is_reset_by_a_cursor_that_it_named_and_has_left_behind(scribe: Scribe) -> None:
+    """It was stalled: while the answer was on its way the client took what had been sent before."""
+    _, later = a_log_is_trimmed_beyond_a_client(scribe)
+    scribe.come(*later)
+    scribe.begin_anew()
+    scribe.reset("trimmed", head=later[-1], oldest=6)
+    scribe.come(*later[2:])
+    scribe.reset("expired")
+    scribe.finish()
+    scribe.end()
+
+
 def an_expired_log_begins_anew(scribe: Scribe) -> None:
     frames = three_events_come(scribe)
     scribe.shut()
@@ -150,6 +196,9 @@ CLEAN = [
     folded_deltas_are_announced_and_left_out,
     deltas_that_were_taken_away_are_announced_as_folded,
     a_cursor_below_a_trim_starts_over_from_the_oldest,
+    a_failover_takes_a_trim_back_while_its_reset_is_on_its_way,
+    a_trimmed_log_ends_while_its_reset_is_on_its_way,
+    a_client_is_reset_by_a_cursor_that_it_named_and_has_left_behind,
     an_expired_log_begins_anew,
     a_repeated_id_is_answered_with_the_first_place_or_a_conflict,
     a_turn_is_taken_over,

@@ -110,6 +110,22 @@ class Entry:
             entry = entry.before
 
 
+class Standing(NamedTuple):
+    """How the log stood from one of its changes to the next. `since`: index of the record of that change."""
+
+    since: int
+    head: Entry | None
+    oldest: int
+
+    def is_void(self, entry: Entry) -> bool:
+        """Was a client at `entry` to be reset? What is lost stays lost, but a failover brings trimmed events back."""
+        return (entry.lost is not None and entry.lost <= self.since) or entry.seq < self.oldest - 1
+
+    def has_trimmed(self, entry: Entry) -> bool:
+        """What is logged later is another event, whatever its seq."""
+        return entry.index <= self.since and entry.seq < self.oldest
+
+
 @dataclass(slots=True)
 class Truth:
     head: Entry | None = None
@@ -122,6 +138,26 @@ class Truth:
     contents: dict[str, set[tuple[str, str]]] = field(default_factory=dict)  # author and content by id, ever logged
     fences: dict[str, int] = field(default_factory=dict)
     _open: dict[tuple[str, str], list[Entry]] = field(default_factory=dict)
+    _standings: list[Standing] = field(default_factory=lambda: [Standing(-1, None, 1)])
+    _tail_lost_at: float = -1.0
+
+    @property
+    def standing(self) -> Standing:
+        return self._standings[-1]
+
+    def stood(self, head: str | None, oldest: int, since: int) -> Standing | None:
+        """The last time, not over before the record `since`, at which the log stood so."""
+        following = inf
+        for standing in reversed(self._standings):
+            if following <= since:
+                return None
+            if standing.oldest == oldest and standing.head is not None and standing.head.seen.cursor == head:
+                return standing
+            following = standing.since
+        return None
+
+    def _note_standing(self, index: int) -> None:
+        self._standings.append(Standing(index, self.head, self.oldest))
 
     def log(self, index: int, at: float, frame: bytes) -> Entry:
         entry = Entry(index, at, parse(frame), frame, self.head)
@@ -130,6 +166,7 @@ class Truth:
         self.by_id[entry.seen.id] = entry
         self.contents.setdefault(entry.seen.id, set()).add((entry.seen.author, entry.content))
         self._note_part(entry)
+        self._note_standing(index)
         return entry
 
     def lose_after(self, index: int, at: float, head: int) -> None:
@@ -142,6 +179,8 @@ class Truth:
         self._open.clear()
         for entry in kept:
             self._note_part(entry)
+        self._note_standing(index)
+        self._tail_lost_at = at
 
     def lose_deltas(self, through: int) -> None:
         """As if they were folded, whether their parts are complete or not."""
@@ -155,6 +194,7 @@ class Truth:
         self.lose_after(index, at, 0)
         self.oldest, self.folded = 1, 0
         self.fences.clear()
+        self._note_standing(index)
 
     def _note_part(self, entry: Entry) -> None:
         scope, seen = entry.seen.turn or "", entry.seen
@@ -179,22 +219,35 @@ class Truth:
         """May a client be without it? Deltas of completed parts and those taken away, and only those, as far as the replica announced."""
         return entry.seq <= announced and entry.is_delta and (entry.is_completed or entry.is_taken)
 
-    def trim(self, oldest: int, at: float) -> None:
+    def trim(self, index: int, at: float, oldest: int) -> None:
         if oldest < self.oldest:
             self.lowered = (at, self.oldest)
+            if at == self._tail_lost_at:
+                self._standings.pop()  # one failover: nobody read the log between its two records
         self.oldest = oldest
+        self._note_standing(index)
 
     def missing(
-        self, last: Entry | None, upto: Entry | None, announced: int, *, is_fresh: bool = True, opened_at: float = inf
+        self,
+        last: Entry | None,
+        upto: Entry | None,
+        announced: int,
+        *,
+        is_fresh: bool = True,
+        begins: Standing | None = None,
+        opened_at: float = inf,
     ) -> Entry | None:
         """The newest event between `last` and `upto` that a client at `last` may not lack, if it lacks all between them.
 
-        Without a `last`, a fresh client begins at `oldest`; one that was there before the first event begins at that.
+        Without a `last`, a fresh client begins at `oldest`; one that was there before the first event begins at that; one that was
+        reset begins where the log did when it stood as in `begins`.
         One that connected before a failover may have been served by the log as it was, which began later.
         """
         oldest = max(self.oldest, self.lowered[1]) if opened_at <= self.lowered[0] else self.oldest
         for entry in upto.chain() if upto else ():
-            if entry is last or (last is None and is_fresh and entry.seq < oldest):
+            if entry is last:
+                return None
+            if last is None and is_fresh and (entry.seq < oldest or (begins is not None and begins.has_trimmed(entry))):
                 return None
             if not self.may_lack(entry, announced):
                 return entry
