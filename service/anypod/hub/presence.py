@@ -11,7 +11,7 @@ they come.
 4. A device has one entry, whatever attachment of it is the newest; any other attachment has one of its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from hashlib import blake2b
 from typing import Final
 
@@ -27,7 +27,8 @@ from anypod.hub.hub import Hub
 from anypod.hub.session import HubSession, Subscriber
 from anypod.store import Member
 
-LIFE_S: Final = 3.0  # between two signs of life; the store holds one for 10 s, so a dead replica's entries go within 13 s and some
+LIFE_S: Final = 3.0  # between two signs of life
+HELD_S: Final = 10.0  # for which the store holds a life after a sign of it, so a dead replica's entries go within 13 s and some
 RENEW_S: Final = 30.0  # between two renewals of an entry: the store forgets a session's that nobody has renewed for 90 s
 RENEWED_SHARE: Final = 0.8  # of that time over which the calls of a renewal are spread
 MEMBERS_A_CALL: Final = 100  # some 100 µs of the store's time
@@ -43,7 +44,7 @@ class PresenceTracker:
         self._hub = hub
         self._lives = 0
         self.life = self._new_life()
-        self._kept: set[int] = set()  # the partitions in which this life was said to hold
+        self._held: dict[int, float] = {}  # partitions in which the store may know this life, and when the last sign of it was sent
         self._mine: dict[SessionKey, dict[str, Member]] = {}
         self._gone: dict[tuple[SessionKey, str], str] = {}
         self._recording: set[tuple[SessionKey, str]] = set()  # whose newest entry is on its way to the store
@@ -212,7 +213,7 @@ class PresenceTracker:
         written: Member | None = None
         try:
             while (member := self._mine.get(key, {}).get(name)) is not None and member is not written:
-                await self._hub.store.join(key, self.life, (member,))
+                await self._join(key, (member,))
                 written = member
             while member is None and (gone := self._gone.pop((key, name), None)) is not None:
                 await self._remove(key, name, gone)
@@ -224,6 +225,17 @@ class PresenceTracker:
             self._recording.discard((key, name))
         if (member is None) is not (self._mine.get(key, {}).get(name) is None):
             self._record(key, name)  # it came or went meanwhile
+
+    async def _join(self, key: SessionKey, members: Sequence[Member]) -> None:
+        """Raises AnypodError. Entries are a sign of life as well: with the first ones others know of it."""
+        life, number, sent = self.life, partition(key), self._hub.clock.now()
+        try:
+            await self._hub.store.join(key, life, members)
+        except AnypodError as error:
+            if life == self.life and error.code in ("unavailable", "quota_exceeded"):  # the store may have taken the sign all the same
+                self._held.setdefault(number, sent)
+            raise
+        self._extended(life, sent, {number: True}, self._held)
 
     async def _remove(self, key: SessionKey, name: str, attachment: str) -> None:
         try:
@@ -262,22 +274,40 @@ class PresenceTracker:
         partitions = {partition(key) for key in (*(session.key for session in known), *self._mine)}
         if not self._hub.store.is_available:
             return
-        alive = await self._hub.store.keep_life(self.life, sorted(partitions)) if partitions else {}
+        self._held = {number: sent for number, sent in self._held.items() if number in partitions}
+        life, sent, before = self.life, self._hub.clock.now(), set(self._held)
+        alive = await self._hub.store.keep_life(life, sorted(partitions)) if partitions else {}
         for session, lives in known.items():
             told = alive.get(partition(session.key))
             if told is not None and (dead := lives - told.lives - {self.life}):
                 self._bury(session, dead)
-        if any(not told.was_alive for number, told in alive.items() if number in self._kept):
-            self._live_again()
-        self._kept = set(alive)
+        self._extended(life, sent, {number: told.was_alive for number, told in alive.items()}, before)
         unrecorded, self._unrecorded = self._unrecorded, {}
         for key, name in unrecorded:
             self._record(key, name)
+
+    def _extended(self, life: str, sent: float, was_alive: Mapping[int, bool], before: Container[int]) -> None:
+        """The store has taken a sign of life in these partitions. `before`: where it may have known the life when that was sent.
+
+        A life may have ended although the store found that it held: an entry whose answer was lost, or that overtook this sign,
+        has brought it back. So the time since the sign before counts as well.
+        """
+        if life != self.life:
+            return  # another one was taken meanwhile
+        now, has_ended = self._hub.clock.now(), False
+        for number, held in was_alive.items():
+            last = self._held.get(number, sent)
+            has_ended = has_ended or (number in before and (not held or now - last >= HELD_S))
+            self._held[number] = max(last, sent)
+        if has_ended:
+            self._live_again()
 
     def _live_again(self) -> None:
         """Others may have forgotten its entries: by another life they are told of them anew."""
         self._lives += 1
         self.life = self._new_life()
+        self._held.clear()
+        self._next_life = 0.0  # the new life holds before its entries come, even where these are refused
         for session, attendance in self._attended.items():
             attendance.change({name: self._own(session.key, name) for name in self._mine.get(session.key, {})})
         self._next_renewal = self._renewal_s = 0.0
@@ -323,7 +353,7 @@ class PresenceTracker:
 
     async def _renew_some(self, key: SessionKey, members: Sequence[Member]) -> None:
         try:
-            await self._hub.store.join(key, self.life, members)
+            await self._join(key, members)
         except AnypodError:
             return  # the next renewal lists them
 
