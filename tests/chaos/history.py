@@ -11,9 +11,9 @@ from typing import Final, Protocol
 
 from tests.chaos.archive import Archive, Leafed, Patched, seq_of
 from tests.chaos.violations import HOLES, Loss, Span, violation_of
+from tests.simulation.format_history import story
 from tests.simulation.history import Applied, Gone, Logged, Record, Refused, ResetSeen, TailLost, Trimmed
 from tests.simulation.oracle import CONTEXT_RECORDS, Oracle, Violation
-from tests.simulation.telling import story
 
 RECORDS_KEPT: Final = 100_000  # for the story of a violation, some 30 MiB: a large crowd's last half a minute
 STORIES_MAX: Final = 10  # one fault of the product shows in many clients

@@ -4,8 +4,8 @@ import logging
 import sys
 import time
 
-from tests.simulation.script import script
-from tests.simulation.telling import story
+from tests.simulation.format_history import story
+from tests.simulation.schedule import script
 from tests.simulation.world import run, run_many
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from msgspec import Raw, json
+from tests.simulation.client_recorder import ClientRecorder, Who
 from tests.simulation.history import History
 from tests.simulation.network import GRAIN_S, Bytes, End, Item, Line
-from tests.simulation.spectator import Spectator, Who
 
 from anypod.client.io.decoding import decode_binary, decode_text
 from anypod.client.machine import commands, inputs
@@ -54,7 +54,7 @@ class Application:
     def __init__(self, who: Who, after: str | None, balancer: Balancer, history: History, *, rng: random.Random) -> None:
         self.who = who
         self.has_vanished = False
-        self.seen = Spectator(who, history)
+        self.seen = ClientRecorder(who, history)
         self._balancer = balancer
         self._rng = rng
         self._loop = asyncio.get_running_loop()

@@ -6,9 +6,8 @@ Owns these faults, and ambushes: a fault in the same instant as an operation of 
 from functools import partial
 from typing import Final
 
-from tests.simulation import deeds
+from tests.simulation.instrumented_server import Operation
 from tests.simulation.network import GRAIN_S
-from tests.simulation.witness import Operation
 from tests.simulation.world import Deed, World, grains
 
 STALL_S_MAX: Final = 20.0  # of a reader; beyond the replica's patience, and within it

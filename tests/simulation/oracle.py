@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import assert_never
 
+from tests.simulation.format_history import story
 from tests.simulation.history import (
     Acknowledged,
     Announced,
@@ -39,7 +40,6 @@ from tests.simulation.history import (
     Vanished,
 )
 from tests.simulation.reader import Reader
-from tests.simulation.telling import story
 from tests.simulation.truth import Entry, Truth, parse
 
 GUARANTEES = {

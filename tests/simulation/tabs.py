@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 from msgspec import Raw, json
+from tests.simulation.client_recorder import Who
 from tests.simulation.network import GRAIN_S, Bytes, End, Item, Line
-from tests.simulation.spectator import Who
 
 from anypod.client.io.decoding import decode_text
 from anypod.core import frames

@@ -1,15 +1,15 @@
 """The oracle is believed because it finds what is planted, each fault by its guarantee, and nothing in clean histories."""
 
 import pytest
+from tests.simulation.format_history import story
+from tests.simulation.history_builder import HistoryBuilder
 from tests.simulation.oracle import explain, judge
-from tests.simulation.planted_faults import PLANTED, the_newest_event_never_comes
-from tests.simulation.scribe import Scribe
-from tests.simulation.stories import CLEAN, Story
-from tests.simulation.telling import story
+from tests.simulation.seeded_faults import PLANTED, the_newest_event_never_comes
+from tests.simulation.valid_histories import CLEAN, Story
 
 
 def told(tell: Story) -> list[tuple[int, int | None]]:
-    scribe = Scribe()
+    scribe = HistoryBuilder()
     tell(scribe)
     return [(violation.guarantee, violation.seq) for violation in judge(scribe.records)]
 
@@ -25,7 +25,7 @@ def test_a_planted_fault_is_found(tell: Story, guarantee: int, seq: int | None) 
 
 
 def test_a_violation_tells_whose_it_is_and_what_led_to_it() -> None:
-    scribe = Scribe()
+    scribe = HistoryBuilder()
     the_newest_event_never_comes(scribe)
     (violation,) = judge(scribe.records)
 

@@ -1,8 +1,8 @@
 """Whatever befalls replicas, lines and the store: of a device one attachment is left, presence tells who is there, signals come once."""
 
 import pytest
-from tests.simulation.planted_tabs import PLANTED
-from tests.simulation.tab_deeds import script
+from tests.simulation.seeded_tab_bugs import PLANTED
+from tests.simulation.tab_workload import script
 from tests.simulation.world import run, run_many
 
 WORLDS = 2_000

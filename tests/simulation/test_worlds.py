@@ -1,8 +1,8 @@
 """Worlds by the thousand: whatever befalls them, guarantees 1 to 4 and 6 hold."""
 
 import pytest
-from tests.simulation.script import script
-from tests.simulation.telling import story
+from tests.simulation.format_history import story
+from tests.simulation.schedule import script
 from tests.simulation.world import run, run_many
 
 WORLDS = 20_000

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from tests.simulation.application import Application
+from tests.simulation.client_recorder import Who
 from tests.simulation.history import Fault, History
+from tests.simulation.instrumented_server import InstrumentedServer, SmallPages
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.network import GRAIN_S, Line
 from tests.simulation.oracle import Violation, explain, judge
 from tests.simulation.replica import Parts, Replica, SimulatedClock, principal_of
-from tests.simulation.spectator import Who
 from tests.simulation.tabs import Signal, Tab, problems_of
-from tests.simulation.witness import SmallPages, WitnessedServer
 
 from anypod.client.machine.commands import Open
 from anypod.core.errors import unavailable
@@ -49,7 +49,7 @@ class Making:
     """What a world is made of: the product's own parts, or what a test plants in their place."""
 
     parts: Parts = field(default_factory=Parts)
-    server: type[WitnessedServer] = WitnessedServer
+    server: type[InstrumentedServer] = InstrumentedServer
     store: Callable[[MemoryServer, int], MemoryStore] = SmallPages
 
 

@@ -34,7 +34,7 @@ class Mark:
     folded: int = 0
 
 
-class WitnessedServer(MemoryServer):
+class InstrumentedServer(MemoryServer):
     def __init__(self, clock: Clock, rng: random.Random, history: History) -> None:
         super().__init__(clock, rng)
         self._history = history

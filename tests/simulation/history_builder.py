@@ -39,7 +39,7 @@ def cursor_of(frame: bytes) -> str:
     return parse(frame).cursor
 
 
-class Scribe:
+class HistoryBuilder:
     """`log`: the frames that the log has now. One second passes with each call of `wait`."""
 
     def __init__(self) -> None:

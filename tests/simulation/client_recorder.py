@@ -40,7 +40,7 @@ class Who(NamedTuple):
     key: SessionKey
 
 
-class Spectator:
+class ClientRecorder:
     """`contents`: of publishes without an answer, by id. `cursors`: of what was applied; an application may have stored any of them."""
 
     def __init__(self, who: Who, history: History) -> None:

@@ -6,7 +6,7 @@ Owns these deeds. Must not know how anybody copes with them.
 from typing import Final
 
 from tests.simulation.application import message
-from tests.simulation.spectator import Spectator, Who
+from tests.simulation.client_recorder import ClientRecorder, Who
 from tests.simulation.world import Attempt, World
 
 from anypod.core.errors import AnypodError
@@ -54,7 +54,7 @@ def post_everywhere(world: World) -> None:
 
 
 def _post(world: World, key: SessionKey) -> None:
-    seen, frame = Spectator(Who("poster", key), world.history), _message(world)
+    seen, frame = ClientRecorder(Who("poster", key), world.history), _message(world)
     seen.attempted(frame, None)
 
     async def wait() -> None:

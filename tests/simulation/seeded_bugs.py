@@ -9,10 +9,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from msgspec import structs
+from tests.simulation.instrumented_server import InstrumentedServer, SmallPages
 from tests.simulation.network import GRAIN_S, Bytes
 from tests.simulation.ports import DirectPort
 from tests.simulation.replica import Parts
-from tests.simulation.witness import SmallPages, WitnessedServer
 from tests.simulation.world import Making
 
 from anypod.core.cursor import Facts
@@ -71,7 +71,7 @@ class TrustsTheFeed(Hub):
             super().resync(session)
 
 
-class ForgetsIds(WitnessedServer):
+class ForgetsIds(InstrumentedServer):
     """Deduplication is off."""
 
     def append(self, request: Append) -> Results:
@@ -80,7 +80,7 @@ class ForgetsIds(WitnessedServer):
         return super().append(request)
 
 
-class IgnoresBodies(WitnessedServer):
+class IgnoresBodies(InstrumentedServer):
     """An id alone makes a duplicate, whatever the event says."""
 
     def append(self, request: Append) -> Results:
@@ -115,14 +115,14 @@ class AcceptsAndLoses(SmallPages):
         super().append(request, answer)
 
 
-class OneTerm(WitnessedServer):
+class OneTerm(InstrumentedServer):
     """Every incarnation of the server looks like the first."""
 
     def _next_incarnation(self) -> str:
         return "abcdef"
 
 
-class NoFence(WitnessedServer):
+class NoFence(InstrumentedServer):
     """Any attempt of a turn may write."""
 
     def append(self, request: Append) -> Results:
@@ -132,7 +132,7 @@ class NoFence(WitnessedServer):
         return super().append(request)
 
 
-class FoldsOpenParts(WitnessedServer):
+class FoldsOpenParts(InstrumentedServer):
     """Housekeeping does not ask whether a part has ended."""
 
     def tidy(self, key: SessionKey, turn: str = "") -> int | None:
@@ -145,7 +145,7 @@ class FoldsOpenParts(WitnessedServer):
         return in_ms
 
 
-class HidesTrims(WitnessedServer):
+class HidesTrims(InstrumentedServer):
     """A reader below what was trimmed is not told."""
 
     def _page(self, log: Log, after: int | None, limit: int, *, is_folded: bool = False, bytes_max: int = PAGE_BYTES_MAX) -> Page:
@@ -155,7 +155,7 @@ class HidesTrims(WitnessedServer):
         return replace(page, snapshot=replace(page.snapshot, facts=hidden))
 
 
-class InventsTrims(WitnessedServer):
+class InventsTrims(InstrumentedServer):
     """All but the newest events are said to be gone, though they are kept."""
 
     def _page(self, log: Log, after: int | None, limit: int, *, is_folded: bool = False, bytes_max: int = PAGE_BYTES_MAX) -> Page:

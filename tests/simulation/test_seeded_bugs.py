@@ -1,8 +1,8 @@
 """The simulation is believed because it finds bugs that are planted in the product, each within a few hundred worlds."""
 
 import pytest
-from tests.simulation.planted import PLANTED
-from tests.simulation.script import script
+from tests.simulation.schedule import script
+from tests.simulation.seeded_bugs import PLANTED
 from tests.simulation.world import run_many
 
 pytestmark = pytest.mark.usefixtures("quiet")

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from tests.simulation import deeds, faults
+from tests.simulation.client_recorder import Who
 from tests.simulation.network import GRAIN_S
-from tests.simulation.spectator import Who
 from tests.simulation.tabs import Signal, Tab
 from tests.simulation.world import Deed, World, grains
 

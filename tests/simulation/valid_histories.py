@@ -6,12 +6,12 @@ Owns these stories, and the beginnings that others share. Must not know the orac
 from collections.abc import Callable
 
 from tests.simulation.history import Calmed, Disturbed
-from tests.simulation.scribe import Scribe, cursor_of
+from tests.simulation.history_builder import HistoryBuilder, cursor_of
 
-Story = Callable[[Scribe], None]
+Story = Callable[[HistoryBuilder], None]
 
 
-def three_events_come(scribe: Scribe) -> list[bytes]:
+def three_events_come(scribe: HistoryBuilder) -> list[bytes]:
     """Where most stories begin: a synced client that has everything."""
     scribe.start()
     scribe.open()
@@ -21,13 +21,13 @@ def three_events_come(scribe: Scribe) -> list[bytes]:
     return frames
 
 
-def an_answer(scribe: Scribe, *, is_complete: bool = True) -> list[bytes]:
+def an_answer(scribe: HistoryBuilder, *, is_complete: bool = True) -> list[bytes]:
     """A message, three deltas, and the event that carries the whole."""
     frames = [scribe.write("ask"), *(scribe.write(f"d{n}", kind="token", part="p") for n in range(3))]
     return [*frames, scribe.write("whole", replaces={"part": "p", "first_seq": 2, "last_seq": 4})] if is_complete else frames
 
 
-def nothing_happens(scribe: Scribe) -> None:
+def nothing_happens(scribe: HistoryBuilder) -> None:
     scribe.start()
     scribe.open()
     scribe.sync()
@@ -35,7 +35,7 @@ def nothing_happens(scribe: Scribe) -> None:
     scribe.end()
 
 
-def events_come_over_two_connections(scribe: Scribe) -> None:
+def events_come_over_two_connections(scribe: HistoryBuilder) -> None:
     frames = three_events_come(scribe)
     scribe.shut()
     fourth = scribe.write("four")
@@ -46,7 +46,7 @@ def events_come_over_two_connections(scribe: Scribe) -> None:
     scribe.end()
 
 
-def a_lost_tail_is_told_and_written_again(scribe: Scribe) -> None:
+def a_lost_tail_is_told_and_written_again(scribe: HistoryBuilder) -> None:
     frames = three_events_come(scribe)
     scribe.attempt("three")
     scribe.acknowledge(frames[2])
@@ -59,7 +59,7 @@ def a_lost_tail_is_told_and_written_again(scribe: Scribe) -> None:
     scribe.end()
 
 
-def folded_deltas_are_announced_and_left_out(scribe: Scribe) -> None:
+def folded_deltas_are_announced_and_left_out(scribe: HistoryBuilder) -> None:
     ask, *_, whole = an_answer(scribe)
     scribe.fold(4)
     scribe.start()
@@ -70,7 +70,7 @@ def folded_deltas_are_announced_and_left_out(scribe: Scribe) -> None:
     scribe.end([ask, whole])
 
 
-def deltas_that_were_taken_away_are_announced_as_folded(scribe: Scribe) -> None:
+def deltas_that_were_taken_away_are_announced_as_folded(scribe: HistoryBuilder) -> None:
     ask, *_, last = an_answer(scribe, is_complete=False)
     scribe.lose_deltas(4)
     later = scribe.write("later")
@@ -87,7 +87,7 @@ def deltas_that_were_taken_away_are_announced_as_folded(scribe: Scribe) -> None:
     scribe.end([ask])
 
 
-def a_cursor_below_a_trim_starts_over_from_the_oldest(scribe: Scribe) -> None:
+def a_cursor_below_a_trim_starts_over_from_the_oldest(scribe: HistoryBuilder) -> None:
     frames = three_events_come(scribe)
     scribe.shut()
     frames += [scribe.write(name) for name in ("four", "five", "six")]
@@ -100,7 +100,7 @@ def a_cursor_below_a_trim_starts_over_from_the_oldest(scribe: Scribe) -> None:
     scribe.end(frames[4:])
 
 
-def a_log_is_trimmed_beyond_a_client(scribe: Scribe) -> tuple[list[bytes], list[bytes]]:
+def a_log_is_trimmed_beyond_a_client(scribe: HistoryBuilder) -> tuple[list[bytes], list[bytes]]:
     """What the client has, which ends below the oldest event kept, and what comes after that; the client has connected again."""
     had = three_events_come(scribe)
     scribe.shut()
@@ -110,7 +110,7 @@ def a_log_is_trimmed_beyond_a_client(scribe: Scribe) -> tuple[list[bytes], list[
     return had, later
 
 
-def a_failover_takes_a_trim_back_while_its_reset_is_on_its_way(scribe: Scribe) -> None:
+def a_failover_takes_a_trim_back_while_its_reset_is_on_its_way(scribe: HistoryBuilder) -> None:
     _, later = a_log_is_trimmed_beyond_a_client(scribe)
     scribe.fail_over(5, oldest=1)
     scribe.reset("trimmed", head=later[-1], oldest=6)
@@ -121,7 +121,7 @@ def a_failover_takes_a_trim_back_while_its_reset_is_on_its_way(scribe: Scribe) -
     scribe.end()
 
 
-def a_trimmed_log_ends_while_its_reset_is_on_its_way(scribe: Scribe) -> None:
+def a_trimmed_log_ends_while_its_reset_is_on_its_way(scribe: HistoryBuilder) -> None:
     _, later = a_log_is_trimmed_beyond_a_client(scribe)
     scribe.begin_anew()
     first = scribe.write("one")
@@ -134,7 +134,7 @@ def a_trimmed_log_ends_while_its_reset_is_on_its_way(scribe: Scribe) -> None:
     scribe.end()
 
 
-def a_client_is_reset_by_a_cursor_that_it_named_and_has_left_behind(scribe: Scribe) -> None:
+def a_client_is_reset_by_a_cursor_that_it_named_and_has_left_behind(scribe: HistoryBuilder) -> None:
     """It was stalled: while the answer was on its way the client took what had been sent before."""
     _, later = a_log_is_trimmed_beyond_a_client(scribe)
     scribe.come(*later)
@@ -146,7 +146,7 @@ def a_client_is_reset_by_a_cursor_that_it_named_and_has_left_behind(scribe: Scri
     scribe.end()
 
 
-def an_expired_log_begins_anew(scribe: Scribe) -> None:
+def an_expired_log_begins_anew(scribe: HistoryBuilder) -> None:
     frames = three_events_come(scribe)
     scribe.shut()
     scribe.begin_anew()
@@ -159,7 +159,7 @@ def an_expired_log_begins_anew(scribe: Scribe) -> None:
     scribe.end()
 
 
-def a_repeated_id_is_answered_with_the_first_place_or_a_conflict(scribe: Scribe) -> None:
+def a_repeated_id_is_answered_with_the_first_place_or_a_conflict(scribe: HistoryBuilder) -> None:
     frames = three_events_come(scribe)
     for _ in range(2):
         scribe.attempt("two")
@@ -170,7 +170,7 @@ def a_repeated_id_is_answered_with_the_first_place_or_a_conflict(scribe: Scribe)
     scribe.end()
 
 
-def a_turn_is_taken_over(scribe: Scribe) -> None:
+def a_turn_is_taken_over(scribe: HistoryBuilder) -> None:
     scribe.raise_fence("t", 1)
     scribe.write("first", turn="t", attempt=1)
     scribe.raise_fence("t", 2)
@@ -178,7 +178,7 @@ def a_turn_is_taken_over(scribe: Scribe) -> None:
     scribe.end()
 
 
-def a_disturbed_client_may_be_late(scribe: Scribe) -> None:
+def a_disturbed_client_may_be_late(scribe: HistoryBuilder) -> None:
     three_events_come(scribe)
     scribe.history.note(Disturbed(scribe.at, "c", "stalled"))
     fourth = scribe.write("four")
