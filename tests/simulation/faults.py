@@ -6,6 +6,7 @@ Owns these faults, and ambushes: a fault in the same instant as an operation of 
 from functools import partial
 from typing import Final
 
+from tests.simulation import workload
 from tests.simulation.instrumented_server import Operation
 from tests.simulation.network import GRAIN_S
 from tests.simulation.world import Deed, World, grains
@@ -70,7 +71,7 @@ def fail_over(world: World) -> None:
     """A copy that lags a little takes the store's place: the log's tail is lost."""
     copy, forks = world.server.snapshot(), world.server.forks
     if world.rng.random() < 0.5:
-        deeds.publish_together(world)
+        workload.publish_together(world)
 
     def promote() -> None:
         if world.server.is_running and world.server.forks == forks:
@@ -109,5 +110,5 @@ def close(world: World) -> None:
 def ambush(world: World) -> None:
     """A fault or a publish in the same instant as an operation."""
     operations: tuple[Operation, ...] = ("append", "append", "read", "read", "create")
-    strikes: tuple[Deed, ...] = (cut, crash, restart, fail_over, cut_feeds, cut_feeds, store_away, tidy, deeds.post, deeds.post)
+    strikes: tuple[Deed, ...] = (cut, crash, restart, fail_over, cut_feeds, cut_feeds, store_away, tidy, workload.post, workload.post)
     world.server.lie_in_wait(world.rng.choice(operations), partial(world.rng.choice(strikes), world))

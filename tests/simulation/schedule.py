@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from tests.simulation import deeds, faults
+from tests.simulation import faults, workload
 from tests.simulation.world import Deed, grains
 
 COUNT_MIN: Final = 8
@@ -19,16 +19,16 @@ FAREWELL_SHARE: Final = 0.5
 CLOSED_SHARE: Final = 0.2
 RETURN_S_MAX: Final = 1.2  # most clients come back within a second
 WEIGHTS: Final[dict[Deed, int]] = {
-    deeds.publish: 20,
-    deeds.publish_together: 8,
-    deeds.publish_binary: 2,
-    deeds.post: 4,
-    deeds.answer: 12,
-    deeds.repeat: 6,
-    deeds.take_over: 4,
-    deeds.work: 8,
-    deeds.begin_again: 5,
-    deeds.change_network: 1,
+    workload.publish: 20,
+    workload.publish_together: 8,
+    workload.publish_binary: 2,
+    workload.post: 4,
+    workload.answer: 12,
+    workload.repeat: 6,
+    workload.take_over: 4,
+    workload.work: 8,
+    workload.begin_again: 5,
+    workload.change_network: 1,
     faults.cut: 5,
     faults.black_hole: 2,
     faults.stall: 4,
@@ -51,5 +51,5 @@ def script(rng: random.Random) -> Sequence[tuple[float, Deed]]:
 
 def farewell(rng: random.Random) -> Sequence[tuple[float, Deed]]:
     """A last event in every session while many come back; after it there is only silence, which shows what did not come."""
-    last = [(0.0, faults.cut_many), (grains(rng, RETURN_S_MAX), deeds.post_everywhere)]
+    last = [(0.0, faults.cut_many), (grains(rng, RETURN_S_MAX), workload.post_everywhere)]
     return [*last, (grains(rng, RETURN_S_MAX), faults.close)] if rng.random() < CLOSED_SHARE else last

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Final
 
-from tests.simulation import deeds, faults
+from tests.simulation import faults, workload
 from tests.simulation.client_recorder import Who
 from tests.simulation.network import GRAIN_S
 from tests.simulation.tabs import Signal, Tab
@@ -92,7 +92,7 @@ WEIGHTS: Final[dict[Deed, int]] = {
     stall: 3,
     signal: 10,
     tell: 6,
-    deeds.publish: 6,
+    workload.publish: 6,
     faults.crash: 5,
     faults.store_away: 4,
     faults.restart: 2,
