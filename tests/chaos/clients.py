@@ -108,7 +108,9 @@ class Clients:
         self.ephemeral.conclude(self.ephemeral.who_lacks(marks))
 
     async def _publish(self, client: Client, every_s: float) -> None:
-        """One event after the other, until it is over. What ends a part comes after all of it."""
+        """One event after the other, from when the client is attached, which makes its session, until it is over. What ends a part comes
+        after all of it."""
+        await self._until_live(client)
         name = client.pen.name
         speech = parts(name) if self.clients.index(client) % PARTS_EVERY == 0 else messages(name)
         for count, draft in enumerate(speech, 1):
@@ -118,6 +120,10 @@ class Clients:
                 return
             await client.publish(f"{name}.{count}", draft)
             await asyncio.sleep(every_s * self._rng.uniform(0.5, 1.5))
+
+    async def _until_live(self, client: Client) -> None:
+        while not client.pen.is_live and not self._is_over.is_set():  # noqa: ASYNC110 - the same
+            await asyncio.sleep(POLL_S)
 
     async def _until_settled(self, client: Client) -> None:
         while client.pen.unsettled and not self._is_over.is_set():  # noqa: ASYNC110 - answers come to the pen, which wakes nobody

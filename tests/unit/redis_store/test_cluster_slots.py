@@ -3,10 +3,12 @@
 from binascii import crc_hqx
 from typing import Any
 
+from anypod.clock import SystemClock
 from anypod.core.identity import PARTITIONS, SessionId, SessionKey, TenantId, partition
+from anypod.redis_store.config import RedisOptions
 from anypod.redis_store.keys import Keyspace
-from anypod.redis_store.topology.cluster import Claim, newest, partition_of, partition_slots, read_view
-from anypod.redis_store.url import Endpoint
+from anypod.redis_store.topology.cluster import Claim, ClusterTopology, newest, partition_of, partition_slots, read_view
+from anypod.redis_store.url import Deployment, Endpoint
 
 ASKED = Endpoint("seed", 1)
 A, B = Endpoint("a", 1), Endpoint("b", 2)
@@ -66,3 +68,11 @@ def test_the_partition_of_a_name_is_that_of_its_session() -> None:
         names = keyspace.session(key)
         assert {partition_of(name) for name in (names.meta, names.log, names.channel)} == {partition(key)}
         assert partition_slots()[partition(key)] == crc_hqx(names.meta[names.meta.index(b"{") + 1 : names.meta.index(b"}")], 0) % 16_384
+
+
+async def test_when_no_node_answers_the_owners_stay_who_they_were() -> None:
+    options = RedisOptions("redis+cluster://a:1,b:2")
+    topology = ClusterTopology(Deployment.parse(options), options, SystemClock())
+    topology._take([[Claim(True, 1, A)] * PARTITIONS])
+    topology._take([])
+    assert topology._owners == [A] * PARTITIONS

@@ -102,11 +102,13 @@ class ClusterTopology:
         return await answers([_ask(informant) for informant in self._informants.values()], enough=len(self._informants))
 
     def _take(self, views: Sequence[View]) -> None:
+        if not views:
+            return  # no node has answered in time: what was known holds
         found = [claim and claim.primary for claim in newest(views)]
         # A slot that nobody serves for the moment stays with its last owner: requests wait there.
         found = [now or before for now, before in zip(found, self._owners or found, strict=True)]
         complete = [owner for owner in found if owner is not None]
-        if not views or len(complete) < len(found):
+        if len(complete) < len(found):
             return
         if complete != self._owners:
             if self._owners:
