@@ -42,10 +42,13 @@ class SessionService:
 def mount(app: Starlette, settings: Settings | None = None, *, authenticate: Authenticate | None = None) -> SessionService:
     """Serve sessions at `/v1/…` of this application, a FastAPI or any other Starlette, from the start of its lifespan to the end.
 
-    `settings`: None reads the environment, as `anypod serve` does; host, port and transport are your server's affair. `authenticate`: is
-    awaited with the headers and the query of a request and returns its `Principal` or raises `AnypodError("not_authenticated")`; None:
-    credentials are JWTs, as the settings say. A route of yours that was added before wins. Raises SettingError; the lifespan raises
-    AnypodError when the store cannot be used.
+    `settings`: None reads the environment, as `anypod serve` does; host, port and transport are your server's affair.
+    `authenticate`: is awaited with the headers and the query of a request and returns its `Principal`, or raises
+    `AnypodError("not_authenticated")`. Set `credentials="application"` (ANYPOD_CREDENTIALS) with it, and no JWT secret is needed. None:
+    credentials are JWTs, as the settings say. A route of yours that was added before wins.
+
+    Raises SettingError; AnypodError `malformed` where settings and `authenticate` do not agree. The lifespan raises AnypodError when the
+    store cannot be used.
     """
     replica = Replica(settings if settings is not None else load_settings(), authenticate=authenticate)
     app.router.routes.append(_SessionRoutes(replica.app))

@@ -42,11 +42,13 @@ class ReplicaPhase:
 
 
 class Replica:
-    """`app` serves clients, `admin_app` the platform; both work between `start` and `close`."""
+    """`app` serves clients, `admin_app` the platform; both work between `start` and `close`. Raises AnypodError."""
 
     def __init__(
         self, settings: Settings, *, clock: Clock | None = None, rng: Random | None = None, authenticate: Authenticate | None = None
     ) -> None:
+        if settings.credentials == "application" and authenticate is None:
+            raise AnypodError("malformed", "ANYPOD_CREDENTIALS=application: give `anypod.mount` your own authenticate")
         clock = clock or SystemClock()
         rng = rng or system_random()
         self.settings = settings

@@ -36,6 +36,7 @@ OWN: Final = frozenset(
         "admin_port",
         "replica",
         "dev",
+        "credentials",
         "jwt_secret",
         "jwt_previous_secret",
         "jwt_issuer",

@@ -122,9 +122,14 @@ async def by_badge(headers: Mapping[str, str], query: Mapping[str, str]) -> anyp
 @pytest.fixture
 async def badges() -> AsyncIterator[str]:
     app = Starlette()
-    anypod.mount(app, settings(), authenticate=by_badge)
+    anypod.mount(app, settings(jwt_secret=None, credentials="application"), authenticate=by_badge)
     async with serving(app) as url:
         yield url
+
+
+def test_an_application_that_is_to_authenticate_and_does_not_is_refused() -> None:
+    with pytest.raises(anypod.AnypodError, match="ANYPOD_CREDENTIALS=application"):
+        anypod.mount(Starlette(), settings(jwt_secret=None, credentials="application"))
 
 
 async def test_the_applications_own_authentication_lets_in_by_header_or_query_on_every_transport(badges: str) -> None:

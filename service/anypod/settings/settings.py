@@ -94,6 +94,10 @@ class Settings(BaseSettings):
         description="lean: WebSockets and SSE on protocols of our own; portable: through ASGI, as in an application of yours.",
     )
 
+    credentials: Literal["jwt", "application"] = Field(
+        default="jwt",
+        description="jwt: credentials are JWTs; application: an application that embeds anypod authenticates its requests itself.",
+    )
     jwt_secret: SecretStr | None = Field(
         default=None,
         description="The secret of credentials signed with HS256, at least 32 bytes; of several, one a line, the first one signs.",
@@ -297,7 +301,7 @@ class Settings(BaseSettings):
         if self.jwt_previous_secret is not None and self.jwt_secret is None:
             raise ValueError("ANYPOD_JWT_PREVIOUS_SECRET signs nothing: set ANYPOD_JWT_SECRET to the one that does")
         secrets = self.signing_secrets
-        if not secrets and not self.jwks_urls:
+        if self.credentials == "jwt" and not secrets and not self.jwks_urls:
             raise ValueError("no credential could be checked: set ANYPOD_JWT_SECRET, ANYPOD_JWT_SECRET_FILE or ANYPOD_JWKS_URLS")
         if not self.dev and any(item.secret == DEV_SECRET for item in secrets):
             raise ValueError("ANYPOD_JWT_SECRET is that of development, which is public: set another")
