@@ -1,6 +1,6 @@
 """What a command prints while it runs.
 
-Owns the way to standard output. Must not know what is said. Nobody may be reading any more (a closed terminal, a
+Owns the way to standard output. Must not know what is said. The reader may be gone (a closed terminal, a
 finished `head`): that silences the command and does not stop it, because what it started must be ended in order.
 """
 

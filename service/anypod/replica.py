@@ -88,11 +88,11 @@ class Replica:
         self._phase.is_started = True
 
     def refuse_traffic(self) -> None:
-        """Not ready from now on: the balancer sends nobody any more."""
+        """Not ready from now on: the balancer sends no new clients."""
         self._phase.is_draining = True
 
     async def drain(self, window_s: float) -> int:
-        """Send everybody away over `window_s` seconds; how many that were."""
+        """Send all clients away over `window_s` seconds; returns how many."""
         self.refuse_traffic()
         self.layer.hub.is_leaving = True
         return await self._drain.run(window_s)

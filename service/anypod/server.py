@@ -2,7 +2,7 @@
 
 Owns the sockets, the servers on them, the signals, and the order of leaving. Must not know what is served.
 
-Leaving: not ready, wait until balancers have noticed, send everybody away over the drain window, then stop the servers. uvicorn
+Leaving: not ready, wait until balancers have noticed, send all clients away over the drain window, then stop the servers. uvicorn
 alone would close every socket within milliseconds, and all clients would come to the other replicas at once.
 """
 
@@ -162,13 +162,13 @@ def _server(app: FastAPI, settings: Settings, http: Any) -> _Server:
 
 
 def _listen(host: str, port: int, unwritable_s_max: float) -> socket.socket:
-    """A listening socket; whoever it accepts inherits its options."""
+    """A listening socket; accepted connections inherit its options."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            # The second belt against readers that stall: the kernel gives up on data that nobody acknowledges. Later than the first
+            # The second belt against readers that stall: the kernel gives up on data that is not acknowledged. Later than the first
             # one, which says why.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int((unwritable_s_max + BELT_S) * 1000))
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):

@@ -267,7 +267,7 @@ class Store(Protocol):
         """
 
     async def verify_primary(self) -> None:
-        """Before a history is called lost: returns when the next `read` is known to be of the log that counts, as far as anybody can tell.
+        """A read barrier, before a history is called lost: returns when the next `read` is, as far as can be known, of the log that counts.
 
         For a moment of a failover the old server may still answer, whose log lacks what the new one has.
         """
@@ -349,14 +349,14 @@ class Store(Protocol):
 
     # Presence: who is attached, across replicas. An entry holds while the life of the replica that keeps it does.
     async def join(self, key: SessionKey, life: str, members: Sequence[Member]) -> None:
-        """Set or renew entries, and tell whoever has subscribed what is new. They hold as long as `life`, which holds for 10 s from now,
+        """Set or renew entries, and publish what is new to subscribed replicas. They hold as long as `life`, which holds for 10 s from now,
         and are forgotten when none of the session's was renewed for 90 s. `quota_exceeded` beyond 10,000 in a session."""
 
     async def present(self, key: SessionKey) -> Sequence[tuple[str, Member]]:
         """All entries that hold, each with its life."""
 
     async def leave(self, key: SessionKey, life: str, name: str, attachment: str) -> None:
-        """Remove an entry and tell whoever has subscribed, unless it is another attachment's by now."""
+        """Remove an entry and publish that, unless it is another attachment's by now."""
 
     async def bury(self, key: SessionKey, life: str, names: Sequence[str]) -> None:
         """Forget entries of a life that has ended, without a word."""

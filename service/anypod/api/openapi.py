@@ -64,7 +64,7 @@ def _schema(shapes: tuple[Any, ...]) -> dict[str, Any]:
 
 
 def _inlined(schema: Any, parts: dict[str, Any]) -> Any:
-    """Without references: whoever reads a route sees all of it."""
+    """Without references: each route shows all of its schema."""
     match schema:
         case {"$ref": str() as reference}:
             return _inlined(parts[reference.removeprefix("#/")], parts)

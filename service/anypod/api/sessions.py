@@ -141,7 +141,7 @@ class SessionRoutes:
         return _answer(_view(self._context, key, page.snapshot, presence), 200, page)
 
     async def patch(self, caller: Caller, request: Request, session_id: str, silent: bool = False) -> Response:
-        """JSON merge patches; told to everybody as `context_update` unless silent."""
+        """JSON merge patches (RFC 7396); announced to all subscribers as `context_update` unless silent."""
         key = caller.key
         body = decode(await self._context.bodies.read(request, SESSION_BODY_BYTES_MAX), PatchBody)
         await self._context.layer.patcher.apply(_edit(self._context, caller, body, silent=silent, expect=expected(request)))
@@ -159,7 +159,7 @@ class SessionRoutes:
         return Response(status_code=204)
 
     async def signal(self, caller: Caller, request: Request, session_id: str) -> Response:
-        """Tell whoever is attached; never logged."""
+        """Send a signal to the attached subscribers; never logged."""
         body = decode(await self._context.bodies.read(request, 2 * SIGNAL_BYTES_MAX), SignalBody)
         origin = Origin(author=caller.principal.subject)
         notice = signal_notice(body.name, b"null" if body.data is UNSET else bytes(body.data), origin, body.to)

@@ -1,6 +1,6 @@
 """May this principal do this, in this session? The one question that every route and every frame asks, on every transport.
 
-Owns the verdict, and the access that each client frame needs. Pure. Must not know how somebody was authenticated, nor where the
+Owns the verdict, and the access that each client frame needs. Pure. Must not know how a principal was authenticated, nor where the
 owner of a session was looked up.
 
 The verdict has two halves. By name it falls at once: the right, a ticket that was narrowed, the patterns of `sessions`. Whose the
@@ -34,7 +34,7 @@ ACCESS_OF_FRAME: Final[Mapping[type[frames.ClientFrame], Access]] = {
 
 
 def check_frames(accesses: Mapping[type[frames.ClientFrame], Access], known: frozenset[type[frames.ClientFrame]]) -> None:
-    """Raises TypeError for a frame of which nobody has said what it needs: the process does not start with one."""
+    """Raises TypeError for a frame whose access is not declared: the process does not start with one."""
     if forgotten := known - accesses.keys():
         raise TypeError(f"frames without an access: {', '.join(sorted(frame.__name__ for frame in forgotten))}")
 
@@ -45,7 +45,7 @@ check_frames(ACCESS_OF_FRAME, frozenset(get_args(frames.ClientFrame)))
 def authorise(principal: Principal, session: str | None, access: Access, *, owner: Subject | None = None) -> None:
     """Raises AnypodError `not_allowed` where a right is missing; `no_such_session`, as if there were none, where it is out of reach.
 
-    `session` None: it is about no session. `owner` None: nobody has created it, or the store will see whose it is.
+    `session` None: it is about no session. `owner` None: it is not created yet, or the store compares the owner.
     """
     if not _holds(principal, access):
         raise AnypodError("not_allowed", _lacking(access))

@@ -50,7 +50,7 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str])
 
     1. No origin: not a browser's page, and a program could send any.
     2. The page comes from the host that it talks to. The scheme is not compared: TLS ends before us.
-    3. The list names it, or a domain above it (`https://*.example.com`), or everybody (`*`).
+    3. The list names it, or a domain above it (`https://*.example.com`), or every origin (`*`).
     """
     if origin is None:
         return True
@@ -59,7 +59,7 @@ def origin_allowed(origin: str | None, host: str | None, allowed: Sequence[str])
         return True
     parts = _split(origin)
     if parts is None:
-        return False  # `null` too: a sandboxed or local page is nobody's
+        return False  # `null` too: a sandboxed or local page has no origin
     scheme, name, port = parts
     return _is_same_host(parts, host) or any(_covers(pattern, scheme, name, port) for pattern in allowed)
 

@@ -1,4 +1,4 @@
-"""The secrets that we share with whoever signs our credentials: one, and during a rotation two.
+"""The secrets shared with the issuer of our credentials: one, and during a rotation two.
 
 Owns HS256, the check and the signature, with the standard library alone (decision 9): a replica that takes over from another
 checks thousands of credentials for the first time within seconds. Owns which of several secrets a credential is checked with. Must not
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class SecretKey:
-    """`issuer`: it signs for nobody else; None: it may say anything of its issuer."""
+    """`issuer`: the only one it signs for; None: it may say anything of its issuer."""
 
     __slots__ = ("_keyed", "issuer", "kid")
 

@@ -12,7 +12,7 @@ from anypod.core.errors import AnypodError
 if TYPE_CHECKING:
     import aiohttp
 
-TIMEOUT_S: Final = 5.0  # of a whole fetch: somebody waits to be let in
+TIMEOUT_S: Final = 5.0  # of a whole fetch: a client waits to be let in
 DOCUMENT_BYTES_MAX: Final = 1 << 18  # a key set of a hundred keys with their certificates
 _CHUNK_BYTES: Final = 1 << 14
 
@@ -22,7 +22,7 @@ class Fetcher:
         self._http: aiohttp.ClientSession | None = None
 
     def prepare(self) -> None:
-        """To be called at the start by whoever will fetch: the first fetch would otherwise stall everybody while it imports."""
+        """Call it at the start when fetches will follow: the first one would otherwise stall the loop while it imports."""
         importlib.import_module("aiohttp")
 
     async def fetch(self, url: str) -> bytes:

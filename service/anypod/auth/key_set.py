@@ -36,7 +36,7 @@ class RemoteKeySet:
     async def find(self, algorithm: str, kid: str | None) -> Key | None:
         """The key, None when the issuer has no such key. Raises AnypodError `unavailable` while that cannot be known.
 
-        Everybody who needs the same fetch waits for one; who has a key that is merely old does not wait at all.
+        Singleflight: concurrent callers share one fetch; a caller that finds a key which is merely old does not wait at all.
         """
         key = self._held(algorithm, kid)
         if self._is_fetch_due(key):
@@ -63,7 +63,7 @@ class RemoteKeySet:
     async def _refresh(self) -> None:
         async with self._lock:
             if self._clock.now() - self._tried_at_s < REFRESH_S_MIN:
-                return  # somebody else did while we waited
+                return  # another caller did while we waited
             try:
                 keys = parse_key_set(await self._fetch(self._url), self.issuer)
             except (AnypodError, ValueError) as exc:

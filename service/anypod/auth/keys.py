@@ -1,7 +1,7 @@
 """The public keys that credentials are signed with, each pinned to one algorithm and one issuer.
 
 Owns which algorithm a key is for: it is decided from the key, never from the credential (RFC 8725, 3.1). HS256 is for our secret
-alone, so that nobody can sign with what is published; `none` is no algorithm at all. Must not know where keys come from.
+alone, so that no client can sign with what is published; `none` is no algorithm at all. Must not know where keys come from.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ ALGORITHMS: Final[frozenset[str]] = frozenset(get_args(Algorithm))
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """`issuer`: credentials of nobody else may be signed with it; None: it may say anything of its issuer."""
+    """`issuer`: only its credentials may be signed with it; None: it may say anything of its issuer."""
 
     kid: str | None
     algorithm: str

@@ -19,7 +19,7 @@ RIGHTS: Final[frozenset[Right]] = frozenset({"read", "publish", "signal", "cance
 RIGHTS_BY_DEFAULT: Final[frozenset[Right]] = frozenset({"read", "publish", "signal", "cancel", "state"})
 _CLIENT_KINDS: Final = ("message", "tool_result", "x.*")
 _WORKER_KINDS: Final = ("*",)
-_REPLICA_KINDS: Final = frozenset({"context_update", "cancel_requested"})  # written by replicas on somebody's behalf
+_REPLICA_KINDS: Final = frozenset({"context_update", "cancel_requested"})  # written by replicas on behalf of a client
 _KINDS_MAX: Final = 256  # sets of patterns that are remembered: an issuer has three or four kinds of credentials
 
 
@@ -86,7 +86,7 @@ class Principal(Struct, frozen=True):
         return kind in self._kinds.names or kind.startswith(self._kinds.starts)
 
     def reaches(self, session: SessionId | str, owner: Subject | None) -> bool:
-        """Is this session of its tenant within its reach; `owner` None: nobody has created it yet."""
+        """Is this session of its tenant within its reach; `owner` None: it has not been created yet."""
         if self.only is not None and session != self.only:
             return False
         if self.sessions is None:

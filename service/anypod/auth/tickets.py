@@ -1,7 +1,7 @@
 """Tickets: what a page shows instead of a credential, once and soon (decision 11).
 
 Owns what a ticket is, how long it is good, and what is noted of the principal that it stands for. Must not know stores, nor
-requests: it is given a place for notes that all replicas share, and whoever takes a note there has it alone.
+requests: it is given a place for notes that all replicas share, and a note can be taken once.
 """
 
 from binascii import b2a_hex
@@ -18,7 +18,7 @@ from anypod.clock import Clock
 from anypod.core.identity import SessionId, Subject, TenantId
 
 TICKET_MS: Final = 30_000  # a page asks for one and connects; a slow network's two round trips take three seconds
-TICKET_BYTES: Final = 20  # of entropy, as a session id that nobody guesses has
+TICKET_BYTES: Final = 20  # of entropy, like an unguessable session id
 _CHARS: Final = 2 * TICKET_BYTES
 
 
@@ -64,7 +64,7 @@ class Tickets:
         return Issued(ticket, ttl_ms)
 
     async def redeem(self, ticket: str) -> Principal:
-        """Whom the ticket stands for, with the expiry of the credential that it was issued for; from now on it stands for nobody.
+        """The principal of the ticket, with the expiry of the credential that it was issued for; the ticket is used up.
 
         Raises AnypodError `not_authenticated`, or `unavailable` while the notes cannot be reached.
         """

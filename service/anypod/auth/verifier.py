@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from anypod.auth.keys import Key
 
 CACHED_MAX: Final = 20_000  # about 450 bytes each; beyond it the one unused for longest is checked anew
-CACHED_S_MAX: Final = 300.0  # an issuer's key that was taken back lets nobody in any longer than that; a secret of ours, `RELOAD_S`
+CACHED_S_MAX: Final = 300.0  # a revoked key of an issuer lets no client in for longer; for a secret of ours it is `RELOAD_S`
 
 
 class Verifier:
@@ -42,7 +42,7 @@ class Verifier:
         return self._cached(_digest(_bytes_of(credential)))
 
     def known(self, credential: str) -> Principal | None:
-        """The principal where nobody needs to be asked: it was checked before, or our own secret signs it. None: ask `verify`.
+        """The principal where no key has to be fetched: the credential was checked before, or our own secret signs it. None: ask `verify`.
 
         Raises AnypodError `not_authenticated`.
         """
@@ -107,7 +107,7 @@ class Verifier:
 
 
 def verifier_of(settings: Settings, clock: Clock, fetcher: Fetcher) -> Verifier:
-    """The verifier that the settings ask for. `fetcher` is closed by whoever made it."""
+    """The verifier that the settings ask for. The caller closes `fetcher`."""
     return Verifier(
         clock,
         audience=settings.jwt_audience,

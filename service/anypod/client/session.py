@@ -29,7 +29,7 @@ from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
 from anypod.core.identity import is_name
 
-ID_BYTES: Final = 15  # 120 random bits: nobody's ids meet; 24 letters of base32 without padding
+ID_BYTES: Final = 15  # 120 random bits: ids never meet; 24 letters of base32 without padding
 
 JsonObject = Mapping[str, Any]
 
@@ -98,7 +98,7 @@ class Session:
         self._owner = asyncio.get_running_loop().create_task(self._runner.run(), name=f"session {self.id}")
         try:
             await self._runner.started.wait()
-        except BaseException:  # cancelled: nobody will come to close it
+        except BaseException:  # cancelled: no caller will close it
             await self.close()
             raise
         return self
@@ -202,7 +202,7 @@ class Session:
         return await self._running.publish(Publish(publish, payload))
 
     async def signal(self, name: str, data: Any = None, *, to: str | None = None) -> None:
-        """To whoever is attached right now; never logged, and not sent again. `to`: an author, author/device, or an own device."""
+        """Send a signal to the subscribers attached now; never logged, never repeated. `to`: an author, author/device, or an own device."""
         if not self._tell(frames.ClientSignalFrame(name=name, data=_raw(data), to=to)):
             body = {"name": name, "data": data} | ({"to": to} if to is not None else {})
             await self._at.ask("POST", "/signals", body)

@@ -6,8 +6,8 @@ at a replica.
 
 from typing import Final
 
-BURST_S: Final = 0.02  # permits that a quiet budget has gathered: work for a loop that nobody notices
-SHARE_MIN: Final = 0.05  # nobody is kept out for ever
+BURST_S: Final = 0.02  # permits that a quiet budget has gathered: an amount of work that delays no client noticeably
+SHARE_MIN: Final = 0.05  # no client is kept out for ever
 SHARE_CUT: Final = 0.8
 SHARE_STEP: Final = 0.02
 _ROUNDING_S: Final = 1e-6  # who waits exactly as long as told is not refused over the last bits of a float
@@ -95,7 +95,7 @@ class Budget:
         return wait_s if wait_s > _ROUNDING_S else 0.0
 
     def hint_s(self, now: float, share: float, wait_s_max: float) -> float:
-        """When somebody who got none may come again: behind those who wait, and those who were told a time before."""
+        """When a client that got none may retry: behind those that wait, and those that were given a time before."""
         self._promised_at = max(self._promised_at, now + wait_s_max) + self._interval_s / share
         return self._promised_at - now
 

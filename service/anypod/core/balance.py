@@ -1,6 +1,6 @@
 """Which part of its subscribers a replica has too many.
 
-Owns the judgement of one replica's share of all subscribers. Must not know how anybody is sent away.
+Owns the judgement of one replica's share of all subscribers. Must not know how a client is sent away.
 """
 
 from math import ceil

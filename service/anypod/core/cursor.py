@@ -34,7 +34,7 @@ class Cursor:
 
     @classmethod
     def parse(cls, text: str) -> "Cursor | None":
-        """None: nobody of ours wrote this."""
+        """None: no replica wrote this."""
         match = _CURSOR.fullmatch(text) if len(text) <= CURSOR_CHARS_MAX else None
         return match and cls(match[1], match[2], int(match[3]), int(match[4]))
 
@@ -142,7 +142,7 @@ def _is_in_log(cursor: Cursor, facts: Facts) -> bool:
     if cursor.seq > facts.head.seq:
         return False
     if cursor.seq == 0:
-        return True  # the beginning of this epoch is everybody's history
+        return True  # the beginning of this epoch is in every history
     if facts.term_of(cursor.seq).name != cursor.term:
         return False
     return facts.tag_at is None or facts.tag_at == cursor.tag
@@ -151,7 +151,7 @@ def _is_in_log(cursor: Cursor, facts: Facts) -> bool:
 def _common(cursor: Cursor, facts: Facts) -> int:
     """The last seq that a lost history is sure to share with the log.
 
-    1. Its term is lost altogether. The first term of an epoch is everybody's, so its end is sure.
+    1. Its term is lost altogether. The first term of an epoch is in every history, so its end is sure.
     2. A later term began at or before it, and replaced what its own term had written from there on.
     3. It lies beyond the head of its own term.
     4. Another event stands in its place within one term (a restored backup): only the term's beginning is sure.

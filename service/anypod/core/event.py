@@ -1,4 +1,4 @@
-"""An event before and after the log has it: the draft that is appended, and the frame that everybody gets.
+"""An event before and after the log has it: the draft that is appended, and the frame that every subscriber gets.
 
 Owns which kinds are deltas, what a draft must look like, its bytes, and where seq and cursor stand in a frame.
 Must not know how a log stores it. The append completes a draft's `body` to the frame:
@@ -184,7 +184,7 @@ def _optional(details: Details) -> bytes:
 
 
 def complete(item: Draft, seq: int, cursor: str, replaced: tuple[int, int] | None = None) -> bytes:
-    """The frame that everybody gets. The append script does the same in Redis; `replaced` is the first and last seq of the part."""
+    """The frame that every subscriber gets. The append script does the same in Redis; `replaced` is the first and last seq of the part."""
     head = b'%b%d%b%b",' % (FRAME_START, seq, _CURSOR_START, cursor.encode())
     if replaced is not None:
         assert item.replaces is not None

@@ -37,7 +37,7 @@ def is_tenant(text: str) -> bool:
 
 
 def new_session_id(entropy: bytes) -> SessionId:
-    """A name that nobody guesses, from SESSION_ID_BYTES of entropy."""
+    """An unguessable name, from SESSION_ID_BYTES of entropy."""
     assert len(entropy) == SESSION_ID_BYTES
     return SessionId(b32encode(entropy).decode().lower())
 

@@ -31,7 +31,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """The log no longer has the event at `seq`, and it was not folded: whoever is served from here needs a reset."""
+    """The log no longer has the event at `seq`, and it was not folded: a subscriber served from here needs a reset."""
 
     seq: int
 

@@ -17,7 +17,7 @@ from anypod.core.json_value import compact
 
 
 class SignalNotice(Struct, tag_field="type", tag="n.signal", omit_defaults=True):
-    """`frame` is the `signal` or `presence` frame for clients; `to`: see `is_for`; everybody without it.
+    """`frame` is the `signal` or `presence` frame for clients; `to`: see `is_for`; all subscribers without it.
 
     `sender`: the author of a signal. `origin`: the attachment that it tells of, which is not told. `life`: of presence, that of the
     replica which keeps the entries; None: told by a replica of an older version.

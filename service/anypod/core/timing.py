@@ -14,7 +14,7 @@ SILENCE_SLACK_MS = 5_000  # one slow garbage collection or Wi-Fi roam is not a d
 POLL_WAIT_MS_MAX: Final = 60_000  # protocol.md: a long-poll waits so long at most
 
 KEEP_ALIVE_SLACK_S: Final = 10  # longer than any proxy keeps an idle connection, so that none sends into one that is closing
-KEEP_ALIVE_S: Final = 75  # of whoever comes without a declared proxy: longer than the 60 s that most of them keep
+KEEP_ALIVE_S: Final = 75  # of clients that connect without a declared proxy: longer than the 60 s that most of them keep
 
 # From the removal of a replica's address to the last new connection that still comes to it, by the kind of proxy: how long that kind
 # takes to hear of the removal and to act on it.
@@ -27,7 +27,7 @@ GRACE_SLACK_S: Final = 5  # a node that is busy sends the signal late
 
 CONNECTION_AGE_S: Final = 3_000  # with its jitter still below the hour that an ALB keeps a client's connection
 CONNECTION_AGE_JITTER_PERCENT: Final = 20  # either way, so that those who came together do not leave together
-GRACES_PER_AGE: Final = 10  # a rollout is over before age sends somebody away whom it has just moved
+GRACES_PER_AGE: Final = 10  # a rollout is over before age sends a client away that it has just moved
 CLIENT_KEEP_ALIVE_S: Final = 3_600  # an ALB's own default
 
 
@@ -100,7 +100,7 @@ def silence_ms(heartbeat_ms: int) -> int:
 
 
 def leave_seconds(ready_wait_s: float, drain_s: float, append_deadline_s: float) -> float:
-    """From SIGTERM to the end of the process: whoever publishes at the last moment of the drain still gets the store's answer."""
+    """From SIGTERM to the end of the process: a publisher at the last moment of the drain still gets the store's answer."""
     return ready_wait_s + drain_s + append_deadline_s + EXIT_S
 
 

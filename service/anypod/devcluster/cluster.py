@@ -23,7 +23,7 @@ from anypod.devcluster.state_file import ClusterRow, RedisRow, StateFile
 from anypod.settings.formats import without_password
 
 FIRST_REDIS_PORT = 6380  # beside a Redis of the machine's own
-FIRST_BALANCER_PORT = 8180  # for a cluster whose port nobody asked for
+FIRST_BALANCER_PORT = 8180  # for a cluster without a chosen port
 START_S_MAX = 60.0  # a first start compiles the byte code of every module
 START_DEATHS_MAX = 2  # one may be a port lost in a race; two are a reason to look at the log
 READY_POLL_S = 0.1

@@ -12,7 +12,7 @@ from anypod.settings import DEV_SECRET
 DEV_SIGNER: Final = Signer(DEV_SECRET)
 DEMO_TENANT: Final = "demo"
 DEMO_SESSION: Final = "demo"
-TTL_S: Final = 12 * 3_600  # as long as somebody may leave a terminal open
+TTL_S: Final = 12 * 3_600  # as long as a terminal may stay open
 
 
 def reader_credential(session: str = DEMO_SESSION) -> str:

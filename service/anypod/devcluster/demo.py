@@ -33,7 +33,7 @@ POLL_S: Final = 0.02
 
 
 async def run(kills: int, redis_url: str | None) -> Tally | None:
-    """None: somebody ended it before it was done."""
+    """None: it was interrupted before it was done."""
     clock = SystemClock()
     console = Console(stderr=True)
     tally = Tally()

@@ -43,7 +43,7 @@ async def stream_answers(url: str, clock: Clock) -> None:
 
 @asynccontextmanager
 async def demo_session(url: str, name: str) -> AsyncIterator[Session]:
-    """A session that is read, as every session must be, though nobody looks. What fails in here fails as a group."""
+    """A session that is read, as every session must be, although the demonstration shows none of it. What fails here fails as a group."""
 
     async def credential() -> str:
         return worker_credential(name)

@@ -23,7 +23,7 @@ DEV: Final[Mapping[str, str]] = {
     "ANYPOD_JWT_ISSUER": "",
     "ANYPOD_JWT_AUDIENCE": "",
     "ANYPOD_JWKS_URLS": "",
-    # Nobody rolls out a release here: a stop is one that somebody waits for.
+    # There are no rollouts here: a developer waits for every stop.
     "ANYPOD_READY_WAIT_S": "0",
     "ANYPOD_DRAIN_S": "1",
     "ANYPOD_GRACE_S": "",

@@ -20,7 +20,7 @@ class Ports:
         self._claims: dict[int, socket.socket] = {}
 
     def claim(self, first: int) -> int:
-        """The first port from `first` on that nobody listens on and no other cluster has claimed."""
+        """The first port from `first` on that is free and that no other cluster has claimed."""
         for port in range(first, min(first + PORTS_TRIED_MAX, PORT_MAX + 1)):
             if port not in self._claims and is_free(port) and self._claim(port):
                 return port

@@ -59,7 +59,7 @@ class ReplicaProcess:
         return b" 200 " in status
 
     def _command(self) -> Command:
-        """Asked at every start: somebody may have taken a port while the replica was down."""
+        """Checked at every start: another process may have taken a port while the replica was down."""
         if not is_free(self._port):
             self._port = self._ports.claim(FIRST_PORT)
         if not is_free(self._admin_port):

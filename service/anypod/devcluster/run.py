@@ -1,4 +1,4 @@
-"""A cluster that runs until somebody ends it.
+"""A cluster that runs until it is interrupted.
 
 Owns what is said at its beginning and end, and that the demonstration runs beside it. Must not know how processes are run.
 """

@@ -1,1 +1,1 @@
-"""A replica's map from session to subscribers: what is heard from the store once is delivered to everybody attached here."""
+"""A replica's map from session to subscribers: fan-out of what the store delivers once to every subscriber attached here."""

@@ -22,10 +22,10 @@ from anypod.hub.background import Tasks
 from anypod.hub.config import Arrivals
 from anypod.telemetry import Arrival, Metrics
 
-AT_ONCE_MAX: Final = 16  # in one turn of the loop, a millisecond of work if they arrive: whoever publishes comes in between
+AT_ONCE_MAX: Final = 16  # in one iteration of the loop, a millisecond of work if they arrive: publishers are served in between
 TICK_S: Final = 0.001  # the loop's timers count milliseconds: it takes a shorter sleep for none, and would turn and turn until it is over
 WAIT_S_MAX: Final = 1.5  # longer than that, a client that waits in silence takes the connection for dead
-HINT_S_MAX: Final = 30.0  # the longest that anybody is sent away for; clients wait no longer by themselves either
+HINT_S_MAX: Final = 30.0  # the longest hint that a client is given; clients wait no longer by themselves either
 LAG_S_MAX: Final = 0.05  # by which the loop may be late before fewer are let in
 SLOW_APPEND_S: Final = 0.1  # an append that takes longer is slow
 SLOW_SHARE_MAX: Final = 0.01  # of a second's appends: their 99th percentile
@@ -63,14 +63,14 @@ class PacedQueue:
                 if wait_s > 0:
                     await self._clock.sleep(max(wait_s, TICK_S))
                 self._call_due()
-                await asyncio.sleep(0)  # a turn of the loop for everybody else
+                await asyncio.sleep(0)  # an iteration of the loop for all others
         except Exception:
-            self._serve()  # one that fails is logged, and keeps nobody behind it waiting
+            self._serve()  # one that fails is logged, and those behind it go on
             raise
         self._is_served = False
 
     def _call_due(self) -> None:
-        """One, and one more for each tick that it is late: whoever publishes waits for one only, and a busy loop keeps up all the same."""
+        """One, and one more for each tick that it is late: a publisher waits for one only, and a busy loop keeps up all the same."""
         now = self._clock.now()
         late_s = now - self._waiting[0][0]
         for _ in range(min(1 + int(late_s / TICK_S), AT_ONCE_MAX, len(self._waiting))):
@@ -117,11 +117,11 @@ class AdmissionControl:
         if (wait_s := self.wait_s(arrival)) > 0:
             await self._clock.sleep(wait_s)
 
-    # Refusals. They have a budget of their own, and who is refused waits: whoever asks again at once is no faster for it, and neither
+    # Refusals. They have a budget of their own and are told late: a client that retries at once is no faster for it, and neither
     # takes what those who are let in need.
 
     def refuse(self, tell: Callable[[], None], cut: Callable[[], None]) -> None:
-        """Call `tell`, now or in a moment; beyond the budget `cut`, as late as anybody waits."""
+        """Call `tell`, now or in a moment; beyond the budget `cut`, after the longest wait."""
         now = self._clock.now()
         wait_s = self._budgets["refused"].wait_s(now, 1.0, WAIT_S_MAX)
         if wait_s == 0:

@@ -79,7 +79,7 @@ class Attendance:
                     subscriber.port.send(frame)
 
     def catch_up(self) -> None:
-        """Whoever takes something again is told what has changed meanwhile."""
+        """Subscribers that are no longer paused are sent what has changed meanwhile."""
         for subscriber in [one for one in self.lagging if one.paused_at is None]:
             known = self.lagging.pop(subscriber)
             self.watching[subscriber] = None

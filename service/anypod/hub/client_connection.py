@@ -299,7 +299,7 @@ class ClientConnection:
         return session.snapshot.owner
 
     def _may_be_another(self) -> bool:
-        """Could the session meanwhile be somebody else's of the same name? Who hears nothing of it is not told that it was deleted."""
+        """Whether the session may meanwhile be another subject's of the same name: a client without events is not told of a deletion."""
         return NO_EVENTS in self.subscriber.features and self.subscriber.principal.owner_required is not None
 
     async def _verify_owner(self) -> None:

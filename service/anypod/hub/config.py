@@ -36,7 +36,7 @@ class HubOptions:
     tail_bytes_max: int = 64 << 20
     outbox_total_bytes_max: int = OUTBOX_TOTAL_BYTES_MAX  # of all subscribers together
     unwritable_s_max: float = 20.0  # a subscriber that takes nothing for so long is aborted
-    linger_s: float = 30.0  # a session that nobody is attached to stays loaded so long, for whoever comes back
+    linger_s: float = 30.0  # a session without subscribers stays loaded so long, for clients that return
     init_s_max: float = 10.0  # session.init comes within this time
     max_connection_age_s: float = 0.0  # after that, give or take a fifth, a connection is asked to find another replica; 0: never
     limits: ConnectionLimits = field(default_factory=lambda: ConnectionLimits(frame_bytes=73_728, publish_per_s=100, data_bytes=65_536))

@@ -1,6 +1,6 @@
 """Frames that leave together, encoded once for each transport.
 
-Owns the frames of one delivery, their encodings, and which deliveries are kept for whoever asks for the same. Must not know what
+Owns the frames of one delivery, their encodings, and which deliveries are kept for further subscribers. Must not know what
 an encoding looks like: the port brings it.
 """
 
@@ -89,7 +89,7 @@ class Pieces:
 
 
 def announcement(cursor: str, folded: int, wall_ms: int) -> bytes:
-    """Tells that events are folded before some follow during an attachment: a hole that nobody announced would be a loss to the client.
+    """Tells that events are folded before some follow during an attachment: a hole that was not announced would be a loss to the client.
 
     `cursor`: the session's.
     """

@@ -14,13 +14,13 @@ from anypod.hub.attach import Attachments
 from anypod.hub.session import Subscriber
 from anypod.telemetry import Leaving, Metrics
 
-RECONNECT_MS_MAX: Final = 500  # how long a client may wait: whoever chooses has spread them already
+RECONNECT_MS_MAX: Final = 500  # jitter of one client; the drain has spread them over its window already
 REASONS: Final[dict[Leaving, str]] = {
     "draining": "the replica is leaving",
     "aged": "the connection is old enough to find another replica",
     "surplus": "another replica has more room",
 }
-POLL_S: Final = 0.1  # between looks for whoever came meanwhile
+POLL_S: Final = 0.1  # between looks for clients that attached meanwhile
 
 
 class Goaway:
@@ -53,7 +53,7 @@ class Drain:
         self._rng = rng
 
     async def run(self, window_s: float) -> int:
-        """Send all clients away; how many that were. Whoever has not gone when it ends is aborted."""
+        """Send all clients away; returns how many. A client that has not gone at the end is aborted."""
         began = self._clock.now()
         waiting = list(self._attachments.schedule)
         self._rng.shuffle(waiting)

@@ -22,7 +22,7 @@ LOOK_S: Final = 3.0  # between two looks for an erasure that no replica works on
 LEASE_MS: Final = 15_000  # a replica that has not told of its progress for so long is taken for dead
 TELL_S: Final = 1.0  # between two records of progress
 PAGE_KEYS: Final = 200  # that a server looks at in one call: about 100 µs
-PAUSE_S: Final = 0.05  # between two pages: 4,000 keys a second, so that nobody notices
+PAUSE_S: Final = 0.05  # between two pages: 4,000 keys a second, which no client notices
 PASSES_MAX: Final = 5  # over all keys, until one finds nothing more: what was created or moved meanwhile is found by the next
 KEPT_MS: Final = 7 * 86_400_000  # the result of an erasure can be asked for so long
 
@@ -135,7 +135,7 @@ class Erasures:
                 work.lease_until_ms = 0 if is_over else clock.wall_ms() + LEASE_MS
                 after = msgspec.json.encode(work)
                 if not await store.swap_erasure(work.name, before, after, ttl_ms=KEPT_MS):
-                    return  # whoever has changed it goes on
+                    return  # the replica that changed it goes on
                 before = after
             if is_over:
                 break
@@ -175,5 +175,5 @@ class Erasures:
 
 
 def _what(work: Erasure) -> str:
-    """For a line of the log, which names nobody."""
+    """For a log line, which names no subject."""
     return f"tenant {work.digest}" if work.is_tenant else f"subject {work.digest}"

@@ -1,4 +1,4 @@
-"""Everybody who is attached, or about to be, spread over the heartbeat's interval.
+"""The heartbeat schedule: every subscriber, attached or about to be, in one of the slots of the heartbeat's interval.
 
 Owns who is there and whose turn it is. Must not know what a turn is for. Who leaves is held by nothing here from then on.
 """

@@ -75,7 +75,7 @@ class Housekeeping:
             self._every_second(now)
 
     def _beat(self, subscribers: Sequence[Subscriber], now: float) -> None:
-        """One frame a session and slice, whoever gets it."""
+        """One frame per session and slice, shared by its subscribers."""
         wall_ms = self._hub.clock.wall_ms()
         silence_s = self._hub.options.silence_ms / 1000
         notice_until_s = (wall_ms + EXPIRY_NOTICE_MS + self._hub.options.heartbeat_ms) / 1000

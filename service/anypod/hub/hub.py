@@ -70,7 +70,7 @@ class Hub:
         self.devices = Devices(store, clock, metrics, self.tasks, dismiss=self.dismiss, ghost_ms=options.silence_ms)
         self.keep_alive = KeepAlive(store, clock, self.tasks, options.heartbeat_ms)
         self.sessions: dict[SessionKey, HubSession] = {}
-        self.is_leaving = False  # the replica sends everybody away
+        self.is_leaving = False  # the replica drains
         self.has_surplus = False  # it sends some of them away
         self.stalled: dict[Subscriber, None] = {}  # whose ports take no more: the wheel looks after them
         metrics.watch("stalled", lambda: len(self.stalled))
@@ -183,7 +183,7 @@ class Hub:
                 loading.cancel()
                 raise
             loading.set_exception(error)
-            loading.exception()  # whoever waits gets it; when nobody does any more it is of no interest
+            loading.exception()  # callers that wait get it; without any it is of no interest
             return
         session.loading = None
         if isinstance(page, Missing):
@@ -216,7 +216,7 @@ class Hub:
             session.move(SessionPhase.UNLOADED)
 
     def unload(self, session: HubSession) -> None:
-        """Nobody is attached: give its memory back."""
+        """It has no subscribers: give its memory back."""
         assert session.is_empty
         self._forget(session)
 
@@ -241,7 +241,7 @@ class Hub:
             subscriber.port.close(1000, "the session is closed")
 
     def drop(self, session: HubSession, code: Code, reason: str) -> None:
-        """The session is gone for everybody."""
+        """The session is gone for all its subscribers."""
         self._dismiss_all(session, CODES[code].close or CLOSE_LEAVING, reason)
 
     def _dismiss_all(self, session: HubSession, close: int, reason: str) -> None:

@@ -19,7 +19,7 @@ ENTRY_TTL_MS: Final = 10_000  # outlives two that were missed; then the replica 
 
 
 class ReplicaMember(Struct, frozen=True, kw_only=True):
-    """One replica. `since_ms`: when it began, in epoch time; `draining`: it sends everybody away, and gets nobody new."""
+    """One replica. `since_ms`: when it began, in epoch time; `draining`: it sends its clients away, and gets no new ones."""
 
     replica: str
     version: str
@@ -57,7 +57,7 @@ class Membership:
         return fellows
 
     def _read(self, entry: bytes) -> ReplicaMember | None:
-        """None: another version, or somebody else, wrote what this one cannot read."""
+        """None: another version, or another program, wrote what this one cannot read."""
         try:
             return msgspec.json.decode(entry, type=ReplicaMember)
         except UNREADABLE:

@@ -1,7 +1,7 @@
 """What the subscribers of a replica have not taken yet, within one budget of bytes.
 
 Owns who holds how much, and how much one of them may hold now: a *dynamic threshold*, as switches with a shared memory have it. Each
-may hold as much as is left of the budget, so that the fuller it is the sooner everybody reads on from the log, and it never gets full
+may hold as much as is left of the budget, so that the fuller it is the sooner subscribers read on from the log, and it never gets full
 as long as what is handed over at once fits in its share. Must not know transports, nor what happens to a subscriber.
 """
 
@@ -28,7 +28,7 @@ class OutboxBudget:
         self.bytes -= self._sizes.pop(subscriber, 0)
 
     def overdrawn_by(self) -> Subscriber | None:
-        """Whoever holds most, when all together hold more than there is; of several that have held it for longest."""
+        """The subscriber that holds most, when all together hold more than there is; of several the one that has for longest."""
         if self.bytes <= self._bytes_max:
             return None
         return max(self._sizes, key=self._sizes.__getitem__)

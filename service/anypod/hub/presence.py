@@ -29,7 +29,7 @@ from anypod.store import Member
 
 LIFE_S: Final = 3.0  # between two signs of life
 HELD_S: Final = 10.0  # for which the store holds a life after a sign of it, so a dead replica's entries go within 13 s and some
-RENEW_S: Final = 30.0  # between two renewals of an entry: the store forgets a session's that nobody has renewed for 90 s
+RENEW_S: Final = 30.0  # between two renewals of an entry: the store forgets a session's after 90 s without a renewal
 RENEWED_SHARE: Final = 0.8  # of that time over which the calls of a renewal are spread
 MEMBERS_A_CALL: Final = 100  # some 100 µs of the store's time
 GONE_MAX: Final = 10_000  # removals that the store has not taken; one that is forgotten is found when the session's list is read again
@@ -116,7 +116,7 @@ class PresenceTracker:
     # What others tell.
 
     def readable(self, entries: Sequence[bytes]) -> list[Raw]:
-        """Without those that no client could read: another version, or somebody else, may have written them."""
+        """Without those that no client could read: another version, or another program, may have written them."""
         sound = [member for member in map(read_member, entries) if member is not None]
         self._hub.metrics.payloads_skipped["member"] += len(entries) - len(sound)
         return sound
@@ -269,7 +269,7 @@ class PresenceTracker:
             self._is_living = False
 
     async def _show_life(self) -> None:
-        """Say that this replica lives where it keeps or tells of anybody, and hear who does."""
+        """Send a sign of life to each partition with members or watchers here, and read which lives hold there."""
         known = {session: attendance.lives for session, attendance in self._attended.items()}
         partitions = {partition(key) for key in (*(session.key for session in known), *self._mine)}
         if not self._hub.store.is_available:
@@ -328,7 +328,7 @@ class PresenceTracker:
             for start in range(0, len(names), MEMBERS_A_CALL):
                 await self._hub.store.bury(key, life, names[start : start + MEMBERS_A_CALL])
         except AnypodError:
-            return  # nobody is shown them, and they go with the session's
+            return  # no client is shown them, and they expire with the session's
 
     async def _renew(self) -> None:
         """All entries of this replica, some of one session in each call, over most of the time until the next renewal."""

@@ -2,7 +2,7 @@
 
 Owns when a replica may do so, how fast, and whom it chooses. Must not know what its share is: `core.balance` judges that.
 
-Only in a fleet at rest: while replicas come and go everybody's numbers are about to change, and whoever is sent away then may be
+Only in a fleet at rest: while replicas start and stop, all counts are about to change, and a client that is sent away then may be
 sent to one that leaves next.
 """
 
@@ -28,7 +28,7 @@ DRAWN_FOR_ONE: Final = 4  # when three late replicas get their share of 300, som
 
 
 class Rebalance:
-    """`every_second`: called by the housekeeping. `share_max`: see `core.balance`; 0: nobody is sent away."""
+    """`every_second`: called by the housekeeping. `share_max`: see `core.balance`; 0: no client is sent away."""
 
     def __init__(self, hub: Hub, attachments: Attachments, fleet: Membership, goaway: Goaway, *, rng: Random, share_max: float) -> None:
         self._hub = hub
@@ -43,14 +43,14 @@ class Rebalance:
         self._too_many_since: float | None = None
         self._surplus = 0  # as judged after the last announcement, less those sent away since
         self._pace = 0  # of them in a second
-        self._on_their_way = 0  # sent away since the announcement before: whoever they come to may not have told yet
+        self._on_their_way = 0  # sent away since the announcement before: the replica they attach to may not have counted them yet
 
     def every_second(self, now: float) -> None:
         if not self._hub.store.is_available:
-            self._surplus = 0  # nobody knows what the others hold
+            self._surplus = 0  # the counts of the others are unknown
         elif now >= self._next_announcement:
             self._next_announcement = now + ANNOUNCE_S
-            # Nobody is sent away in this second: who was told in the one before has gone, and is not counted any more.
+            # No client is sent away in this second: those of the second before have gone, and are not counted any more.
             self._hub.tasks.start(self._announce(), "announcement")
         elif self._surplus > 0 and not self._hub.is_leaving:
             self._shed(min(self._surplus, self._pace))

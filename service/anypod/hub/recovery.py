@@ -67,7 +67,7 @@ class SharedReads:
     def _ended(self, wanted: _Range, task: asyncio.Task[Page | Missing]) -> None:
         self._under_way.pop(wanted, None)
         if not task.cancelled():
-            task.exception()  # whoever still waits gets it; when nobody does it is of no interest
+            task.exception()  # callers that still wait get it; without any it is of no interest
 
     async def close(self) -> None:
         for task in tuple(self._under_way.values()):
@@ -157,7 +157,7 @@ class Recovery:
             return
         if subscriber.phase is SubscriberPhase.BEHIND and subscriber.cursor:
             # What was sent before must be judged before it is forgotten: were it of a lost history, a place before it would
-            # prove well, and nobody would tell the client. What follows a cursor of its own is under way already.
+            # prove well, and the client would not be told. What follows a cursor of its own is under way already.
             if not isinstance(after, Cursor):
                 subscriber.wanted = after
             self.go_on(subscriber)
@@ -394,7 +394,7 @@ class Resync:
         return not page.has_more
 
     async def _start_over(self, session: HubSession) -> None:
-        """The log is another one than the session stood in: everybody attached is behind, and judged by their own cursor."""
+        """The log is another one than the session stood in: every subscriber is behind, and judged by its own cursor."""
         for subscriber in tuple(session.live):
             session.leave(subscriber)
         page = await self._hub.store.read(session.key, None, limit=0)

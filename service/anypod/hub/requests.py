@@ -109,7 +109,7 @@ def published_frame(receipt: Receipt, ref: str | int | None = None) -> bytes:
 
 
 def signal_notice(name: str, told: bytes, origin: frames.Origin, to: str | None) -> bytes:
-    """Raises AnypodError `too_large`, and `malformed` for whom nobody could be and for a value out of bounds."""
+    """Raises AnypodError `too_large`, and `malformed` for an impossible addressee or a value out of bounds."""
     if to is not None and len(to) > ADDRESS_CHARS_MAX:
         raise AnypodError("malformed", f"to is at most {ADDRESS_CHARS_MAX} characters: an author, author/device, or a device of yours")
     if len(told) > SIGNAL_BYTES_MAX or len(name) > SIGNAL_NAME_CHARS_MAX:

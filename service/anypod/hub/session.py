@@ -186,7 +186,7 @@ class DeviceClaim:
         self.is_claiming = False
 
     def hold(self, subscriber: Subscriber) -> Subscriber | None:
-        """Whose it was before, if anybody's."""
+        """The holder before, if there was one."""
         former, self.holder, self.since = self.holder, subscriber, subscriber.came_at
         self.number, self.rival = 0, None
         return former
@@ -224,7 +224,7 @@ class HubSession:
         self.snapshot: Snapshot | None = None
         self.tail = Tail(0, "")
         self.live: dict[Subscriber, None] = {}
-        self.behind: dict[Subscriber, None] | None = None  # who is attached and not live: nearly always nobody
+        self.behind: dict[Subscriber, None] | None = None  # attached and not live: nearly always none
         self.devices: dict[tuple[str, str], DeviceClaim] | None = None  # by author and device
         self.claims_checked = 0  # the newest claim in the session when the places here were last compared with the store's
         self.loading: asyncio.Future[Missing | None] | None = None
@@ -233,7 +233,7 @@ class HubSession:
         self.idle_since: float | None = None
         self.keep_at = NEVER  # when its expiry is to be moved
         self._merge = Merge(0)
-        self._flushed = 0  # the seq up to which everybody live was served
+        self._flushed = 0  # the seq up to which the live subscribers were served
         self._cursor: str | None = ""  # None: that of the newest frame
         self._history = b""  # of the cursor, once something is compared with it
         # A session that is merely loaded hears nothing: these are made when it does.
@@ -300,7 +300,7 @@ class HubSession:
         Raises ValueError or IndexError when it is no frame of an event.
         """
         if self.phase is SessionPhase.LOADING:
-            position(frame)  # now: later nobody could skip it alone
+            position(frame)  # now: later it could not be skipped alone
             if self._early is None:
                 self._early = []
             if len(self._early) < EARLY_FRAMES_MAX:
@@ -351,7 +351,7 @@ class HubSession:
             self._pending_seqs.append(seq)
 
     def flush(self, wall_ms: int) -> int:
-        """Give what has come to everybody live, in one batch; how many deliveries that were."""
+        """Fan out what has come to the live subscribers, in one batch; returns the number of deliveries."""
         frames, seqs = self._pending, self._pending_seqs
         if frames is None or seqs is None:
             return 0
@@ -370,7 +370,7 @@ class HubSession:
             self.snapshot = snapshot
 
     def note_state(self, notice: StateNotice, wall_ms: int) -> None:
-        """A state change told by whoever made it."""
+        """A state change, from the notice of the replica that made it."""
         if self.snapshot is None or notice.version <= self.snapshot.version:
             return
         self.snapshot = _with_state(self.snapshot, notice, wall_ms)
@@ -429,7 +429,7 @@ class HubSession:
         return place is not None and place.holder is subscriber
 
     def forget_if_empty(self, place: "DeviceClaim") -> None:
-        """A place is kept while somebody holds it, or a claim of it is under way."""
+        """A claim is kept while a subscriber holds it, or a call about it is under way."""
         is_here = self.devices is not None and self.devices.get(place.key) is place
         if self.devices is not None and is_here and place.holder is None and not place.is_claiming:
             del self.devices[place.key]

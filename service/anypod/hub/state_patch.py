@@ -1,6 +1,7 @@
 """Change a session's state, live state or metadata by merge patches.
 
-Owns the read, the merge and the attempt again when somebody else was quicker. Must not know transports or rights.
+Owns the read, the merge (RFC 7396) and the retry when another patch was quicker: optimistic concurrency. Must not know transports or
+rights.
 """
 
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class StatePatcher:
             except AnypodError as error:
                 if error.code != "stale" or edit.expect not in (None, str(snapshot.facts.head)):
                     raise
-                continue  # somebody patched between our read and our write
+                continue  # another patch came between our read and our write
             return receipts[0] if receipts else None
         raise AnypodError("overloaded", "too many change this session at once", retry_after_ms=200)
 

@@ -1,4 +1,4 @@
-"""The newest frames of one session, kept for whoever resumes soon.
+"""The tail: a cache of the newest frames of one session, for clients that resume soon.
 
 Owns which frames are kept, and the proof of a cursor among them. Must not know subscribers or the store.
 """

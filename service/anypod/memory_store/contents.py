@@ -151,7 +151,7 @@ class ServerContents:
             raise AnypodError("storage_full")
 
     def _sweep(self, now_ms: int) -> None:
-        """Whatever has expired and nobody asks for again would stay for ever."""
+        """What has expired and is never read again would stay for ever."""
         if len(self.logs) + len(self.tombstones) < self.swept_to:
             return
         self.logs = {key: log for key, log in self.logs.items() if log.expires_at_ms > now_ms}

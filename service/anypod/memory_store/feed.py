@@ -32,7 +32,7 @@ class Feed:
         self._is_subscribed.pop(key, None)
 
     def offer(self, key: SessionKey, payload: bytes) -> None:
-        """From the server: deliver soon, unless nobody has subscribed or the connection is down."""
+        """From the server: deliver soon, unless there is no subscription or the connection is down."""
         if self._phase == "live" and self._is_subscribed.get(key):
             self._queue.append((key, payload))
             self._schedule()

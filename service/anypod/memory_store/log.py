@@ -125,7 +125,7 @@ class Log:
         return self.expires_at_ms - now_ms
 
     def raise_fence(self, turn: str, now_ms: int) -> int:
-        """The parts that earlier attempts have open end with it: nobody can end them any more."""
+        """The parts that earlier attempts have open end with it: no worker can end them any more."""
         if self.is_closed:
             raise AnypodError("closed")
         if turn not in self.fences and len(self.fences) >= FENCES_MAX:

@@ -1,4 +1,4 @@
-"""Credentials of a proof that is run by whoever runs the service, such as `helm test`.
+"""Credentials of a proof that is run by the operator of the service, such as `helm test`.
 
 Owns for whom they are, and what they may do. Must not know how one is signed.
 """

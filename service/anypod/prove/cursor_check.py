@@ -47,7 +47,7 @@ async def _try(clock: Clock, ledger: ProofRecord, ask: ReadPlan, what: str) -> N
 
 
 class _Claim:
-    """`is_refused`: was the reader reset before anything else? None: nothing came. The log follows, and is judged like everybody's."""
+    """`is_refused`: was the reader reset before anything else? None: nothing came. The log follows, judged like that of others."""
 
     def __init__(self, track: HistoryChecker) -> None:
         self._track = track

@@ -1,4 +1,4 @@
-"""The comparison at the end: the log as anybody reads it, what readers applied, and what publishers were told.
+"""The comparison at the end: the log as read from outside, what readers applied, and the receipts of publishers.
 
 Owns the reading of a log by pages and everything that is concluded from it. Must not know how readers and publishers went about it.
 """
@@ -71,7 +71,7 @@ def _compare_receipts(ledger: ProofRecord, log: HistoryChecker) -> None:
 
 
 def _compare_ids(ledger: ProofRecord, log: HistoryChecker) -> None:
-    """Guarantees 3 and 5: each id once, as it was sent, and nothing that nobody sent."""
+    """Guarantees 3 and 5: each id once, as it was sent, and nothing that was never sent."""
     first: dict[str, Applied] = {}
     for entry in log.by_seq.values():
         earlier = first.setdefault(entry.id, entry)

@@ -58,7 +58,7 @@ class HttpProbe:
         self._headers = {} if credential is None else {hdrs.AUTHORIZATION: f"Bearer {credential}"}
 
     async def insist(self, method: str, path: str, body: Any = None, *, params: Mapping[str, str] | None = None) -> Answer:
-        """Ask until somebody who can has answered. Raises AnypodError `unavailable` when nobody does for too long."""
+        """Retry until a replica that can has answered. Raises AnypodError `unavailable` after too long without one."""
         return await self._until_settled(lambda: self.ask(method, path, body, params=params), lambda answer: answer.status)
 
     async def greet(self, session_id: str) -> tuple[int, bytes]:
@@ -84,7 +84,7 @@ class HttpProbe:
             await self._clock.sleep(AGAIN_S)
 
     async def ask(self, method: str, path: str, body: Any = None, *, params: Mapping[str, str] | None = None) -> Answer:
-        """Raises AnypodError `unavailable` when nobody answers."""
+        """Raises AnypodError `unavailable` without an answer."""
         content = None if body is None else msgspec.json.encode(body)
         headers = {**self._headers, **({} if content is None else {hdrs.CONTENT_TYPE: "application/json"})}
         timeout = aiohttp.ClientTimeout(total=ANSWER_S_MAX)

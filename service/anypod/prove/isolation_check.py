@@ -43,7 +43,7 @@ ATTEMPTS: Final = (
 
 
 async def try_unknown(ledger: ProofRecord, asker: HttpProbe, who: str) -> None:
-    """Without a credential, or with one that nobody has signed."""
+    """Without a credential, or with a forged one."""
     for attempt in ATTEMPTS:
         answer = await asker.insist(attempt.method, f"/v1/sessions/{ledger.session_id}{attempt.path}", attempt.body, params=attempt.params)
         _judge(ledger, "anonymous", f"{attempt.method} {attempt.path or 'of the session'} {who}", answer.status, REFUSED_UNKNOWN)
@@ -99,7 +99,7 @@ async def try_outsider(ledger: ProofRecord, asker: HttpProbe, who: str, own: Htt
 
 
 async def _looked_at(own: HttpProbe, ledger: ProofRecord) -> Any:
-    """What nobody of a proof changes."""
+    """What no client of a proof changes."""
     answer = await own.insist("GET", f"/v1/sessions/{ledger.session_id}")
     told = answer.json if isinstance(answer.json, dict) else {}
     return answer.status, *(told.get(name) for name in ("state", "metadata", "closed"))

@@ -91,7 +91,7 @@ def _told(answer: Answer) -> str:
 
 
 def _why_not_authenticated(credential: str, clock: Clock) -> str:
-    """The service tells nobody why; a credential's end stands in it for its holder to read."""
+    """The service does not say why; a credential's expiry stands in it for its holder to read."""
     expires_at = _expires_at(credential)
     if expires_at is None:
         return "the credential is not accepted, and it does not look like a JWT: --token takes the credential alone, without `Bearer`"

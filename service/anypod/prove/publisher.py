@@ -24,7 +24,7 @@ IDS_ASKED_AGAIN: Final = 16  # the latest ones; a session remembers at least 64
 ID_BYTES: Final = 15
 WORDS_MAX: Final = 40
 
-# Of all publishes; the rest are new events over HTTP that nobody disturbs.
+# Of all publishes; the rest are new events over HTTP, without a disturbance.
 BY_WEBSOCKET: Final = 0.5
 ABANDONED: Final = 0.1
 REPEATED: Final = 0.2

@@ -29,7 +29,7 @@ AWAY_S_MAX: Final = 0.4  # after a cut of ours: something is to be missed
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What everybody in a proof is given."""
+    """What all readers of a proof share."""
 
     plan: ProofPlan
     clock: Clock

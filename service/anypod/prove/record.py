@@ -11,7 +11,7 @@ from typing import Any, Final
 from anypod.core.event import Receipt
 from anypod.prove.history_checker import HistoryChecker, Tell, body_digest
 
-VIOLATIONS_KEPT: Final = 100  # with their details: whoever reads the first of them knows enough; all are counted
+VIOLATIONS_KEPT: Final = 100  # with their details: the first ones tell enough; all are counted
 
 
 @dataclass(frozen=True, slots=True)

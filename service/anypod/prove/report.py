@@ -1,7 +1,7 @@
 """The report of a proof, signed off: what was asked, what was checked, what was seen, and a digest over all of it.
 
 Owns the form, the verdict and the digest. Must not know how anything was checked, nor print. The digest says that a report is
-whole, as when it was written: it is no signature, whoever can run a proof can write one.
+whole, as when it was written: it is no signature: every user of the command can write one.
 """
 
 import hashlib

@@ -86,7 +86,7 @@ class Scenario:
             raise AnypodError("unavailable", f"a session could not be created: status {answer.status} {answer.code}")
 
     async def _bustle(self) -> None:
-        """Everybody at work, until the time is over and everybody has everything."""
+        """All clients at work, until the time is over and every reader has everything."""
         until_s = self._clock.now() + self._plan.seconds
         readers = [self._readers(ledger, number) for number, ledger in enumerate(self._ledgers)]
         async with asyncio.TaskGroup() as tasks:
@@ -169,7 +169,7 @@ class Scenario:
             await ReaderConnection(ReadPlan(self._plan.url, session_id, self._plan.credential, "websocket", "tail"), note).run(MEET_S)
 
     async def _clean_up(self) -> None:
-        """Also when somebody has ended it. A second signal does not wait for this."""
+        """Also after an interrupt. A second signal does not wait for this."""
         left = list(self._ledgers)
         try:
             async with asyncio.timeout(CLEAN_S_MAX):
@@ -189,7 +189,7 @@ class Scenario:
 
 
 def _forged(credential: str) -> str:
-    """The same claims under a signature that nobody made."""
+    """The same claims under a forged signature."""
     head, dot, signature = credential.rpartition(".")
     return f"{head}{dot}{'A' * FORGED_LETTERS}{signature[FORGED_LETTERS:]}"
 

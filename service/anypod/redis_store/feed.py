@@ -97,7 +97,7 @@ class Listener:
     def unsubscribe(self, key: SessionKey) -> None:
         channel = self._channels.get(self._keyspace.session(key).channel)
         if channel is not None:
-            channel.confirm()  # whoever still waits has been overtaken by this call
+            channel.confirm()  # a caller that still waits has been overtaken by this call
             self.drop(channel)
 
     def drop(self, channel: Channel) -> None:
@@ -199,7 +199,7 @@ class Listener:
         if self._due[name] > 0:
             self._due[name] -= 1
         else:
-            self._returning.add(name)  # nobody asked: the server had taken it away
+            self._returning.add(name)  # not asked for: the server had taken it away
         channel = self._channels.get(name)
         if self._due[name] > 0:
             return
@@ -258,7 +258,7 @@ class Probe:
             self._number += 1
             self._heard.clear()
             if not self._send(b"%d" % self._number):
-                continue  # the server is away, which whoever appends notices
+                continue  # the server is away, which appends notice
             try:
                 async with asyncio.timeout(self._options.probe_limit_s):
                     await self._heard.wait()

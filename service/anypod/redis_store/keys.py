@@ -99,7 +99,7 @@ def hash_tag(number: int) -> str:
 
 @cache
 def hash_tags() -> Sequence[str]:
-    """All of them, in some milliseconds: to be asked for before anybody waits for an answer."""
+    """All of them, in some milliseconds: call it before a client waits for an answer."""
     return tuple(map(hash_tag, range(PARTITIONS)))
 
 
@@ -139,7 +139,7 @@ class Keyspace:
         return blake2b(owner.encode(), digest_size=16).hexdigest()
 
     def probe(self, name: str, number: int) -> bytes:
-        """A channel that only whoever knows the name hears, of a partition that its server has."""
+        """A channel that is subscribed by name alone, of a partition that its server has."""
         return f"{self._starts[number]}/probe/{name}".encode()
 
     def calendar(self, number: int) -> bytes:

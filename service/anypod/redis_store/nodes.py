@@ -163,12 +163,12 @@ class Router:
         return self._by_partition[partition_of(name)]
 
     def renew(self) -> None:
-        """A node has sent somebody elsewhere."""
+        """A node has answered that some slots are served elsewhere."""
         if self._topology is not None:
             self._topology.renew()
 
     async def verify_primary(self) -> None:
-        """Returns when whoever is asked next is known to be the right one, as far as anybody can tell."""
+        """A read barrier: returns when the server of the next read is known to be the primary, as far as can be known."""
         if self._topology is not None:
             await self._topology.verify_primary()
 

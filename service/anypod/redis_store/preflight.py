@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 async def check(address: ServerAddress, options: RedisOptions, library: FunctionLibrary, *, is_node: bool = False) -> None:
-    """`is_node`: of a cluster. Raises AnypodError `unavailable` with one line for whoever started this; with a hint when it may pass."""
+    """`is_node`: of a cluster. Raises AnypodError `unavailable` with one line for the operator; with a hint when it may pass."""
     redis = _client(address, options)
     try:
         if options.incarnation == "info":

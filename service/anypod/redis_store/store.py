@@ -134,7 +134,7 @@ class RedisStore:
                 creation.metadata,
             )
         except AnypodError as error:
-            if reserved == b"+" and error.code != "unavailable":  # then nobody knows whether it was made: `_release_ghosts` will
+            if reserved == b"+" and error.code != "unavailable":  # then it is unknown whether it was made: `_release_ghosts` will
                 await self._release(key.tenant, creation.owner, key.session)
             raise
         label, fields = list_of(reply)
@@ -330,7 +330,7 @@ class RedisStore:
     async def swap_note(self, name: str, note: bytes | None, *, ttl_ms: int) -> bytes | None:
         key = self._keyspace.note(name)
         command = pack("GETDEL", key) if note is None else pack("SET", key, note, "PX", ttl_ms, "GET")
-        # A repeated one may miss what the first attempt took, and so nobody gets it: never two.
+        # A repeated one may miss what the first attempt took, and so no caller gets it: never two.
         held = await self._writes.ask(key, command, is_repeatable=True)
         return held if isinstance(held, bytes) else None
 

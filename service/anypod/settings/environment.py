@@ -28,7 +28,7 @@ FROM_FILES: Final = OPTIONAL_FILES | {
 }  # those that may hold a secret
 SHOWN_CHARS_MAX: Final = 80  # of a wrong value: enough to recognise it
 
-# Variables that are nobody's mistake although they are no setting: those of our tests, and those that Kubernetes gives
+# Variables that are no mistake although they are no setting: those of our tests, and those that Kubernetes gives
 # to every pod for a service whose name begins with `anypod` (ANYPOD_SERVICE_HOST, ANYPOD_PORT=tcp://10.0.0.7:80 …).
 _BESIDE: Final = re.compile(rf"{PREFIX}(TEST_.*|(.+_)?SERVICE_HOST|(.+_)?SERVICE_PORT(_.+)?|(.+_)?PORT_[0-9]+_(TCP|UDP|SCTP)(_.+)?)")
 _LINK_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-SECRET_FILE_BYTES_MAX: Final = 65_536  # whoever names a disk by mistake is told so, not served it
+SECRET_FILE_BYTES_MAX: Final = 65_536  # a device named by mistake is an error, and is not read
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ class FileValue:
             text = read_text(self._path)
             self._check(text)
         except (FileError, ValueError) as exc:
-            # Half a rotation must not let everybody out: what held before goes on holding until the file is right.
+            # Half a rotation must not lock every client out: what held before goes on holding until the file is right.
             logger.warning("%s %s; its last value stays in use", self._path, exc)
         else:
             self._value = text

@@ -20,7 +20,7 @@ _NAMED_SECRET: Final = re.compile(r"kid=([!-~]{1,64}) +(.+)")
 
 @dataclass(frozen=True, slots=True)
 class KeySetSource:
-    """Where an issuer publishes its keys; `issuer` None: whoever signs with them may call themselves anything."""
+    """Where an issuer publishes its keys; `issuer` None: credentials signed with them may name any issuer."""
 
     url: str
     issuer: str | None

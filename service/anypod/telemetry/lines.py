@@ -1,6 +1,6 @@
 """The lines that a replica writes about itself: one line a record, for a machine (json) or a person (text).
 
-Owns their form, and that nobody outside can forge or read one: what comes from a client has its control characters escaped,
+Owns their form, and that no client can forge or read one: what comes from a client has its control characters escaped,
 what looks like a credential is masked, and a line has an end. Must not know what is worth writing. Payloads are never passed
 to a logger; the masks are the second belt.
 """

@@ -1,7 +1,7 @@
 """What a replica counts.
 
 Owns the names, meanings and labels of all metrics. Must not know who counts, nor the form of a scrape. A hot path pays one integer
-addition; everything else happens when somebody scrapes. No label ever holds a tenant, a session or a subject: their number has no bound.
+addition; everything else happens at a scrape. No label ever holds a tenant, a session or a subject: their number has no bound.
 To add a metric is to add one line to `Metrics`, or to `GAUGES`.
 """
 
@@ -114,7 +114,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Everything, in the text format of Prometheus."""
-        from anypod.telemetry.exposition import text_of  # whoever scrapes first waits for the library, and no start does
+        from anypod.telemetry.exposition import text_of  # the first scrape waits for the import, and no start does
 
         return text_of((row, self._value(row)) for row in metric_rows())
 

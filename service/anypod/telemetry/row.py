@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 from anypod.telemetry.histogram import Histogram
 
-Value = float | dict[str, int] | Histogram | None  # of each value of the label where there is one; None: nobody watches it
+Value = float | dict[str, int] | Histogram | None  # of each value of the label where there is one; None: no part of the replica reports it
 
 
 class MetricRow(NamedTuple):

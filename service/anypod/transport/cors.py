@@ -51,7 +51,7 @@ class Cors:
         """Of an answer to this page; a foreign one is told nothing.
 
         An origin that is named is answered by its name, and may send its browser's own credentials (the cookie of a balancer; none is read
-        here). With `*` everybody is answered by `*`, and browsers send no credentials but the header that the page itself sets.
+        here). With `*` every page is answered by `*`, and browsers send no credentials but the header that the page itself sets.
         """
         if origin is None:
             return _NO_PAGE

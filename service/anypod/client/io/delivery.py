@@ -1,6 +1,7 @@
 """What is on its way to the application.
 
-Owns the queue, its bounds and the end of it. Must not know what the items are, nor stop anybody: who reads a link asks for room first.
+Owns the queue, its bounds and the end of it. Must not know what the items are. Backpressure:
+the reader of a connection asks for room first.
 """
 
 import asyncio
@@ -47,7 +48,7 @@ class Delivery(Generic[T]):
         self._freed.set()
 
     def put(self, item: T) -> None:
-        """Never refused: whoever brings more than one item, like a page, goes beyond the bound by as much."""
+        """Never refused: an input of more than one item, like a page, exceeds the bound by as much."""
         self._items.append(item)
         self._filled.set()
 

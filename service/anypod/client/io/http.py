@@ -27,7 +27,7 @@ FOREIGN_ERRORS: Final = (aiohttp.ClientError, OSError, TimeoutError)
 
 
 class HttpEndpoint:
-    """`credential`: the latest one, set by whoever asks for it."""
+    """`credential`: the latest one, set by the runner."""
 
     def __init__(self, http: aiohttp.ClientSession, url: str, session_id: str) -> None:
         scheme, separator, rest = url.rstrip("/").partition("://")
@@ -98,7 +98,7 @@ def _fold(fold: bool | None) -> dict[str, str]:
 
 
 def open_http() -> aiohttp.ClientSession:
-    """A client for any number of sessions, to be closed by whoever opened it."""
+    """A client for any number of sessions; the caller closes it."""
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=15.0)  # a session holds a connection for as long as it lives
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False, auto_decompress=True)
 

@@ -177,7 +177,7 @@ class Runner:
         receipt = self._receipts.pop(command.id)
         self.delivery.publishing(is_publishing=bool(self._receipts))
         if receipt.done():
-            return  # nobody waits any more
+            return  # no caller waits any more
         if isinstance(command.outcome, AnypodError):
             receipt.set_exception(command.outcome)
         else:
@@ -245,5 +245,5 @@ class Runner:
         try:
             self.feed(Answered(decode_published(body)))
         except AnypodError as exc:
-            # Somebody else has answered: what became of the event is unknown, and its id makes asking again safe.
+            # A proxy has answered: what became of the event is unknown, and its id makes a retry safe.
             self.feed(Answered(answer(code="unavailable", message=exc.message, ref=event_id)))

@@ -59,7 +59,7 @@ class Incoming:
                 if isinstance(frame, frames.ErrorFrame) and not is_ours:
                     self._emit(Notify(frame))
             case frames.AuthOkFrame() | frames.HistoryFrame():
-                pass  # answers to what nobody waits for
+                pass  # answers that no caller waits for
             case _:
                 assert_never(frame)
         return None

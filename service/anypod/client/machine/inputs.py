@@ -43,7 +43,7 @@ class PageReceived:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionClosed:
-    """The link is closed, or could not be opened. `code`: 1006 when nobody gave one. `retry_after_ms`: as the server asked."""
+    """The link is closed, or could not be opened. `code`: 1006 without a close frame. `retry_after_ms`: as the server asked."""
 
     link: int
     code: int

@@ -108,7 +108,7 @@ class PublishOutbox:
         """Answers of this link will not come. The receipts of what was seen meanwhile; all else is to be sent again."""
         seen = []
         for entry in self._entries.values():
-            entry.is_refused = False  # whoever answers next may have forgotten the id: what comes by then is not sent again
+            entry.is_refused = False  # the next replica may have forgotten the id: what comes by then is not sent again
             if entry.link == link:
                 entry.link = None
             if entry.link is None and entry.seen is not None:
@@ -123,7 +123,7 @@ class PublishOutbox:
 
 
 def _is_same(entry: OutboxEntry, event: EventFrame) -> bool:
-    """Is it the very event? Somebody else's of the same id is for the replica to call a conflict."""
+    """Is it the very event? Another author's of the same id is for the replica to call a conflict."""
     publish, replaces = entry.publish, event.replaces.part if event.replaces is not None else None
     details = (publish.kind, publish.turn, publish.attempt, publish.part, publish.replaces)
     if details != (event.kind, event.turn, event.attempt, event.part, replaces):

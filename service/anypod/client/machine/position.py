@@ -23,7 +23,7 @@ class Fit(Enum):
 
 
 class Position:
-    """`cursor`: what to resume from. `seq`: its seq, None while nobody has said (then the first event does)."""
+    """`cursor`: what to resume from. `seq`: its seq, None while it is unknown (then the first event sets it)."""
 
     def __init__(self, after: str | None) -> None:
         self.cursor = after

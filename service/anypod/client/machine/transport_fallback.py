@@ -11,7 +11,7 @@ from anypod.client.types import Transport
 from anypod.core.timing import HEARTBEAT_MS_MAX, silence_ms
 
 FIRST_S: Final = 1.0  # most reconnects succeed at once; spread over a second they do not arrive together
-LAST_S: Final = 30.0  # whoever watches an outage end waits no longer than this
+LAST_S: Final = 30.0  # a user who watches an outage end waits no longer than this
 _DOUBLINGS_MAX: Final = 5  # 1 s doubled five times is beyond LAST_S already
 Wanted = Literal["auto", "websocket", "sse", "poll"]
 FAILURES_MAX: Final = 3  # a replica's restart fails one attempt or two; a proxy that blocks a transport fails all

@@ -33,7 +33,7 @@ def _packed_owner(owner: Subject | None) -> bytes:
 
 
 def owner_field(owner: Subject | None) -> bytes:
-    """As it is kept and compared: no subject looks like `-`, which stands for anybody."""
+    """As it is kept and compared: no subject looks like `-`, which stands for any."""
     return b"-" if owner is None else b":" + owner.encode()
 
 

@@ -49,7 +49,7 @@ class RequestConnection:
     async def prepare(self, connection: Connection) -> None:
         await check_policy(connection, is_vouched=self._library.incarnation == "process")
         reply = await connection.ask(pack("FUNCTION", "LOAD", self._library.source))
-        if isinstance(reply, hiredis.ReplyError) and is_denied(str(reply)):  # then somebody else has loaded it
+        if isinstance(reply, hiredis.ReplyError) and is_denied(str(reply)):  # then another client has loaded it
             reply = await connection.ask(pack("FCALL", self._library.name("ready"), 0))
         if not (isinstance(reply, hiredis.ReplyError) and "already exists" in str(reply)):
             checked(reply)
@@ -89,7 +89,7 @@ class RequestConnection:
         raise unavailable()
 
     def tell(self, data: bytes) -> bool:
-        """One command whose reply nobody needs. False: there is no connection."""
+        """One command whose reply is not needed. False: there is no connection."""
         if self._connection is None:
             return False
         self._connection.send(data, _ignore)
@@ -138,7 +138,7 @@ class RequestRouter:
         return await self._settled(lambda: self._pick(name).ask(command, is_repeatable=is_repeatable))
 
     def tell(self, name: bytes, command: bytes) -> bool:
-        """One command whose reply nobody needs. False: there is no connection."""
+        """One command whose reply is not needed. False: there is no connection."""
         return self._pick(name).tell(command)
 
     async def ask_those_up(self, names: Sequence[bytes], commands: Sequence[bytes]) -> list[Reply]:

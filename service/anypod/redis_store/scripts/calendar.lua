@@ -12,7 +12,7 @@ local function clear_calendar(calendar)
   end
 end
 
--- A `turn` that is over: next at `due`, or never, unless somebody has put the session on the calendar in the meantime.
+-- A `turn` that is over: next at `due`, or never, unless another call has put the session on the calendar in the meantime.
 -- Without a turn: at `due`, unless it comes up earlier.
 local function put_on_calendar(calendar, name, turn, due)
   clear_calendar(calendar)

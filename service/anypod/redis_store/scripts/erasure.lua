@@ -2,7 +2,7 @@
 
 local ERASURES_MAX = 1000 -- records of all tenants: those under way, and those that were done lately
 
--- KEYS: all of a session. ARGV: channel, owner ("-": anybody's). 2: a session is gone, 1: remains of one, 0: there is nothing of theirs.
+-- KEYS: all of a session. ARGV: channel, owner ("-": any). 2: a session is gone, 1: remains of one, 0: there is nothing.
 register('erase', function(keys, args)
   local meta, channel, owner = keys[1], args[1], args[2]
   local m = fields_of(meta, FIELD.prefix, FIELD.owner, FIELD.deleted_owner)

@@ -1,5 +1,5 @@
 -- Replicas: who serves. A field is one life of a replica, its value "until_ms json", and holds until then.
--- And whether anybody still calls this library: kept in the server's memory beside the library itself, so that replicas with other prefixes,
+-- And whether a replica still calls this library: kept in the server's memory beside the library itself, so that replicas with other prefixes,
 -- which share the library, count as well, and so that it begins anew with every start of the server.
 
 local used_ms = nil -- when a replica said so last
@@ -15,7 +15,7 @@ register('announce', function(keys, args)
   local held, gone = { '+' }, {}
   for i = 1, #all, 2 do
     local until_ms, json = string.match(all[i + 1], '^(%d+) (.*)$')
-    if not until_ms then -- nobody's entry: it could never be over. The asker counts it, once
+    if not until_ms then -- written by another program: it would never expire. The caller counts it, once
       gone[#gone + 1] = all[i]
       held[#held + 1] = all[i + 1]
     elseif all[i] == life or tonumber(until_ms) <= now then

@@ -66,7 +66,7 @@ end
 
 -- The parts without those that have had no delta for `open_ms`, and when the next one will have had none. A part's age counts from
 -- when housekeeping first saw its last delta: no delta pays for it, and a part ends late rather than early. `is_steady`: the clock
--- was not set since the last look, as far as anybody can tell; otherwise every age begins anew.
+-- was not set since the last look, as far as can be known; otherwise every age begins anew.
 local function end_old_parts(meta, parts, open_ms, now, is_steady)
   local names = {}
   for name in string.gmatch(parts, '(@%S+)=%d+') do

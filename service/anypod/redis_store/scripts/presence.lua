@@ -73,7 +73,7 @@ register('present', function(keys, args)
   return held
 end, { 'no-writes' })
 
--- KEYS: m, w, lives. ARGV: channel, life, then for each member its id, its attachment, its entry. Whoever listens is told of what is new.
+-- KEYS: m, w, lives. ARGV: channel, life, then for each member its id, its attachment, its entry. Subscribers are sent what is new.
 register('join', function(keys, args)
   local presence, channel, life, now = keys[2], args[1], args[2], now_ms()
   if not fields_of(keys[1], FIELD.prefix)[1] then

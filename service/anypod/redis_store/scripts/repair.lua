@@ -1,4 +1,4 @@
--- What a session can still serve when one of its streams is gone, or when somebody has put something else in its place.
+-- What a session can still serve when one of its streams is gone, or when another program has put something else in its place.
 --
 -- The head, the terms and the ids stand in `m`, so the seqs go on and none ever gets another content. Without `l` nothing up to
 -- the head can be served: it is trimmed, with the deltas among it. Without `d` alone the deltas up to the head are folded.

@@ -2,7 +2,7 @@
 
 local TOMBSTONE_MS = 86400000 -- a day: how long the last owner is told that a session was deleted
 local FENCES_MAX = 10000 -- turns of a session; events_max ends a log before
-local STEP_FIRST = 16 -- entries asked for at once, as long as nobody knows how large they are
+local STEP_FIRST = 16 -- entries asked for at once, as long as their size is unknown
 local STEP_MAX = 64 -- and once it is known: what the server copies while it does nothing else
 
 local SNAPSHOT = { FIELD.prefix, FIELD.head, FIELD.owner, FIELD.class_name, FIELD.closed, FIELD.terms, FIELD.version, FIELD.state, FIELD.metadata, FIELD.folded, FIELD.oldest, FIELD.expires_at, FIELD.has_deltas, FIELD.format }
@@ -217,7 +217,7 @@ register('keep', function(keys)
   return '+' .. (redis.call('HGET', meta, FIELD.expires_at) - now)
 end)
 
--- KEYS: m. ARGV: turn. The parts that earlier attempts have open end with it: nobody can end them any more.
+-- KEYS: m. ARGV: turn. The parts that earlier attempts have open end with it: no worker can end them any more.
 register('raise_fence', function(keys, args)
   local meta, field = keys[1], '!' .. args[1]
   local m = fields_of(meta, FIELD.prefix, FIELD.closed, FIELD.fences, field, FIELD.parts, FIELD.format)

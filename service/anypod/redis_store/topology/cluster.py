@@ -23,7 +23,7 @@ from anypod.redis_store.wire.errors import list_of
 from anypod.redis_store.wire.resolver import OnLeft
 
 ASK_S: Final = 1.0  # between two questions while all is well: a node that hangs or is demoted is left so soon
-FRESH_S: Final = 0.1  # an answer so young serves whoever asks meanwhile
+FRESH_S: Final = 0.1  # an answer so young serves concurrent callers
 logger = logging.getLogger(__name__)
 Owners = Sequence[Endpoint]  # the primary of each partition
 OnChange = Callable[[Owners], None]
@@ -105,7 +105,7 @@ class ClusterTopology:
         if not views:
             return  # no node has answered in time: what was known holds
         found = [claim and claim.primary for claim in newest(views)]
-        # A slot that nobody serves for the moment stays with its last owner: requests wait there.
+        # A slot that no node serves for the moment stays with its last owner: requests wait there.
         found = [now or before for now, before in zip(found, self._owners or found, strict=True)]
         complete = [owner for owner in found if owner is not None]
         if len(complete) < len(found):
@@ -119,7 +119,7 @@ class ClusterTopology:
             self._renew_informants()
 
     def _renew_informants(self) -> None:
-        """From now on the primaries are asked, and those of the URL: so there is somebody to ask whatever moves."""
+        """From now on the primaries are asked, and those of the URL: so there is a node to ask whatever moves."""
         wanted = {*self._deployment.endpoints, *self._owners}
         for endpoint in self._informants.keys() - wanted:
             self._informants.pop(endpoint).close()
@@ -141,7 +141,7 @@ class ClusterNode:
         return self._address
 
     def watched(self, address: ServerAddress, on_left: OnLeft) -> AbstractContextManager[None]:
-        return nullcontext()  # whoever follows the map takes the connections away
+        return nullcontext()  # the follower of the map takes the connections away
 
     async def verify_primary(self) -> None:
         """It was found a moment ago; a node that hangs, and that the others have replaced, would hold up every new connection."""
@@ -189,7 +189,7 @@ def read_view(slots: Reply, nodes: Reply, asked: Endpoint) -> View:
 
 
 def newest(views: Sequence[View]) -> View:
-    """The claim that holds, for each partition: None, where nobody knows."""
+    """The claim that holds, for each partition: None, where no node knows."""
     return [max((claim for claim in claims if claim is not None), default=None) for claims in zip(*views, strict=True)]
 
 

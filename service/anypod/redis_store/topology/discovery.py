@@ -75,7 +75,7 @@ def _ignore_loss() -> None:
 
 
 class Singleflight:
-    """`put` asks it and keeps the answer, which serves everybody for `fresh_s`."""
+    """`put` asks and keeps the answer, which serves all callers for `fresh_s`."""
 
     def __init__(self, put: Callable[[], Awaitable[None]], clock: Clock, fresh_s: float) -> None:
         self._put = put

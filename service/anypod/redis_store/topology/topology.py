@@ -16,16 +16,16 @@ from anypod.redis_store.wire.resolver import AddressResolver, StaticAddress
 
 class Topology(Protocol):
     async def owners(self) -> Owners:
-        """As they are now. Raises AnypodError `unavailable` when nobody knows."""
+        """As they are now. Raises AnypodError `unavailable` when no server knows."""
 
     def place(self, endpoint: Endpoint) -> AddressResolver:
         """Of one of them."""
 
     def renew(self) -> None:
-        """Somebody was sent elsewhere: look soon."""
+        """A node has answered that a slot is elsewhere: look soon."""
 
     async def verify_primary(self) -> None:
-        """Look now: returns when whoever serves something no longer has been left, as far as anybody can tell."""
+        """Look now: returns when servers that no longer serve a partition have been left, as far as can be known."""
 
     async def follow(self, on_change: OnChange) -> None:
         """Tell of every change, until cancelled."""

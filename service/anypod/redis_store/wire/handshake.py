@@ -33,7 +33,7 @@ async def dial(address: ServerAddress, options: RedisOptions, on_lost: Callable[
                 checked(await connection.ask(pack("AUTH", login.username or "default", login.password)))
             if address.database:
                 checked(await connection.ask(pack("SELECT", address.database)))
-            await connection.ask(pack("CLIENT", "SETNAME", "anypod"))  # for whoever lists clients; may be refused
+            await connection.ask(pack("CLIENT", "SETNAME", "anypod"))  # for an operator who lists clients; may be refused
         except BaseException:
             connection.abort()
             raise

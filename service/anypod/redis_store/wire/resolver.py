@@ -17,13 +17,13 @@ class AddressResolver(Protocol):
     """Shared by all connections to one server."""
 
     async def find(self) -> ServerAddress:
-        """Where the server is now. Raises AnypodError `unavailable` when nobody knows."""
+        """Where the server is now. Raises AnypodError `unavailable` when no server knows."""
 
     def watched(self, address: ServerAddress, on_left: OnLeft) -> AbstractContextManager[None]:
         """Inside, `on_left` is called as soon as it is known that the server is elsewhere; at once, if it is known already."""
 
     async def verify_primary(self) -> None:
-        """Ask now: whoever is connected elsewhere has left it when this returns."""
+        """Ask now: connections to another server have been left when this returns."""
 
     def close(self) -> None: ...
 

@@ -1,6 +1,6 @@
 """A session by repeated requests, each answered as soon as there is something.
 
-Owns the wait of one request. Must not know HTTP: it yields a page, whoever asked encodes it.
+Owns the wait of one request. Must not know HTTP: the caller reads the page and encodes it.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ async def wait_for_events(
 
     True: the hub has sent the poller away, and its next request should come over another connection.
 
-    `gone` ends when the client has: nobody waits for it any longer then. The page is read from the log afterwards: what a
+    `gone` ends when the client has, and the wait with it. The page is read from the log afterwards: what a
     waiter hears may begin in the middle of a batch.
     """
     layer.hub.accounts.check_room(layer.hub.accounts.of(principal))

@@ -30,7 +30,7 @@ GOODBYE_S_MAX: Final = 2.0  # to write what is left and the close frame; after t
 class WebSocketRoute:
     """`GET /v1/sessions/{session_id}/ws`. Refusals are close codes after the upgrade, because a page sees nothing else.
 
-    `needs`: what `Attachments` asks of whoever attaches by it.
+    `needs`: the access that attaching by it takes.
     """
 
     needs: Final[Access] = "read"

@@ -2,7 +2,7 @@
 
 Owns which requests are ours, their parsing, and the answer to an upgrade (RFC 9110, RFC 6455 section 4.2). Must not know
 sockets. Whatever is not clearly ours is left to the HTTP server behind us. Every line is checked; only headers that
-somebody here asks for are kept.
+this server uses are kept.
 """
 
 import re

@@ -1,6 +1,6 @@
 """How long a connection may owe us bytes: its first ones, the rest of a head, the rest of a body.
 
-Owns who owes and since when, and that nobody does for ever. Must not know what is owed.
+Owns which connections owe a request and since when: each is closed after a time (slowloris). Must not know what is owed.
 """
 
 import asyncio

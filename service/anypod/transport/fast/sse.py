@@ -33,7 +33,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def chunks_of(batch: Sequence[bytes]) -> bytes:
-    """The batch as one chunk: encoded once, whoever gets it."""
+    """The batch as one chunk: encoded once for all streams."""
     return chunk(sse.encode(batch))
 
 

@@ -103,7 +103,7 @@ def plain(requests: Callable[[], RequestTimeouts], ends_connections: Callable[[]
 
 
 def release_idle(state: ServerState) -> None:
-    """Let go whoever asks nothing right now, and who is being answered once that is done. A client that comes again over a connection
+    """Close idle connections now, and busy ones once they are answered. A client that comes again over a connection
     that was kept would come to a replica that leaves."""
     for connection in tuple(state.connections):
         if isinstance(connection, PlainHttp):

@@ -93,7 +93,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self.peer: ClientConnection | None = None
         self._shared = shared
         self._transport = transport
-        self._connections = connections  # the server's: it says goodbye to whoever is left at its end
+        self._connections = connections  # the server's: it closes what is left at its end
         self._reader = FrameReader(shared.layer.hub.options.limits.frame_bytes)
         self._answers: list[bytes] | None = None  # that leave together at the end of this tick
         self._is_closing = self._is_full = self._is_held = False

@@ -131,7 +131,7 @@ local function is_repeated(meta, request)
   return string.find(patches_of(meta) .. ' ', ' ' .. request.patch_id .. ' ', 1, true) ~= nil
 end
 
--- Set the new values and tell everybody.
+-- Set the new values; returns the notice for all replicas.
 local function patch(keys, request, now)
   local meta, live = keys[1], keys[4]
   local version, ids = request.version + 1, patches_of(meta) .. ' ' .. request.patch_id
@@ -199,7 +199,7 @@ local function end_turn(m, scope, now)
   end
 end
 
--- The frame that everybody gets (`complete` of core/event.py).
+-- The frame that every subscriber gets (`complete` of core/event.py).
 local function complete(draft, seq, cursor, first, last)
   local replaces = ''
   if first then
