@@ -1,29 +1,70 @@
 """Housekeeping: one timer loop for everything that is due periodically on a replica.
 
 Owns the ticks: heartbeats to every subscriber, silent clients and slow readers ended, quiet sessions compared with the log, credentials
-that expire, idle sessions unloaded, and sessions kept that have listeners. An idle connection has no timer, task or queue of its own.
+that expire, idle sessions unloaded, sessions kept that have listeners, and the round over the store's calendar of sessions that are due to
+be tidied. An idle connection has no timer, task or queue of its own.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Final
 
 from anypod.core import frames
 from anypod.core.errors import CLOSE_LEAVING, AnypodError
+from anypod.core.identity import PARTITIONS
 from anypod.hub.attach import Attachments
+from anypod.hub.background import Tasks
 from anypod.hub.drain import Goaway
 from anypod.hub.heartbeat_schedule import TURNS_PER_S
 from anypod.hub.hub import Hub
-from anypod.hub.maintenance import Maintenance
 from anypod.hub.presence import PresenceTracker
 from anypod.hub.recovery import Recovery
 from anypod.hub.session import HubSession, SessionPhase, Subscriber, SubscriberPhase
+from anypod.store import Due, Store
 
+PARTITIONS_PER_S: Final = 8  # asked about: all of them in 32 s, by every replica, so that none needs another
+DUE_MAX: Final = 64  # sessions of one partition and visit; the others' turn comes with the next
+ROUNDS_MAX: Final = 64  # over one session: 65,536 ids
 logger = logging.getLogger(__name__)
-
 TICK_S: Final = 1 / TURNS_PER_S
 EXPIRY_NOTICE_MS: Final = 30_000  # how long before its end a client is told that its credential expires
 ABORT_AFTER_S: Final = 2.0  # between the close of a stalled reader and its abort
+
+
+class Maintenance:
+    """The round over the partitions of the store's calendar; the store decides what is done to a session. A visit that takes longer than a
+    second is not joined by another."""
+
+    def __init__(self, store: Store, tasks: Tasks) -> None:
+        self._store = store
+        self._tasks = tasks
+        self._numbers = count()
+        self._is_visiting = False
+
+    def every_second(self) -> None:
+        if self._store.is_available and not self._is_visiting:
+            self._is_visiting = True
+            self._tasks.start(self._visit([next(self._numbers) % PARTITIONS for _ in range(PARTITIONS_PER_S)]), "maintenance")
+
+    async def _visit(self, numbers: list[int]) -> None:
+        try:
+            await asyncio.gather(*map(self._visit_partition, numbers))
+        finally:
+            self._is_visiting = False
+
+    async def _visit_partition(self, number: int) -> None:
+        try:
+            for item in await self._store.due(number, limit=DUE_MAX):
+                await self._tidy(item)
+        except AnypodError:
+            return  # what was taken comes up again
+
+    async def _tidy(self, item: Due) -> None:
+        for _ in range(ROUNDS_MAX):
+            if await self._store.tidy(item.key, item.turn) != 0:
+                return
 
 
 class Housekeeping:

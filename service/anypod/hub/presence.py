@@ -1,19 +1,21 @@
-"""Who is attached to a session, over all replicas, for those who want to know.
+"""Presence: the members attached to a session, over all replicas, for the clients that ask for it.
 
-Owns the entries of this replica's subscribers in the store, their renewal, and what its subscribers are told of all. Only who asks
-for the feature `presence` is listed and told: a session with a thousand silent readers would otherwise send a million frames when
-they come.
+Owns the entries of this replica's subscribers in the store, their renewal, and what its subscribers are sent of all entries. Only a client
+with the feature `presence` is listed and sent the list: a session with a thousand silent readers would otherwise send a million frames
+when they attach.
 
 1. The store publishes what changes, with the change itself: what a feed heard since a list was read makes the list complete.
 2. A list is read from the store once for each session and replica, and again after an interruption of the feed.
-3. Entries name the life of the replica that keeps them. Each replica says every few seconds that it lives, once for each partition;
+3. What a subscriber was sent is always what stands in `Attendance`: each change is sent as the difference, so that a notice that was lost
+   or arrived twice leaves nothing wrong.
+4. Entries name the life of the replica that keeps them. Each replica sends a sign of life every few seconds, once for each partition;
    of a life that has ended each replica forgets the entries by itself and tells its own subscribers.
-4. A device has one entry, whatever attachment of it is the newest; any other attachment has one of its own.
+5. A device has one entry, of its newest attachment; any other attachment has one of its own.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Raw
 
@@ -22,7 +24,6 @@ from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, partition
 from anypod.core.json_value import checked
 from anypod.core.notices import SignalNotice, presence_of, read_member
-from anypod.hub.attendance import Attendance, Attendee
 from anypod.hub.hub import Hub
 from anypod.hub.session import HubSession, Subscriber
 from anypod.store import Member
@@ -35,6 +36,104 @@ MEMBERS_A_CALL: Final = 100  # some 100 µs of the store's time
 GONE_MAX: Final = 10_000  # removals that the store has not taken; one that is forgotten is found when the session's list is read again
 READ_RETRY_S: Final = 1.0
 PRESENCE_BYTES_MAX: Final = 1_024  # of what one device tells of itself
+
+
+class Attendee(NamedTuple):
+    """A member, and the life of the replica that keeps it."""
+
+    life: str
+    member: Member
+
+
+class Attendance:
+    """`watching`: subscribers that know the entries as they are. `lagging`: what those knew last that have taken nothing since."""
+
+    __slots__ = ("entries", "is_read", "is_reading", "lagging", "touched", "waiting", "watching")
+
+    def __init__(self) -> None:
+        self.entries: dict[str, Attendee] = {}
+        self.is_read = False  # from the store, since the feed was last interrupted
+        self.is_reading = False
+        self.touched: set[str] | None = None  # what has changed while it is being read
+        self.waiting: dict[Subscriber, None] = {}  # for the first list
+        self.watching: dict[Subscriber, None] = {}
+        self.lagging: dict[Subscriber, Mapping[str, Attendee]] = {}
+
+    def begin_watching(self) -> None:
+        """From here on those who wait are told; first of all who are there."""
+        if self.waiting:
+            frame = frames.encode(frames.PresenceFrame(joined=[Raw(one.member.entry) for one in self.entries.values()]))
+            for subscriber in self.waiting:
+                self.watching[subscriber] = None
+                subscriber.port.send(frame)
+            self.waiting.clear()
+
+    @property
+    def is_unwatched(self) -> bool:
+        return not self.watching and not self.lagging and not self.waiting
+
+    def pass_on(self, frame: bytes, origin: str | None) -> None:
+        for subscriber in self.watching:
+            if subscriber.id != origin and subscriber.paused_at is None:
+                subscriber.port.send(frame)
+
+    def unwatch(self, subscriber: Subscriber) -> None:
+        self.waiting.pop(subscriber, None)
+        self.watching.pop(subscriber, None)
+        self.lagging.pop(subscriber, None)
+
+    def change(self, changed: Mapping[str, Attendee | None], origin: str | None = None) -> None:
+        """None: it has left. `origin`: the attachment that it tells of, which is not told."""
+        if self.touched is not None:
+            self.touched.update(changed)
+        before = {name: self.entries.get(name) for name in changed}
+        frame = _difference(before, changed)
+        if frame is not None:
+            for subscriber in [one for one in self.watching if one.paused_at is not None]:
+                del self.watching[subscriber]
+                self.lagging[subscriber] = dict(self.entries)
+        for name, attendee in changed.items():
+            if attendee is None:
+                self.entries.pop(name, None)
+            else:
+                self.entries[name] = attendee
+        if frame is not None:
+            for subscriber in self.watching:
+                if subscriber.id != origin:
+                    subscriber.port.send(frame)
+
+    def catch_up(self) -> None:
+        """Subscribers that are no longer paused are sent what has changed meanwhile."""
+        for subscriber in [one for one in self.lagging if one.paused_at is None]:
+            known = self.lagging.pop(subscriber)
+            self.watching[subscriber] = None
+            if (frame := _difference(known, {**dict.fromkeys(known), **self.entries})) is not None:
+                subscriber.port.send(frame)
+
+    def of_lives(self, dead: Iterable[str]) -> dict[str, list[str]]:
+        """Ids by life."""
+        found: dict[str, list[str]] = {life: [] for life in dead}
+        for name, attendee in self.entries.items():
+            if attendee.life in found:
+                found[attendee.life].append(name)
+        return {life: names for life, names in found.items() if names}
+
+    @property
+    def lives(self) -> set[str]:
+        return {attendee.life for attendee in self.entries.values()}
+
+
+def _difference(before: Mapping[str, Attendee | None], after: Mapping[str, Attendee | None]) -> bytes | None:
+    joined, left, updated = list[Raw](), list[Raw](), list[Raw]()
+    for name, new in after.items():
+        old = before.get(name)
+        if new is None:
+            left += [Raw(old.member.entry)] if old is not None else []
+        elif old is None:
+            joined.append(Raw(new.member.entry))
+        elif old.member.entry != new.member.entry:
+            updated.append(Raw(new.member.entry))
+    return frames.encode(frames.PresenceFrame(joined=joined, left=left, updated=updated)) if joined or left or updated else None
 
 
 class PresenceTracker:
