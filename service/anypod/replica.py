@@ -58,8 +58,8 @@ class Replica:
         verifier = verifier_of(settings, clock, self._fetcher)
         store = store_of(settings, clock, rng, self.metrics)
         tickets = Tickets(store.swap_note, clock, rng)
-        self.door = Authenticator(verifier, settings.origins, tickets, authenticate)
-        self.layer = layer = SessionLayer(store, clock, rng, self.metrics, hub_options(settings), verify=self.door.verify)
+        self.authenticator = Authenticator(verifier, settings.origins, tickets, authenticate)
+        self.layer = layer = SessionLayer(store, clock, rng, self.metrics, hub_options(settings), verify=self.authenticator.verify)
         self._membership = Membership(layer.hub, layer.attachments, rng, version=__version__, is_leaving=lambda: self._phase.is_draining)
         rebalance = Rebalance(layer.hub, layer.attachments, self._membership, layer.goaway, rng=rng, share_max=settings.share_max)
         erasures = Erasures(layer.hub, rng)
@@ -67,11 +67,18 @@ class Replica:
         self._drain = Drain(layer.attachments, layer.goaway, clock, rng)
         self._ticking: asyncio.Task[None] | None = None
         self._rng = rng
-        self.wires: FastTransport  # from `start` on: they belong to the loop
+        self.fast_transport: FastTransport  # from `start` on: they belong to the loop
         poll_s_max = settings.timing.poll_wait_ms / 1000
         streams = StreamOptions(outbox_bytes_max=settings.outbox_bytes_max, max_s=settings.max_stream_s, poll_s_max=poll_s_max)
         self.app: FastAPI = create_app(
-            self.layer, self.door, rng, streams=streams, issuer=tickets, fleet=self._membership, erasures=erasures, version=__version__
+            self.layer,
+            self.authenticator,
+            rng,
+            streams=streams,
+            issuer=tickets,
+            membership=self._membership,
+            erasures=erasures,
+            version=__version__,
         )
         self.admin_app: FastAPI = create_admin_app(self.metrics, lambda: self.is_ready)
 
@@ -83,7 +90,9 @@ class Replica:
         """Raises AnypodError with one clear line when the store cannot be used."""
         await self.layer.hub.start()
         settings = self.settings
-        self.wires = FastTransport(self.layer, self._rng, buffer_bytes_max=settings.outbox_bytes_max, stream_s_max=settings.max_stream_s)
+        self.fast_transport = FastTransport(
+            self.layer, self._rng, buffer_bytes_max=settings.outbox_bytes_max, stream_s_max=settings.max_stream_s
+        )
         self._ticking = asyncio.create_task(self.layer.housekeeping.run(), name="housekeeping")
         self._phase.is_started = True
 

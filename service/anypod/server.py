@@ -95,9 +95,9 @@ class Process:
             loop.add_signal_handler(number, self._on_signal)
         is_lean = self._settings.transport == "lean"
         http = (
-            sniffing(lambda: self._replica.wires, self._replica.door)
+            sniffing(lambda: self._replica.fast_transport, self._replica.authenticator)
             if is_lean
-            else plain(lambda: self._replica.wires.requests, lambda: self._replica.layer.hub.ends_connections)
+            else plain(lambda: self._replica.fast_transport.requests, lambda: self._replica.layer.hub.ends_connections)
         )
         servers = [_server(self._replica.app, self._settings, http), _server(self._replica.admin_app, self._settings, "httptools")]
         async with asyncio.TaskGroup() as group:

@@ -12,7 +12,7 @@ from tests.chaos.client_recorder import ClientRecorder, Place
 from tests.chaos.reference_client import Around
 from tests.chaos.speech import Draft
 
-from anypod.client import Attached, EventFrame, Phase, Presence, Session, Signal
+from anypod.client import Attached, Event, Phase, Presence, Session, Signal
 from anypod.client.types import Transport
 from anypod.core.errors import AnypodError
 from anypod.core.frames import encode
@@ -21,7 +21,7 @@ ORDER: Final = ("type", "seq", "cursor", "replaces", "id", "kind", "author", "ts
 AGAIN_S: Final = 0.5  # before an application that was stopped begins again
 
 
-def _frame(event: EventFrame) -> bytes:
+def _frame(event: Event) -> bytes:
     """What the log wrote, byte for byte, if the library has changed nothing: the log writes an event's data last."""
     frame = encode(event)
     if event.part is None and event.replaces is None:
@@ -74,7 +74,7 @@ class LibraryClient:
             self._session = session
             self._entered.set()
             async for item in session:
-                if isinstance(item, EventFrame):
+                if isinstance(item, Event):
                     pen.delivered_by_library(_frame(item), Place(item.seq, item.cursor))
                 else:
                     pen.reset(item.reason, item.common, item.common_seq or item.oldest - 1)

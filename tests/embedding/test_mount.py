@@ -22,7 +22,7 @@ from tests.support.replica_process import SECRET, credential
 
 import anypod
 from anypod.auth.principal import RIGHTS_BY_DEFAULT
-from anypod.core.frames import EventFrame
+from anypod.core.frames import Event
 from anypod.core.identity import Subject, TenantId
 
 ANSWER_S_MAX = 10.0
@@ -47,10 +47,10 @@ def starlette() -> Starlette:
     return Starlette(routes=[Route("/hello", hello)])
 
 
-async def next_event(session: anypod.Session) -> EventFrame:
+async def next_event(session: anypod.Session) -> Event:
     async with asyncio.timeout(ANSWER_S_MAX):
         item = await anext(session)
-    assert isinstance(item, EventFrame)
+    assert isinstance(item, Event)
     return item
 
 

@@ -74,8 +74,8 @@ class EchoPeer:
 class EchoSniffer(ProtocolDispatch):
     def _admit(self, head: RequestHead, response: bytes, rest: bytes, principal: Principal) -> None:
         assert head.is_upgrade
-        wire = WebSocketProtocol(self._wires, self._transport, self._state.connections)
-        wire.peer = EchoPeer(self._wires.layer, wire)  # type: ignore[assignment]
+        wire = WebSocketProtocol(self._shared, self._transport, self._state.connections)
+        wire.client = EchoPeer(self._shared.layer, wire)  # type: ignore[assignment]
         self._transport.set_protocol(wire)
         wire.greet(response)
         if rest:
@@ -92,11 +92,11 @@ def echo_desk() -> SessionLayer:
 
 
 def echo_sniffing(layer: SessionLayer) -> Callable[..., asyncio.Protocol]:
-    wires = FastTransport(layer, Random(0), buffer_bytes_max=4 * MESSAGE_BYTES_MAX, stream_s_max=60.0)
-    door = OpenDoor(Verifier(layer.hub.clock, audience="anypod", algorithms=(), secrets=None, key_sets=()), ())
+    fast_transport = FastTransport(layer, Random(0), buffer_bytes_max=4 * MESSAGE_BYTES_MAX, stream_s_max=60.0)
+    authenticator = OpenDoor(Verifier(layer.hub.clock, audience="anypod", algorithms=(), secrets=None, key_sets=()), ())
 
     def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:
-        return EchoSniffer(wires, door, server_state, lambda: HttpToolsProtocol(config, server_state, app_state, _loop))
+        return EchoSniffer(fast_transport, authenticator, server_state, lambda: HttpToolsProtocol(config, server_state, app_state, _loop))
 
     return protocol
 

@@ -35,9 +35,9 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     def be_patient(self, seconds_max: float, debtors_max: int) -> None:
-        wires, hub = self.replica.wires, self.replica.layer.hub
-        wires.arrivals = RequestTimeouts(hub.clock, seconds_max, debtors_max, metrics=hub.metrics)
-        wires.requests = RequestTimeouts(hub.clock, seconds_max, debtors_max, metrics=hub.metrics)
+        fast_transport, hub = self.replica.fast_transport, self.replica.layer.hub
+        fast_transport.arrivals = RequestTimeouts(hub.clock, seconds_max, debtors_max, metrics=hub.metrics)
+        fast_transport.requests = RequestTimeouts(hub.clock, seconds_max, debtors_max, metrics=hub.metrics)
 
     @property
     def given_up(self) -> dict[str, int]:
@@ -53,8 +53,8 @@ class Served:
             "subscribers": len(replica.layer.attachments.schedule),
             "opening": len(replica.layer.attachments.opening),
             "stalled": len(replica.layer.hub.stalled),
-            "arrivals": len(replica.wires.arrivals),
-            "requests": len(replica.wires.requests),
+            "arrivals": len(replica.fast_transport.arrivals),
+            "requests": len(replica.fast_transport.requests),
             "tasks of the hub": len(replica.layer.hub.tasks),
         }
 
@@ -64,7 +64,7 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    transport: str = "lean", door: Callable[[Replica], Authenticator] = lambda replica: replica.door, **settings: Any
+    transport: str = "lean", authenticator: Callable[[Replica], Authenticator] = lambda replica: replica.authenticator, **settings: Any
 ) -> AsyncIterator[Served]:
     """`settings`: those of the product. `door`: another one than the replica's own."""
     port = free_port()
@@ -72,9 +72,9 @@ async def served(
     replica = Replica(Settings(**given))
     await replica.start()
     http = (
-        sniffing(lambda: replica.wires, door(replica))
+        sniffing(lambda: replica.fast_transport, authenticator(replica))
         if transport == "lean"
-        else plain(lambda: replica.wires.requests, lambda: replica.layer.hub.ends_connections)
+        else plain(lambda: replica.fast_transport.requests, lambda: replica.layer.hub.ends_connections)
     )
     server = _server(replica.app, replica.settings, http)
     listening = _listen("127.0.0.1", port, replica.settings.unwritable_s_max)

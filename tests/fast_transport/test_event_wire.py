@@ -142,7 +142,7 @@ class ClosedDoor(Authenticator):
 
 
 async def test_a_browser_that_is_to_come_again_gets_a_stream_that_ends_rather_than_an_error_status() -> None:
-    async with served(door=lambda _: ClosedDoor()) as at, await RawClient.connect(at.port) as client:
+    async with served(authenticator=lambda _: ClosedDoor()) as at, await RawClient.connect(at.port) as client:
         client.send(request(at))
         assert (await client.head()).startswith(b"HTTP/1.1 200 OK\r\n")
         events = events_of(unchunked(await client.rest()))

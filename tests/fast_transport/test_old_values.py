@@ -7,7 +7,7 @@ import pytest
 from msgspec import Raw
 from tests.fast_transport.served import Served, served
 
-from anypod.client import EventFrame, Session, Signal, Undecodable
+from anypod.client import Event, Session, Signal, Undecodable
 from anypod.client.machine.transport_fallback import Wanted
 from anypod.core import frames
 from anypod.core.event import NO_DETAILS, Details, author_json, draft
@@ -36,10 +36,10 @@ async def test_an_event_that_cannot_be_decoded_is_handed_on_with_its_bytes_and_i
             await session.publish("message", "first")
             await log_unchecked(at, *UNDECODABLE)
             last = await session.publish("message", "last")
-            came: list[EventFrame] = []
+            came: list[Event] = []
             async with asyncio.timeout(10):
                 async for item in session:
-                    assert isinstance(item, EventFrame)
+                    assert isinstance(item, Event)
                     came.append(item)
                     if item.id == last.id:
                         break

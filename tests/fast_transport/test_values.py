@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.fast_transport.served import Served, served
 from tests.unit.core.test_json_value import nested, texts
 
-from anypod.client import Attached, EventFrame, Presence, Session, Signal
+from anypod.client import Attached, Event, Presence, Session, Signal
 from anypod.client.machine.transport_fallback import Wanted
 from anypod.core.json_value import DEPTH_MAX, SHALLOW
 
@@ -50,7 +50,7 @@ class Reader:
         """The data of all events up to the one of this id, by their ids."""
         found: dict[str, Any] = {}
         async for item in self.session:
-            assert isinstance(item, EventFrame)
+            assert isinstance(item, Event)
             found[item.id] = item.data
             if item.id == last:
                 break

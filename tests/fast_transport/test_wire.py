@@ -233,8 +233,8 @@ async def test_a_port_whose_connection_has_gone_takes_anything_and_does_nothing(
 class SlowDoor(Authenticator):
     """Knows nobody at once, and lets in or refuses when told to."""
 
-    def __init__(self, door: Authenticator) -> None:
-        self._door = door
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
         self.is_asked = asyncio.Event()
         self.may_answer = asyncio.Event()
 
@@ -244,7 +244,7 @@ class SlowDoor(Authenticator):
     async def principal(self, *args: Any) -> Principal:
         self.is_asked.set()
         await self.may_answer.wait()
-        return await self._door.principal(*args)
+        return await self._authenticator.principal(*args)
 
 
 @pytest.mark.parametrize("credential_", [credential("acme", "ann"), "nonsense"], ids=["good", "bad"])
@@ -252,10 +252,10 @@ async def test_a_client_that_goes_while_its_credential_is_checked_leaves_nothing
     doors: list[SlowDoor] = []
 
     def slow(replica: Replica) -> Authenticator:
-        doors.append(SlowDoor(replica.door))
+        doors.append(SlowDoor(replica.authenticator))
         return doors[0]
 
-    async with served(door=slow) as at:
+    async with served(authenticator=slow) as at:
         client = await RawClient.connect(at.port)
         client.send(upgrade(credential_), INIT)
         await doors[0].is_asked.wait()
@@ -269,10 +269,10 @@ async def test_what_is_sent_while_a_credential_is_checked_waits(credential_: str
     doors: list[SlowDoor] = []
 
     def slow(replica: Replica) -> Authenticator:
-        doors.append(SlowDoor(replica.door))
+        doors.append(SlowDoor(replica.authenticator))
         return doors[0]
 
-    async with served(door=slow) as at, await RawClient.connect(at.port) as client:
+    async with served(authenticator=slow) as at, await RawClient.connect(at.port) as client:
         client.send(upgrade(credential_))
         await doors[0].is_asked.wait()
         client.send(INIT)

@@ -15,7 +15,7 @@ from tests.kubernetes.namespace import made
 from tests.kubernetes.release import Release
 from tests.repository.not_run import missing
 
-from anypod.client import EventFrame, Session, open_http
+from anypod.client import Event, Session, open_http
 from anypod.core.timing import Departure, Proxy
 
 NAMESPACE = "anypod-edge"
@@ -128,7 +128,7 @@ async def test_idle_clients_stay_although_the_balancer_ends_silent_connections(e
                 lost.append(f"client {index} by {phase.transport}: {session.phase}")
             await session.publish("message", index)
             async for item in session:
-                if isinstance(item, EventFrame) and item.data == index:
+                if isinstance(item, Event) and item.data == index:
                     return
 
     url = edge.url()

@@ -4,17 +4,17 @@ import pytest
 
 from anypod.core import frames
 from anypod.core.event import Receipt
-from anypod.core.frames import EventFrame
+from anypod.core.frames import Event
 from anypod.prove.final_check import compare
 from anypod.prove.history_checker import HistoryChecker
 from anypod.prove.record import EventToPublish, Evidence, ProofRecord
 
 
-def event(seq: int, event_id: str, *, data: object = "hello", cursor: str = "") -> EventFrame:
-    return EventFrame(seq=seq, cursor=cursor or f"c{seq}", id=event_id, kind="message", author="me", ts=seq, data=data)
+def event(seq: int, event_id: str, *, data: object = "hello", cursor: str = "") -> Event:
+    return Event(seq=seq, cursor=cursor or f"c{seq}", id=event_id, kind="message", author="me", ts=seq, data=data)
 
 
-def track_of(ledger: ProofRecord, *events: EventFrame) -> HistoryChecker:
+def track_of(ledger: ProofRecord, *events: Event) -> HistoryChecker:
     track = HistoryChecker(ledger.teller("pages"))
     for each in events:
         track.take(each)

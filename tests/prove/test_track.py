@@ -4,7 +4,7 @@ import pytest
 
 from anypod.client.machine.inputs import PageReceived
 from anypod.core import frames
-from anypod.core.frames import EventFrame
+from anypod.core.frames import Event
 from anypod.prove.history_checker import HistoryChecker, body_digest
 
 
@@ -24,8 +24,8 @@ class Told:
         return sorted(self.track.by_seq)
 
 
-def event(seq: int, *, life: str = "a", data: object = None) -> EventFrame:
-    return EventFrame(seq=seq, cursor=f"{life}{seq}", id=f"{life}.m{seq}", kind="message", author="me", ts=seq, data=data)
+def event(seq: int, *, life: str = "a", data: object = None) -> Event:
+    return Event(seq=seq, cursor=f"{life}{seq}", id=f"{life}.m{seq}", kind="message", author="me", ts=seq, data=data)
 
 
 def done(seq: int, folded: int = 0) -> frames.SyncDoneFrame:

@@ -58,24 +58,24 @@ async def test_a_message_that_has_no_end() -> None:
         client.send(sent(Opcode.TEXT, b"x" * 70_000, is_last=False), sent(Opcode.CONT, b"x" * 3_000)[:-1])
         await until(lambda: _unfinished(at) > 72_000, "nearly all of it has come", SETTLED_S)
         assert _unfinished(at) <= one
-        assert at.replica.wires.unfinished.bytes == _unfinished(at)
+        assert at.replica.fast_transport.unfinished.bytes == _unfinished(at)
     await at.until_quiet()
-    assert at.replica.wires.unfinished.bytes == 0
+    assert at.replica.fast_transport.unfinished.bytes == 0
 
 
 async def test_of_too_many_messages_without_an_end_the_oldest_is_cut() -> None:
     async with served() as at:
-        at.replica.wires.unfinished = ByteBudget(150_000)
+        at.replica.fast_transport.unfinished = ByteBudget(150_000)
         clients = [await RawClient.connect(at.port) for _ in range(3)]
         for client in clients:
             client.send(upgrade(at.credential), INIT)
             await client.head()
             await client.until("sync.done")
             client.send(sent(Opcode.TEXT, b"x" * 70_000)[:-1])
-            await until(lambda: at.replica.wires.unfinished.bytes > 69_000, "it has come", SETTLED_S)
+            await until(lambda: at.replica.fast_transport.unfinished.bytes > 69_000, "it has come", SETTLED_S)
         await until(lambda: len(at.connections) == 2, "one has gone", SETTLED_S)
         assert at.replica.metrics.errors["overloaded"] == 1
-        assert at.replica.wires.unfinished.bytes <= 150_000
+        assert at.replica.fast_transport.unfinished.bytes <= 150_000
         clients[2].send(b"x")
         for client in clients:
             client.abort()

@@ -95,7 +95,7 @@ class ClientRecorder:
     def received(self, connection: int, frame: frames.ServerFrame, payload: bytes) -> None:
         """A frame came, before the client makes anything of it."""
         match frame:
-            case frames.EventFrame():
+            case frames.Event():
                 self._note(Received(self._now(), self._session, self._client, connection, payload))
             case frames.CreatedFrame() | frames.RestoredFrame():
                 base = frame.cursor if frame.resumed_at == "tail" else None if frame.resumed_at == "start" else frame.resumed_at
@@ -107,7 +107,7 @@ class ClientRecorder:
             case _:
                 pass
 
-    def delivered(self, item: frames.EventFrame | frames.ResetFrame, payload: bytes) -> None:
+    def delivered(self, item: frames.Event | frames.ResetFrame, payload: bytes) -> None:
         if isinstance(item, frames.ResetFrame):
             self._note(ResetSeen(self._now(), self._session, self._client, item.reason, item.common, item.cursor, item.oldest))
         else:

@@ -12,7 +12,7 @@ from typing import Final
 
 import aiohttp
 
-from anypod.client import Attached, EventFrame, Phase, Session, open_http
+from anypod.client import Attached, Event, Phase, Session, open_http
 from anypod.client.io.runner import Credential
 from anypod.clock import SystemClock
 from anypod.core.statistics import percentile
@@ -134,7 +134,7 @@ class Crowd:
         self.members.append(member)
         async with session:
             async for item in session:
-                if isinstance(item, EventFrame):
+                if isinstance(item, Event):
                     member.seqs.append(item.seq)
                     member.ids.append(item.id)
                 else:

@@ -17,7 +17,7 @@ import aiohttp
 from tests.slo.bound import Bound
 from tests.slo.publishing import CLOCK
 
-from anypod.client import EventFrame, Phase, Session, open_http
+from anypod.client import Event, Phase, Session, open_http
 from anypod.core.statistics import percentile
 from anypod.devcluster.cluster import ClusterPlan, DevCluster
 from anypod.devcluster.credentials import reader_credential
@@ -58,7 +58,7 @@ class Client:
 
     async def read(self) -> None:
         async for item in self.session:
-            if isinstance(item, EventFrame):
+            if isinstance(item, Event):
                 self.took.append((item.data["from"], CLOCK.now() - item.data["at"]))
 
     async def publish(self, after_s: float) -> None:

@@ -9,7 +9,7 @@ from tests.support.redis_servers import RedisServer, binary_of, running
 from tests.support.replica_process import Replica, credential
 from tests.support.waiting import until
 
-from anypod.client import EventFrame, Session, SessionReset
+from anypod.client import Event, Session, SessionReset
 
 WAIT_S = 30.0
 
@@ -20,7 +20,7 @@ class Reader:
     def __init__(self, replica: Replica, transport: str) -> None:
         shown = credential("acme", "ann")
         self.session = Session(replica.url, "s", credential=shown, transport=transport)  # type: ignore[arg-type]
-        self.events: list[EventFrame] = []
+        self.events: list[Event] = []
         self.resets: list[str] = []
 
     @property
@@ -30,7 +30,7 @@ class Reader:
     async def run(self) -> None:
         async with self.session:
             async for item in self.session:
-                if isinstance(item, EventFrame):
+                if isinstance(item, Event):
                     self.events.append(item)
                 elif isinstance(item, SessionReset):
                     self.resets.append(item.reason)

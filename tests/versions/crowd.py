@@ -17,7 +17,7 @@ import aiohttp
 from tests.support.replica_process import credential
 
 from anypod.auth.principal import RIGHTS_BY_DEFAULT
-from anypod.client import EventFrame, Presence, Session, Signal, open_http
+from anypod.client import Event, Presence, Session, Signal, open_http
 from anypod.core.errors import AnypodError
 
 ROLES: Final = ("websocket", "websocket", "sse", "poll")  # the transports of a session's clients
@@ -104,7 +104,7 @@ class Crowd:
     async def _read(self, client: Client) -> None:
         async with client.session:
             async for item in client.session:
-                if isinstance(item, EventFrame):
+                if isinstance(item, Event):
                     client.events.append((item.seq, item.id))
                 else:
                     client.resets.append(item.reason)

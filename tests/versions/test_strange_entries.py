@@ -16,7 +16,7 @@ from tests.support.replica_process import Replica, credential
 from tests.versions.strange import FELLOWS, MEMBERS, PAYLOADS
 
 from anypod.auth.principal import Right
-from anypod.client import EventFrame, Session
+from anypod.client import Event, Session
 from anypod.core.identity import SessionId, SessionKey, TenantId, partition
 from anypod.redis_store.keys import Keyspace
 
@@ -55,7 +55,7 @@ async def read_until(session: Session, last: str) -> list[str]:
     ids = []
     async with asyncio.timeout(WAIT_S):
         async for item in session:
-            assert isinstance(item, EventFrame), item
+            assert isinstance(item, Event), item
             ids.append(item.id)
             if item.id == last:
                 return ids

@@ -56,13 +56,13 @@ async def create_sessions(store: Redis, sessions: int) -> Sequence[SessionKey]:
     run, rng = os.urandom(4).hex(), random.SystemRandom()
     keys = [SessionKey(TENANT, SessionId(f"{run}-{i}")) for i in range(sessions)]
     session_class = SessionClass("bench", ttl_ms=TTL_MS, live_ms=30_000, events_max=EVENTS_MAX)
-    door = RedisStore(RedisOptions(url=f"redis://{LOOPBACK}:{store.port}/0", prefix=PREFIX), SystemClock(), rng)
-    await door.open(Deaf())
+    authenticator = RedisStore(RedisOptions(url=f"redis://{LOOPBACK}:{store.port}/0", prefix=PREFIX), SystemClock(), rng)
+    await authenticator.open(Deaf())
     try:
         for key in keys:
-            await door.create(Creation(key, OWNER, session_class, epoch=run + "00", sessions_max=SESSIONS_MAX))
+            await authenticator.create(Creation(key, OWNER, session_class, epoch=run + "00", sessions_max=SESSIONS_MAX))
     finally:
-        await door.close()
+        await authenticator.close()
     return keys
 
 

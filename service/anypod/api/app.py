@@ -29,38 +29,38 @@ from anypod.transport.cors import CorsMiddleware
 class PublicApp(FastAPI):
     """With CORS around all of it, the handler of what has failed too: no middleware of Starlette's own stands outside that one."""
 
-    def __init__(self, door: Authenticator, metrics: Metrics, **described: Any) -> None:
+    def __init__(self, authenticator: Authenticator, metrics: Metrics, **described: Any) -> None:
         super().__init__(**described)
-        self._door = door
+        self._authenticator = authenticator
         self._metrics = metrics
 
     def build_middleware_stack(self) -> ASGIApp:
-        return CorsMiddleware(super().build_middleware_stack(), self._door.cors, self._metrics)
+        return CorsMiddleware(super().build_middleware_stack(), self._authenticator.cors, self._metrics)
 
 
 def create_app(
     layer: SessionLayer,
-    door: Authenticator,
+    authenticator: Authenticator,
     rng: Random,
     *,
     streams: events.StreamOptions,
     issuer: Tickets,
-    fleet: Membership,
+    membership: Membership,
     erasures: Erasures,
     version: str,
 ) -> FastAPI:
     """What clients reach. Raises TypeError for a route without a guard."""
     described = {"title": "anypod", "version": version, "description": "Sessions that reconnect to any pod."}
-    app = PublicApp(door, layer.hub.metrics, **described, docs_url=None, redoc_url=None)
+    app = PublicApp(authenticator, layer.hub.metrics, **described, docs_url=None, redoc_url=None)
     context = Dependencies(layer, rng)
-    guard = Guard(app, context, door)
+    guard = Guard(app, context, authenticator)
     problems.install(app, layer.hub.metrics)
     sessions.add_routes(guard, context)
     events.add_routes(guard, context, streams)
     tickets.add_routes(guard, context, issuer)
-    cluster.add_routes(guard, context, fleet)
+    cluster.add_routes(guard, context, membership)
     erasure.add_routes(guard, erasures)
-    websocket = WebSocketRoute(layer, door, outbox_bytes_max=streams.outbox_bytes_max)
+    websocket = WebSocketRoute(layer, authenticator, outbox_bytes_max=streams.outbox_bytes_max)
     app.router.routes.append(StarletteWebSocketRoute("/v1/sessions/{session_id}/ws", websocket.__call__))
     check_routes(app.routes)
     describe(app)

@@ -21,18 +21,18 @@ class ClusterView(Struct):
     connections: int
 
 
-def add_routes(guard: Guard, context: Dependencies, fleet: Membership) -> None:
-    at = ClusterRoutes(context, fleet)
+def add_routes(guard: Guard, context: Dependencies, membership: Membership) -> None:
+    at = ClusterRoutes(context, membership)
     guard.add("GET", "/v1/cluster", at.read, needs="admin", costs="request", tag="cluster", openapi_extra=answers(200, ClusterView))
 
 
 class ClusterRoutes:
-    def __init__(self, context: Dependencies, fleet: Membership) -> None:
+    def __init__(self, context: Dependencies, membership: Membership) -> None:
         self._context = context
-        self._fleet = fleet
+        self._membership = membership
 
     async def read(self, caller: Caller, request: Request) -> Response:
         """Every replica as it last told the others, some seconds ago at most; this one as it is."""
-        fellows = await self._fleet.announce()
-        view = ClusterView(tuple(fellows), sum(fellow.connections for fellow in fellows))
+        members = await self._membership.announce()
+        view = ClusterView(tuple(members), sum(member.connections for member in members))
         return Response(msgspec.json.encode(view), headers={"Cache-Control": "no-store"}, media_type="application/json")

@@ -29,7 +29,7 @@ from anypod.hub.publisher import Publication
 from anypod.hub.requests import DraftBuilder, history_frame
 from anypod.transport.asgi import sse
 from anypod.transport.asgi.longpoll import WAIT_S_MAX, wait_for_events
-from anypod.transport.attach_query import ask_of_query
+from anypod.transport.attach_query import attach_request_of_query
 
 PAGE_LIMIT = 100
 PAGE_LIMIT_MAX = 500
@@ -104,19 +104,19 @@ class EventRoutes:
         """A page after a cursor; with `wait`, as soon as there is something; with `Accept: text/event-stream`, a stream."""
         context, principal, key = self._context, caller.principal, caller.key
         if wants_stream(request):
-            ask = ask_of_query(key, request.query_params, last_event_id=request.headers.get("last-event-id"))
-            return await _stream(context, self._streams, principal, ask)
+            attach_request = attach_request_of_query(key, request.query_params, last_event_id=request.headers.get("last-event-id"))
+            return await _stream(context, self._streams, principal, attach_request)
         view = await self._first_page(principal, key, query)
         is_sent_away = False
         if query.wait and not view.events and not view.closed:
-            ask = AttachRequest(key, after=view.cursor, may_create=False)
+            attach_request = AttachRequest(key, after=view.cursor, may_create=False)
             bulkhead = context.layer.hub.accounts.bulkhead(caller.account)
             bulkhead.leave()  # others of this subject may ask while it waits
             try:
-                is_sent_away = await self._wait(request, principal, ask, query.wait)
+                is_sent_away = await self._wait(request, principal, attach_request, query.wait)
             finally:
                 await bulkhead.enter_again()
-            view = await page_of_poll(context, principal, ask, limit=query.limit, fold=query.folds)
+            view = await page_of_poll(context, principal, attach_request, limit=query.limit, fold=query.folds)
         headers = {"ETag": etag(view.head), "Cache-Control": "no-store"}
         if is_sent_away or context.layer.hub.ends_connections:
             headers["Connection"] = "close"  # the next poll is to reach another replica
@@ -128,13 +128,15 @@ class EventRoutes:
             return await page_after(self._context, principal, key, query.after or "start", limit=query.limit, fold=query.folds)
         return await page_of_poll(self._context, principal, AttachRequest(key, after=query.after), limit=query.limit, fold=query.folds)
 
-    async def _wait(self, request: Request, principal: Principal, ask: AttachRequest, wait_s: float) -> bool:
+    async def _wait(self, request: Request, principal: Principal, attach_request: AttachRequest, wait_s: float) -> bool:
         """Is the poller to take another connection? Raises AnypodError `draining` instead of holding up the end of the replica."""
         hub, rng = self._context.layer.hub, self._context.rng
         if hub.is_leaving:
             raise AnypodError("draining", retry_after_ms=rng.randrange(RECONNECT_MS_MAX))
         began = hub.clock.now()
-        is_sent_away = await wait_for_events(self._context.layer, principal, ask, min(wait_s, self._streams.poll_s_max), _gone(request))
+        is_sent_away = await wait_for_events(
+            self._context.layer, principal, attach_request, min(wait_s, self._streams.poll_s_max), _gone(request)
+        )
         # A poll knows nothing of those before it on its connection. Ended by lot, with the share of an age that this one took,
         # connections live for that age on average, and no two end together.
         age_s = hub.options.max_connection_age_s
@@ -165,12 +167,12 @@ def _drafts(
     if not is_name(stem) or (len(bodies) > 1 and len(stem) > STEM_CHARS_MAX):
         raise AnypodError("malformed", f"Idempotency-Key must be 1 to 64 of A-Z a-z 0-9 _ . : -, of a list at most {STEM_CHARS_MAX}")
     made: list[Draft] = []
-    pen = DraftBuilder(principal, hub.options.limits.data_bytes)
+    builder = DraftBuilder(principal, hub.options.limits.data_bytes)
     for index, body in enumerate(bodies):
         event_id = body.id or (stem if len(bodies) == 1 else f"{stem}.{index}")
         payload = _payload(body)
         frame = body.as_frame(event_id)
-        made.append(pen.draft(frame, payload, hub.clock.wall_ms()))
+        made.append(builder.draft(frame, payload, hub.clock.wall_ms()))
     if sum(draft.size for draft in made) > LIST_BYTES_MAX and len(made) > 1:
         raise AnypodError("too_large", f"a list is at most {LIST_BYTES_MAX} bytes and {LIST_MAX} events")
     return made
@@ -188,10 +190,10 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def _stream(context: Dependencies, streams: StreamOptions, principal: Principal, ask: AttachRequest) -> Response:
+async def _stream(context: Dependencies, streams: StreamOptions, principal: Principal, attach_request: AttachRequest) -> Response:
     stream = sse.Stream(context.layer, principal, outbox_bytes_max=streams.outbox_bytes_max, max_s=streams.max_s, rng=context.rng)
     try:
-        await stream.open(ask)
+        await stream.open(attach_request)
     except AnypodError as error:
         if not error.row.is_retryable:
             raise

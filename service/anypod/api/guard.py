@@ -54,10 +54,10 @@ Handler = Callable[Concatenate[Caller, Request, P], Awaitable[Response]]
 class Guard:
     """Registers the routes of one application."""
 
-    def __init__(self, app: FastAPI, context: Dependencies, door: Authenticator) -> None:
+    def __init__(self, app: FastAPI, context: Dependencies, authenticator: Authenticator) -> None:
         self._app = app
         self._context = context
-        self._door = door
+        self._authenticator = authenticator
         self._accounts = context.layer.hub.accounts
 
     def add(
@@ -112,9 +112,9 @@ class Guard:
         headers, query = request.headers, request.query_params
         try:
             if takes_tickets and wants_stream(request):
-                principal = await self._door.principal(headers, query=query)
+                principal = await self._authenticator.principal(headers, query=query)
             else:
-                principal = await self._door.caller(headers, query)
+                principal = await self._authenticator.caller(headers, query)
         except AnypodError as error:
             if not error.row.is_retryable:
                 await self._context.waiting.hold_refusal()

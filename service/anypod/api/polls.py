@@ -52,19 +52,19 @@ async def page_after(context: Dependencies, principal: Principal, key: SessionKe
     )
 
 
-async def page_of_poll(context: Dependencies, principal: Principal, ask: AttachRequest, *, limit: int, fold: bool) -> PageView:
+async def page_of_poll(context: Dependencies, principal: Principal, attach_request: AttachRequest, *, limit: int, fold: bool) -> PageView:
     """As `page_after`, for who attaches by it: what is missing is created, or told as on other transports.
 
     A log may be lost between any two steps of a poll, so it is the step that misses it that asks what has become of it. Somebody else
     may have made it anew by then: the cursor is found to be of another log.
     """
     try:
-        return await page_after(context, principal, ask.key, ask.after or "start", limit=limit, fold=fold)
+        return await page_after(context, principal, attach_request.key, attach_request.after or "start", limit=limit, fold=fold)
     except AnypodError as error:
         if error.code != "no_such_session":
             raise
-    await _create_missing(context, principal, ask)
-    return await page_after(context, principal, ask.key, ask.after or "start", limit=limit, fold=fold)
+    await _create_missing(context, principal, attach_request)
+    return await page_after(context, principal, attach_request.key, attach_request.after or "start", limit=limit, fold=fold)
 
 
 async def _cursor_gone(context: Dependencies, principal: Principal, key: SessionKey, verdict: Reset, page: Page) -> AnypodError:
@@ -75,16 +75,16 @@ async def _cursor_gone(context: Dependencies, principal: Principal, key: Session
     return AnypodError("cursor_gone", reset=reset_frame(context.layer.hub, verdict.reason, page.snapshot, facts, common))
 
 
-async def _create_missing(context: Dependencies, principal: Principal, ask: AttachRequest) -> None:
+async def _create_missing(context: Dependencies, principal: Principal, attach_request: AttachRequest) -> None:
     """With the right to. Raises AnypodError `cursor_gone` when there was a history, but for who was there when it was deleted."""
-    if ask.after is not None:
+    if attach_request.after is not None:
         await context.layer.hub.store.verify_primary()
-    found = await context.layer.hub.store.read(ask.key, None, limit=0)
-    if not isinstance(found, Missing) or (found.was_deleted and not ask.may_create):
+    found = await context.layer.hub.store.read(attach_request.key, None, limit=0)
+    if not isinstance(found, Missing) or (found.was_deleted and not attach_request.may_create):
         return
-    if not is_authorised(principal, ask.key.session, "publish"):
+    if not is_authorised(principal, attach_request.key.session, "publish"):
         return
-    lost = reset_for_missing(ask, found, principal.subject)
+    lost = reset_for_missing(attach_request, found, principal.subject)
     if lost is not None:
         raise AnypodError("cursor_gone", reset=reset_frame_without_log(context.layer.hub, lost.reason))
-    await context.layer.attachments.factory.create_if_missing(principal, ask.key)
+    await context.layer.attachments.factory.create_if_missing(principal, attach_request.key)

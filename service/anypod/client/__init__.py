@@ -5,12 +5,12 @@ from anypod.client.session import Session
 from anypod.client.types import Attached, HistoryPage, Item, Phase, Presence, SessionReset, Signal, Undecodable
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
-from anypod.core.frames import EventFrame
+from anypod.core.frames import Event
 
 __all__ = [
     "AnypodError",
     "Attached",
-    "EventFrame",
+    "Event",
     "HistoryPage",
     "Item",
     "Phase",

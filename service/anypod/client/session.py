@@ -149,7 +149,7 @@ class Session:
     async def __anext__(self) -> Item:
         """The next event, each once and in order, or a `Reset`. Ends with the log; raises AnypodError when the server says stop."""
         item = await self._running.delivery.take()
-        self._cursor = item.cursor if isinstance(item, frames.EventFrame) else item.common
+        self._cursor = item.cursor if isinstance(item, frames.Event) else item.common
         return item
 
     async def history(self, *, before: str | None = None, limit: int = 50) -> HistoryPage:

@@ -1,7 +1,7 @@
 """What the application gets from a session, in Python's own values.
 
 Owns the shapes of what is delivered, the phases of a session, and what a close code means to the application. Must not know when they
-come, nor how one phase leads to another. Events are the frames themselves (`core.frames.EventFrame`): `data` is a JSON value, bytes, or
+come, nor how one phase leads to another. Events are the frames themselves (`core.frames.Event`): `data` is a JSON value, bytes, or
 `Undecodable`.
 """
 
@@ -13,7 +13,7 @@ import msgspec
 
 from anypod.core import frames
 from anypod.core.errors import CODES, AnypodError, Code
-from anypod.core.frames import EventFrame
+from anypod.core.frames import Event
 
 Transport = Literal["websocket", "sse", "poll"]
 PhaseName = Literal["idle", "connecting", "syncing", "live", "waiting", "stopped"]
@@ -87,15 +87,15 @@ class Presence:
 class HistoryPage:
     """Durable events, oldest first. `before`: the cursor to ask with for the page before this one, None at the beginning."""
 
-    events: Sequence[EventFrame]
+    events: Sequence[Event]
     before: str | None
 
 
-Item = EventFrame | SessionReset
+Item = Event | SessionReset
 
 
-def item_of(frame: frames.EventFrame | frames.ResetFrame) -> Item:
-    if isinstance(frame, frames.EventFrame):
+def item_of(frame: frames.Event | frames.ResetFrame) -> Item:
+    if isinstance(frame, frames.Event):
         return frame
     return SessionReset(frame.reason, frame.common, frame.common_seq, frame.oldest, frame.folded, _value(frame.state), _value(frame.live))
 

@@ -158,7 +158,7 @@ class Replaces(Struct):
     last_seq: int
 
 
-class EventFrame(_ServerFrame, tag="event", kw_only=True):
+class Event(_ServerFrame, tag="event", kw_only=True):
     seq: int
     cursor: str
     id: str
@@ -241,7 +241,7 @@ ServerFrame = (
     | RestoredFrame
     | ResetFrame
     | ClosedFrame
-    | EventFrame
+    | Event
     | SyncDoneFrame
     | PublishedFrame
     | HistoryFrame

@@ -16,7 +16,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from anypod.client import Attached, EventFrame, Phase, Session
+from anypod.client import Attached, Event, Phase, Session
 from anypod.clock import Clock, SystemClock, system_random
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SESSION_ID_BYTES, new_session_id
@@ -92,7 +92,7 @@ class Proof:
         )
         async with session:
             async for item in session:
-                if not isinstance(item, EventFrame):
+                if not isinstance(item, Event):
                     raise AnypodError("internal", f"the client was reset ({item.reason}), which a replica's death is no reason for")
                 self._tally.receive(item.id, item.seq)
 

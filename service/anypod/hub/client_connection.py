@@ -22,7 +22,7 @@ from anypod.hub.attach_request import NO_EVENTS, AttachRequest
 from anypod.hub.layer import SessionLayer
 from anypod.hub.port import TalkingPort
 from anypod.hub.publisher import Publication
-from anypod.hub.requests import DraftBuilder, ask_of, history_frame, published_frame, signal_notice
+from anypod.hub.requests import DraftBuilder, attach_request_of, history_frame, published_frame, signal_notice
 from anypod.hub.session import SubscriberPhase
 from anypod.hub.state_patch import StatePatch
 from anypod.store import Missing, Results
@@ -39,6 +39,7 @@ class ClientConnection:
 
     __slots__ = (
         "_asks",
+        "_builder",
         "_drafts",
         "_early",
         "_early_bytes",
@@ -46,7 +47,6 @@ class ClientConnection:
         "_granted",
         "_is_open",
         "_layer",
-        "_pen",
         "_publishes_full_at",
         "_refs",
         "_seen",
@@ -67,15 +67,15 @@ class ClientConnection:
         self._drafts: dict[str, Draft] | None = None  # by id, which comes once in a piece
         self._refs: list[str | int | None] | None = None  # of these drafts
         self._is_open = False
-        self._pen: DraftBuilder | None = None  # made for the first publish: most clients only listen
+        self._builder: DraftBuilder | None = None  # made for the first publish: most clients only listen
         self._granted = ATTACHED  # and so in use: a fresh credential must grant it too
         self._asks = 0
         self._seen = 0  # where the session stood at the client's last heartbeat
 
-    def begin(self, ask: AttachRequest) -> None:
+    def begin(self, attach_request: AttachRequest) -> None:
         """Attach. Called for session.init, or by a transport that was given its fields with the connection itself."""
         self._early = []
-        self._layer.attachments.attach(self.subscriber, ask, self._opened)
+        self._layer.attachments.attach(self.subscriber, attach_request, self._opened)
 
     def gone(self) -> None:
         """The transport has ended."""
@@ -164,7 +164,7 @@ class ClientConnection:
             frame = frames.decode_client(text)
             if not isinstance(frame, frames.InitFrame):
                 raise AnypodError("malformed", "the first frame must be session.init")
-            self.begin(ask_of(self.key, frame))
+            self.begin(attach_request_of(self.key, frame))
         except AnypodError as error:
             self.refuse(error)
 
@@ -193,10 +193,10 @@ class ClientConnection:
                 raise AnypodError("rate_limited", retry_after_ms=int(wait_s * 1000) + 1)
             self.refuse(AnypodError("too_many_frames"))  # it does not listen to the refusals either
             return
-        if self._pen is None:
+        if self._builder is None:
             self._authorise(frame)
-            self._pen = DraftBuilder(subscriber.principal, layer.hub.options.limits.data_bytes)
-        made = self._pen.draft(frame, payload, layer.wall_ms)
+            self._builder = DraftBuilder(subscriber.principal, layer.hub.options.limits.data_bytes)
+        made = self._builder.draft(frame, payload, layer.wall_ms)
         if frame.expect is not None:
             self.flush()
             self._charge("publish")
@@ -397,5 +397,5 @@ class ClientConnection:
             self.refuse(error, frame.ref)
             return
         self.subscriber.principal = principal
-        self._pen = None
+        self._builder = None
         self.port.send(frames.encode(frames.AuthOkFrame(ref=frame.ref)))

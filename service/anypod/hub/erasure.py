@@ -72,7 +72,7 @@ def digest_of(name: str) -> str:
 
 
 class Erasures:
-    """`every_second`: called by the wheel."""
+    """`every_second`: called once a second by the housekeeping."""
 
     def __init__(self, hub: Hub, rng: Random) -> None:
         self._hub = hub

@@ -72,7 +72,7 @@ class Hub:
         self.sessions: dict[SessionKey, HubSession] = {}
         self.is_leaving = False  # the replica drains
         self.has_surplus = False  # it sends some of them away
-        self.stalled: dict[Subscriber, None] = {}  # whose ports take no more: the wheel looks after them
+        self.stalled: dict[Subscriber, None] = {}  # whose ports take no more: the housekeeping looks after them
         metrics.watch("stalled", lambda: len(self.stalled))
         metrics.watch("sessions", lambda: len(self.sessions))
         metrics.watch("outbox_bytes", lambda: self.outboxes.bytes)

@@ -24,13 +24,13 @@ class KeepAlive:
         self._heartbeat_ms = heartbeat_ms
 
     def note(self, session: HubSession, expires_in_ms: int) -> None:
-        """The session was read. What would not live until the wheel has come round twice is kept at once."""
+        """The session was read. What would not live for two intervals is kept at once."""
         session.keep_at = self._clock.now() + expires_in_ms / 1000 / SHARE
         if expires_in_ms < 2 * self._heartbeat_ms:
             self._tasks.start(self._keep(session), "keep alive")
 
     def look(self, sessions: Sequence[HubSession], now: float) -> None:
-        """What the wheel comes by, once in a heartbeat's interval."""
+        """Called by the housekeeping, once in a heartbeat's interval."""
         until = now + self._heartbeat_ms / 1000
         due = [session for session in sessions if session.keep_at <= until and not session.is_empty]
         if due:

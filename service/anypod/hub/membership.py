@@ -52,9 +52,9 @@ class Membership:
 
     async def _tell(self, entry: bytes) -> Sequence[ReplicaMember]:
         heard = await self._hub.store.announce(self._life, entry, ttl_ms=ENTRY_TTL_MS)
-        fellows = sorted(filter(None, map(self._read, heard)), key=lambda fellow: (fellow.replica, fellow.since_ms))
-        self._count = len(fellows)
-        return fellows
+        members = sorted(filter(None, map(self._read, heard)), key=lambda member: (member.replica, member.since_ms))
+        self._count = len(members)
+        return members
 
     def _read(self, entry: bytes) -> ReplicaMember | None:
         """None: another version, or another program, wrote what this one cannot read."""

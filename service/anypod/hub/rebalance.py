@@ -30,10 +30,12 @@ DRAWN_FOR_ONE: Final = 4  # when three late replicas get their share of 300, som
 class Rebalance:
     """`every_second`: called by the housekeeping. `share_max`: see `core.balance`; 0: no client is sent away."""
 
-    def __init__(self, hub: Hub, attachments: Attachments, fleet: Membership, goaway: Goaway, *, rng: Random, share_max: float) -> None:
+    def __init__(
+        self, hub: Hub, attachments: Attachments, membership: Membership, goaway: Goaway, *, rng: Random, share_max: float
+    ) -> None:
         self._hub = hub
         self._attachments = attachments
-        self._fleet = fleet
+        self._membership = membership
         self._goaway = goaway
         self._rng = rng
         self._share_max = share_max
@@ -58,17 +60,17 @@ class Rebalance:
 
     async def _announce(self) -> None:
         try:
-            self._judge(await self._fleet.announce(), self._hub.clock.now())
+            self._judge(await self._membership.announce(), self._hub.clock.now())
         except AnypodError:
             self._surplus = 0  # the store is away
 
-    def _judge(self, fellows: Sequence[ReplicaMember], now: float) -> None:
-        lives = frozenset((fellow.replica, fellow.since_ms) for fellow in fellows)
-        if lives != self._lives or any(fellow.draining for fellow in fellows):
+    def _judge(self, members: Sequence[ReplicaMember], now: float) -> None:
+        lives = frozenset((member.replica, member.since_ms) for member in members)
+        if lives != self._lives or any(member.draining for member in members):
             self._lives, self._rests_since = lives, now
-        total = sum(fellow.connections for fellow in fellows) + self._on_their_way
+        total = sum(member.connections for member in members) + self._on_their_way
         self._on_their_way = 0
-        found = surplus(len(self._attachments.schedule), total, len(fellows), share_max=self._share_max)
+        found = surplus(len(self._attachments.schedule), total, len(members), share_max=self._share_max)
         self._too_many_since = (now if self._too_many_since is None else self._too_many_since) if found else None
         rests = now - self._rests_since >= REST_S
         lasts = self._too_many_since is not None and now - self._too_many_since >= LASTING_S

@@ -23,10 +23,10 @@ SIGNAL_BYTES_MAX: Final = 8_192
 SIGNAL_NAME_CHARS_MAX: Final = 64
 ADDRESS_CHARS_MAX: Final = SUBJECT_CHARS_MAX + 1 + NAME_CHARS_MAX  # author/device
 HISTORY_LIMIT_MAX: Final = 200
-FORMS_MAX: Final = 16  # kinds that a pen remembers; clients that use more are rare, and pay for it
+FORMS_MAX: Final = 16  # kinds that a builder remembers; clients that use more are rare, and pay for it
 
 
-def ask_of(key: SessionKey, frame: frames.InitFrame) -> AttachRequest:
+def attach_request_of(key: SessionKey, frame: frames.InitFrame) -> AttachRequest:
     """Raises AnypodError `malformed` for another version of the protocol."""
     if frame.protocol != frames.PROTOCOL:
         raise AnypodError("malformed", f"this replica speaks protocol {frames.PROTOCOL}")

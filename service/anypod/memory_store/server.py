@@ -62,33 +62,33 @@ class MemoryServer:
         self._rng = rng
         self._contents = ServerContents()
         self._replicas = Replicas()
-        self._doors: list[ReplicaConnection] = []
+        self._connections: list[ReplicaConnection] = []
         self._incarnation = self._next_incarnation()
         self.is_running = True
         self.nonces: Final = count(1)  # of patches, whichever door they come by
 
     # Replicas.
-    def attach(self, door: ReplicaConnection) -> None:
-        self._doors.append(door)
+    def attach(self, connection: ReplicaConnection) -> None:
+        self._connections.append(connection)
 
-    def detach(self, door: ReplicaConnection) -> None:
-        self._doors.remove(door)
+    def detach(self, connection: ReplicaConnection) -> None:
+        self._connections.remove(connection)
 
     def publish(self, key: SessionKey, payload: bytes) -> None:
-        for door in self._doors:
-            door.offer(key, payload)
+        for connection in self._connections:
+            connection.offer(key, payload)
 
     # Faults, for the simulation.
     def stop(self) -> None:
         """Every connection is lost, and with it whatever was on its way."""
         self.is_running = False
-        for door in self._doors:
-            door.cut(is_feed_only=False)
+        for connection in self._connections:
+            connection.cut(is_feed_only=False)
 
     def start(self) -> None:
         self.is_running = True
-        for door in self._doors:
-            door.restore()
+        for connection in self._connections:
+            connection.restore()
 
     def restart(self) -> None:
         """Stopped and started again with nothing lost, as another incarnation."""
@@ -107,10 +107,10 @@ class MemoryServer:
 
     def cut_feeds(self) -> None:
         """Only the feed's connections are lost and made again."""
-        for door in self._doors:
-            door.cut(is_feed_only=True)
+        for connection in self._connections:
+            connection.cut(is_feed_only=True)
             if self.is_running:
-                door.restore()
+                connection.restore()
 
     # The log.
     def append(self, request: Append) -> Results:

@@ -1,4 +1,4 @@
-"""One replica's door to the memory server.
+"""One replica's connection to the memory server.
 
 Owns the order of what passes through it and every delay: requests and replies are queues, each emptied by one scheduled
 callback, so that nothing is answered before the call returns and nothing overtakes. Must not know the rules of the log.

@@ -57,7 +57,7 @@ class _Claim:
         match given:
             case Received(frame=frames.ResetFrame()) if self.is_refused is None:
                 self.is_refused = True
-            case Received(frame=frames.EventFrame() | frames.SyncDoneFrame()) | PageReceived() if self.is_refused is None:
+            case Received(frame=frames.Event() | frames.SyncDoneFrame()) | PageReceived() if self.is_refused is None:
                 self.is_refused = False
             case _:
                 pass

@@ -13,7 +13,7 @@ import msgspec
 from anypod.client.machine.inputs import PageReceived
 from anypod.core import frames
 from anypod.core.cursor import START
-from anypod.core.frames import EventFrame
+from anypod.core.frames import Event
 
 BODY_BYTES: Final = 12  # of a digest: that two bodies of one proof have the same one is out of the question
 
@@ -61,7 +61,7 @@ class HistoryChecker:
     def take(self, frame: frames.ServerFrame) -> Applied | None:
         """What an event became, None for whatever else a connection brings."""
         match frame:
-            case EventFrame():
+            case Event():
                 return self.event(frame)
             case frames.CreatedFrame() | frames.RestoredFrame():
                 self.fold(frame.folded)
@@ -80,7 +80,7 @@ class HistoryChecker:
         self.fold(page.folded)
         return [self.event(event) for event in page.events]
 
-    def event(self, event: EventFrame) -> Applied | None:
+    def event(self, event: Event) -> Applied | None:
         """The event as applied, None when it was already."""
         seq = event.seq
         applied = Applied(seq, event.cursor, event.id, event.author, event.ts, body_digest(event.kind, event.data))

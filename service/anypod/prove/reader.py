@@ -114,7 +114,7 @@ class SessionReader:
     def _note(self, frame: frames.ServerFrame, applied: Applied | None) -> None:
         counts = self._evidence.counts
         match frame:
-            case frames.EventFrame():
+            case frames.Event():
                 counts["delivered"] += 1
                 draft = self._ledger.drafts.get(frame.id)
                 if applied is not None and draft is not None and self._is_current:

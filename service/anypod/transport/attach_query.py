@@ -21,12 +21,12 @@ def session_key(tenant: str, session_id: str) -> SessionKey:
     return SessionKey(tenant, session_id)  # type: ignore[arg-type]
 
 
-def has_ask(query: Mapping[str, str]) -> bool:
+def has_attach_fields(query: Mapping[str, str]) -> bool:
     """Does an upgrade's query stand for session.init? Otherwise the frame itself comes."""
     return "after" in query or "resume" in query
 
 
-def ask_of_query(key: SessionKey, query: Mapping[str, str], *, last_event_id: str | None = None) -> AttachRequest:
+def attach_request_of_query(key: SessionKey, query: Mapping[str, str], *, last_event_id: str | None = None) -> AttachRequest:
     """The fields of session.init. Raises AnypodError `malformed`.
 
     What a browser's EventSource says of itself, `last_event_id`, is newer than the `after` of its address.

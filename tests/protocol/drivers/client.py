@@ -13,7 +13,7 @@ import msgspec
 from tests.protocol.applied import Frame
 from tests.protocol.attachment import DONE, Attachment, Place
 
-from anypod.client import AnypodError, Attached, EventFrame, HistoryPage, Phase, Presence, Session, SessionReset, Signal
+from anypod.client import AnypodError, Attached, Event, HistoryPage, Phase, Presence, Session, SessionReset, Signal
 from anypod.client.machine.transport_fallback import Wanted
 
 _EVENT_FIELDS: Final = ("seq", "cursor", "id", "kind", "author", "ts", "data", "turn", "attempt", "part", "replaces")
@@ -130,7 +130,7 @@ class ClientAttachment(Attachment):
         try:
             async for item in self.session:
                 match item:
-                    case EventFrame():
+                    case Event():
                         self.take(_frame_of(item))
                     case SessionReset():
                         fields = {name: getattr(item, name) for name in ("reason", "oldest", "folded", "state", "live")}
@@ -143,7 +143,7 @@ class ClientAttachment(Attachment):
             self.end(DONE)
 
 
-def _frame_of(event: EventFrame) -> Frame:
+def _frame_of(event: Event) -> Frame:
     """As the wire has it."""
     frame: Frame = {"type": "event"}
     for name in _EVENT_FIELDS:

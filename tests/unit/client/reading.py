@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from anypod.client import EventFrame, Item, Session
+from anypod.client import Event, Item, Session
 
 PATIENCE_S = 10.0  # a wait that takes longer has failed
 POLL_S = 0.005
@@ -17,7 +17,7 @@ async def take(session: Session, count: int) -> list[Item]:
 
 async def take_data(session: Session, count: int) -> list[object]:
     """What the next events hold."""
-    return [item.data if isinstance(item, EventFrame) else item for item in await take(session, count)]
+    return [item.data if isinstance(item, Event) else item for item in await take(session, count)]
 
 
 async def until(condition: Callable[[], object]) -> None:

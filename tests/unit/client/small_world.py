@@ -37,11 +37,11 @@ class SmallWorld:
     def __init__(self, options: Options, chance: Callable[[], float]) -> None:
         self.machine = Machine(options, chance)
         self.now = 0.0
-        self.log: list[frames.EventFrame] = []
+        self.log: list[frames.Event] = []
         self.term = 0
-        self.wires: dict[int, Wire] = {}
+        self.fast_transport: dict[int, Wire] = {}
         self.posts: deque[frames.PublishFrame] = deque()
-        self.applied: list[frames.EventFrame] = []
+        self.applied: list[frames.Event] = []
         self.settled: dict[str, Receipt | AnypodError] = {}
         self.offered: list[str] = []
         self.refuse_next = 0
@@ -62,15 +62,15 @@ class SmallWorld:
             case AskCredential():
                 self._asked += 1
             case Open():
-                self.wires[command.link] = Wire(command.transport, command.after)
+                self.fast_transport[command.link] = Wire(command.transport, command.after)
             case Close():
-                self.wires.pop(command.link, None)
+                self.fast_transport.pop(command.link, None)
             case Send():
-                if command.link in self.wires:
-                    self.wires[command.link].up.append(command.frame)
+                if command.link in self.fast_transport:
+                    self.fast_transport[command.link].up.append(command.frame)
             case Post():
                 self.posts.append(command.publish)
-            case Deliver(frames.EventFrame() as event):
+            case Deliver(frames.Event() as event):
                 assert not self.applied or event.seq == self.applied[-1].seq + 1, "a gap, a duplicate, or out of order"
                 self.applied.append(event)
             case Deliver(frames.ResetFrame() as reset):
@@ -86,13 +86,13 @@ class SmallWorld:
 
     # The log.
 
-    def append(self, event_id: str) -> frames.EventFrame:
+    def append(self, event_id: str) -> frames.Event:
         known = next((event for event in self.log[self.forgotten :] if event.id == event_id), None)
         if known is None:
             seq = len(self.log) + 1
-            known = frames.EventFrame(seq=seq, cursor=f"{self.term}-{seq}", id=event_id, kind="message", author="a", ts=1, data=1)
+            known = frames.Event(seq=seq, cursor=f"{self.term}-{seq}", id=event_id, kind="message", author="a", ts=1, data=1)
             self.log.append(known)
-            for wire in self.wires.values():
+            for wire in self.fast_transport.values():
                 if wire.sent is not None:
                     self._serve(wire)
         return known
@@ -102,7 +102,7 @@ class SmallWorld:
         del self.log[len(self.log) - min(lost, len(self.log)) :]
         self.forgotten = min(self.forgotten, len(self.log))
         self.term += 1
-        for wire in self.wires.values():
+        for wire in self.fast_transport.values():
             if wire.sent is not None and wire.sent > len(self.log):
                 wire.sent = len(self.log)
                 wire.down.append(self._reset(wire.sent))
@@ -176,22 +176,22 @@ class SmallWorld:
         self.feed(Publish(frames.PublishFrame(ref=event_id, id=event_id, kind="message", data=msgspec.Raw(b"1"))))
 
     def open(self, number: int) -> None:
-        wire = self.wires[number]
+        wire = self.fast_transport[number]
         wire.is_open = True
         self.feed(Opened(number))
         if wire.transport == "sse":
             self._attach(wire, wire.after)
 
     def bring(self, number: int) -> None:
-        self.feed(Received(number, self.wires[number].down.popleft()))
+        self.feed(Received(number, self.fast_transport[number].down.popleft()))
 
     def cut(self, number: int, code: int = 1006) -> None:
-        del self.wires[number]
+        del self.fast_transport[number]
         self.feed(ConnectionClosed(number, code))
 
     def be_away(self) -> None:
         """So long that the session has forgotten the ids of all events."""
-        for number in list(self.wires):
+        for number in list(self.fast_transport):
             self.cut(number)
         self.forgotten = len(self.log)
 
@@ -219,7 +219,7 @@ class SmallWorld:
         raise AssertionError(f"the world does not settle down: {self.machine.phase}")
 
     def _move_anything(self) -> bool:
-        for number, wire in list(self.wires.items()):
+        for number, wire in list(self.fast_transport.items()):
             if not wire.is_open:
                 self.open(number)
             elif wire.up:

@@ -11,7 +11,7 @@ from tests.unit.client.small_world import SmallWorld, Wire
 from anypod.client.machine.options import Options
 from anypod.client.machine.transport_fallback import Wanted
 from anypod.core.event import Receipt
-from anypod.core.frames import EventFrame, GoawayFrame, HeartbeatFrame
+from anypod.core.frames import Event, GoawayFrame, HeartbeatFrame
 
 MOVES = (
     "open", "open", "take", "take", "take", "bring", "bring", "bring", "publish", "publish", "publish", "other", "sleep", "calm",
@@ -23,14 +23,14 @@ scripts = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 7)), min_siz
 
 
 def one_of(world: SmallWorld, choice: int, *, is_open: bool) -> int | None:
-    numbers = [number for number, wire in world.wires.items() if wire.is_open is is_open]
+    numbers = [number for number, wire in world.fast_transport.items() if wire.is_open is is_open]
     return numbers[choice % len(numbers)] if numbers else None
 
 
 def move(world: SmallWorld, name: str, choice: int) -> None:
     """Do one thing, if it can be done."""
     number = one_of(world, choice, is_open=name not in ("open", "cut while opening"))
-    wire = world.wires[number] if number is not None else None
+    wire = world.fast_transport[number] if number is not None else None
     match name:
         case "publish":
             world.publish(f"mine{len(world.offered)}")
@@ -67,9 +67,9 @@ def move_link(world: SmallWorld, number: int, wire: Wire, act: tuple[str, int]) 
             wire.down.append(GoawayFrame(reason="draining", reconnect_after_ms=100 * choice))
         case "heartbeat" if wire.sent is not None:
             wire.down.append(HeartbeatFrame(cursor=world.log[wire.sent - 1].cursor if wire.sent else "0-0", ts=1))
-        case "lose a frame" if wire.down and isinstance(wire.down[0], EventFrame):
+        case "lose a frame" if wire.down and isinstance(wire.down[0], Event):
             wire.down.popleft()
-        case "repeat a frame" if wire.down and isinstance(wire.down[0], EventFrame):
+        case "repeat a frame" if wire.down and isinstance(wire.down[0], Event):
             wire.down.appendleft(wire.down[0])
         case _:
             pass

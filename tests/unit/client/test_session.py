@@ -7,7 +7,7 @@ import pytest
 from tests.unit.client.reading import PATIENCE_S, take, take_data, until
 from tests.unit.client.scripted_server import CREDENTIAL, Peer
 
-from anypod.client import AnypodError, Attached, EventFrame, Phase, Presence, Session, SessionReset, Signal
+from anypod.client import AnypodError, Attached, Event, Phase, Presence, Session, SessionReset, Signal
 from anypod.client.machine.transport_fallback import Wanted
 
 TRANSPORTS = pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
@@ -20,7 +20,7 @@ async def test_events_arrive_in_order_and_own_publishes_among_them(peer: Peer, t
         assert await take_data(session, 2) == ["one", "two"]
         receipt = await session.publish("message", {"three": 3})
         (event,) = await take(session, 1)
-        assert isinstance(event, EventFrame)
+        assert isinstance(event, Event)
         assert (event.seq, event.data, event.id) == (3, {"three": 3}, receipt.id)
         assert (receipt.seq, receipt.cursor, receipt.is_duplicate) == (3, event.cursor, False)
 
@@ -147,7 +147,7 @@ async def test_a_closed_session_ends_the_iteration_after_its_last_event(peer: Pe
     peer.say("last")
     peer.closed_at = peer.head()
     async with Session(peer.url, "s", credential=CREDENTIAL) as session, asyncio.timeout(PATIENCE_S):
-        assert [item.data async for item in session if isinstance(item, EventFrame)] == ["last"]
+        assert [item.data async for item in session if isinstance(item, Event)] == ["last"]
         assert (session.phase.name, session.phase.reason) == ("stopped", "the session is closed")
 
 
@@ -222,7 +222,7 @@ async def test_state_is_patched_by_http_and_its_event_comes_by(peer: Peer) -> No
     async with Session(peer.url, "s", credential=CREDENTIAL) as session:
         await session.patch_state(state={"mood": "bright"})
         (event,) = await take(session, 1)
-        assert isinstance(event, EventFrame)
+        assert isinstance(event, Event)
         assert (event.kind, event.data) == ("context_update", {"state": {"mood": "bright"}})
 
 

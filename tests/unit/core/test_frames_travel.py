@@ -67,7 +67,7 @@ def streamed(frame: bytes) -> list[bytes]:
     return [found for at in range(0, len(text), 7) for found in stream.feed(text[at : at + 7])]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in typing.get_args(frames.ServerFrame) if kind is not frames.EventFrame])
+@pytest.mark.parametrize("kind", [kind for kind in typing.get_args(frames.ServerFrame) if kind is not frames.Event])
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(given_data=st.data())
 def test_a_frame_is_one_line_and_a_stream_carries_it_whole(kind: type[msgspec.Struct], given_data: st.DataObject) -> None:
@@ -91,7 +91,7 @@ def test_an_event_is_one_line_and_every_decoder_of_every_transport_reads_its_val
     page = msgspec.json.encode(PageView([Raw(frame), Raw(frame)], CURSOR, CURSOR, 0, False, False))
     history = msgspec.json.encode(HistoryView([Raw(frame)], CURSOR))
     for event in (decode_text(frame), *decode_page(page).events, *decode_history(history).events):
-        assert isinstance(event, frames.EventFrame)
+        assert isinstance(event, frames.Event)
         assert (event.data, event.author, event.seq) == (json.loads(text), author, 57)
 
 

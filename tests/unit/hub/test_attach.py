@@ -6,7 +6,7 @@ from tests.unit.hub.kit import KEY, replicas, until
 from anypod.core.frames import InitFrame
 from anypod.core.identity import Subject
 from anypod.hub.attach_request import AttachRequest
-from anypod.hub.requests import ask_of
+from anypod.hub.requests import attach_request_of
 
 
 async def test_to_others_than_its_owner_a_deleted_session_was_never_there() -> None:
@@ -25,4 +25,4 @@ async def test_to_others_than_its_owner_a_deleted_session_was_never_there() -> N
 
 def test_another_version_of_the_protocol_is_malformed() -> None:
     with pytest.raises(Exception, match="protocol 1"):
-        ask_of(KEY, InitFrame(protocol=2))
+        attach_request_of(KEY, InitFrame(protocol=2))

@@ -14,13 +14,13 @@ from anypod.client.types import HistoryPage, Undecodable
 from anypod.core import frames
 from anypod.core.errors import CODES, AnypodError
 from anypod.core.event import split_binary
-from anypod.core.frames import EventFrame, ServerFrame
+from anypod.core.frames import Event, ServerFrame
 
 
 class PageBody(Struct):
     """A page of events by HTTP."""
 
-    events: list[EventFrame]
+    events: list[Event]
     cursor: str
     folded: int
     more: bool
@@ -28,7 +28,7 @@ class PageBody(Struct):
 
 
 class _HistoryBody(Struct):
-    events: list[EventFrame]
+    events: list[Event]
     before: str | None = None
 
 
@@ -70,27 +70,27 @@ def decode_text(text: bytes) -> ServerFrame:
         frame = frames.decode_server(text)
     except AnypodError as error:
         return _without_data(text, error)
-    return _whole(frame) if isinstance(frame, EventFrame) else frame
+    return _whole(frame) if isinstance(frame, Event) else frame
 
 
-def _without_data(text: bytes, error: AnypodError) -> EventFrame:
+def _without_data(text: bytes, error: AnypodError) -> Event:
     """An event without its data, which is the last of its members: were it passed over, the hole would be asked for without end."""
     head, _, rest = text.rstrip().partition(_DATA_START)
     try:
         frame = frames.decode_server(head + b"}")
     except AnypodError:
         raise error from None
-    if not rest.endswith(b"}") or not isinstance(frame, EventFrame):
+    if not rest.endswith(b"}") or not isinstance(frame, Event):
         raise error
     frame.data = Undecodable(rest[:-1])
     return frame
 
 
-def decode_binary(message: bytes) -> EventFrame:
+def decode_binary(message: bytes) -> Event:
     """A binary frame. Raises AnypodError `malformed`."""
     header, payload = split_binary(message)
     frame = frames.decode_server(header)
-    if not isinstance(frame, EventFrame):
+    if not isinstance(frame, Event):
         raise AnypodError("malformed", "the header of a binary frame is an event")
     frame.data = payload
     return frame
@@ -118,14 +118,14 @@ def decode_history(body: bytes) -> HistoryPage:
     return HistoryPage([_whole(event) for event in page.events], page.before)
 
 
-def _one_by_one(body: bytes, error: AnypodError) -> tuple[list[EventFrame], bytes]:
+def _one_by_one(body: bytes, error: AnypodError) -> tuple[list[Event], bytes]:
     """The events of a page that cannot be decoded as a whole, and the page without them. Raises `error` when it is no page of events.
 
     The page is cut by its braces alone: nesting that no decoder follows is followed here.
     """
     if not body.startswith(_EVENTS_START):
         raise error
-    events: list[EventFrame] = []
+    events: list[Event] = []
     depth = start = 0
     for mark in _BRACES.finditer(body, len(_EVENTS_START)):
         match mark[0]:
@@ -143,9 +143,9 @@ def _one_by_one(body: bytes, error: AnypodError) -> tuple[list[EventFrame], byte
     raise error
 
 
-def _event(text: bytes, error: AnypodError) -> EventFrame:
+def _event(text: bytes, error: AnypodError) -> Event:
     frame = decode_text(text)
-    if not isinstance(frame, EventFrame):
+    if not isinstance(frame, Event):
         raise error
     return frame
 
@@ -177,7 +177,7 @@ def _reset(body: bytes) -> bytes | None:
         return None
 
 
-def _whole(event: EventFrame) -> EventFrame:
+def _whole(event: Event) -> Event:
     """Where transports carry text alone, a payload is told in base64."""
     if event.data_base64 is not None:
         try:

@@ -12,7 +12,7 @@ from anypod.core.frames import (
     ClientFrame,
     CreatedFrame,
     ErrorFrame,
-    EventFrame,
+    Event,
     PresenceFrame,
     PublishFrame,
     ResetFrame,
@@ -78,7 +78,7 @@ class Close:
 class Deliver:
     """Hand to the application, in order, never dropping one."""
 
-    item: EventFrame | ResetFrame
+    item: Event | ResetFrame
 
 
 @dataclass(frozen=True, slots=True)

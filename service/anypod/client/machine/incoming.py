@@ -42,7 +42,7 @@ class Incoming:
 
     def read(self, link: ConnectionState, frame: frames.ServerFrame, now: float) -> Verdict:
         match frame:
-            case frames.EventFrame():
+            case frames.Event():
                 return self._event(frame)
             case frames.SyncDoneFrame():
                 self._position.fold(frame.folded)
@@ -96,7 +96,7 @@ class Incoming:
         self._emit(Send(link.id, frames.SyncFrame(after=cursor)))
         return None
 
-    def _event(self, event: frames.EventFrame) -> Verdict:
+    def _event(self, event: frames.Event) -> Verdict:
         match fit := self._position.apply(event):
             case Fit.NEXT:
                 self._emit(Deliver(event))

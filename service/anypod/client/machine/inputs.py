@@ -6,7 +6,7 @@ A link is one connection of one transport, numbered by the machine when it asks 
 
 from dataclasses import dataclass, field
 
-from anypod.core.frames import ClientFrame, ErrorFrame, EventFrame, PublishedFrame, PublishFrame, ServerFrame
+from anypod.core.frames import ClientFrame, ErrorFrame, Event, PublishedFrame, PublishFrame, ServerFrame
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class PageReceived:
     """The answer to a `Fetch`. `closed`: the log has ended; nothing follows once there is no `more`."""
 
     link: int
-    events: tuple[EventFrame, ...]
+    events: tuple[Event, ...]
     cursor: str
     folded: int
     more: bool

@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from anypod.core.errors import AnypodError
 from anypod.core.event import Receipt
-from anypod.core.frames import EventFrame, PublishFrame
+from anypod.core.frames import Event, PublishFrame
 
 OUTBOX_COUNT_MAX: Final = 1_000  # a minute offline at a person's busiest; beyond it the application hears `outbox_full`
 OUTBOX_BYTES_MAX: Final = 4 << 20  # 64 events of the largest size that a replica takes by default
@@ -91,7 +91,7 @@ class PublishOutbox:
     def find(self, event_id: str) -> OutboxEntry | None:
         return self._entries.get(event_id)
 
-    def came_by(self, event: EventFrame) -> Receipt | None:
+    def came_by(self, event: Event) -> Receipt | None:
         """An event of the log: the receipt if it settles an entry now. While an answer is due, that decides: the id may be another's,
         and one that was refused for the time being may be in the log and not durable yet.
         """
@@ -122,7 +122,7 @@ class PublishOutbox:
         return first.not_before if first is not None and first.refusals else None
 
 
-def _is_same(entry: OutboxEntry, event: EventFrame) -> bool:
+def _is_same(entry: OutboxEntry, event: Event) -> bool:
     """Is it the very event? Another author's of the same id is for the replica to call a conflict."""
     publish, replaces = entry.publish, event.replaces.part if event.replaces is not None else None
     details = (publish.kind, publish.turn, publish.attempt, publish.part, publish.replaces)

@@ -12,7 +12,7 @@ from anypod.client.machine.outbox import ENTRY_BYTES, OutboxEntry, PublishOutbox
 from anypod.client.machine.transport_fallback import ConnectionState, full_jitter_s
 from anypod.core.errors import CODES, AnypodError
 from anypod.core.event import Receipt
-from anypod.core.frames import ConnectionLimits, ErrorFrame, EventFrame, PublishedFrame
+from anypod.core.frames import ConnectionLimits, ErrorFrame, Event, PublishedFrame
 
 IN_FLIGHT_MAX: Final = 32  # at 50 frames of speech a second, over half a second's round trip
 RETRY_S_MIN: Final = 0.1  # a server's hint of nothing is not an invitation to spin
@@ -91,7 +91,7 @@ class Outgoing:
             entry.refusals += 1
             entry.not_before = now + max(wait_s, RETRY_S_MIN)
 
-    def came_by(self, event: EventFrame) -> None:
+    def came_by(self, event: Event) -> None:
         receipt = self._outbox.came_by(event)
         if receipt is not None:
             self._settle(receipt)

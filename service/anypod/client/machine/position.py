@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final
 
 from anypod.core.cursor import START, TAIL
-from anypod.core.frames import EventFrame
+from anypod.core.frames import Event
 
 _SENTINELS: Final = frozenset({START, TAIL})
 
@@ -36,7 +36,7 @@ class Position:
         """Is there a history to prove? A sentinel is a wish, not a history."""
         return self.cursor is not None and self.cursor not in _SENTINELS
 
-    def apply(self, event: EventFrame) -> Fit:
+    def apply(self, event: Event) -> Fit:
         """Judge, and move on to the event when it is the next one."""
         fit = self._judge(event)
         if fit is Fit.NEXT:
@@ -44,7 +44,7 @@ class Position:
             self.seq = event.seq
         return fit
 
-    def _judge(self, event: EventFrame) -> Fit:
+    def _judge(self, event: Event) -> Fit:
         if self.seq is None or event.seq == self.seq + 1:
             return Fit.NEXT
         if event.seq == self.seq and self._last not in (None, event.cursor):

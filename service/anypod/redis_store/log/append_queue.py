@@ -102,7 +102,7 @@ class AppendQueue:
         self._sent: deque[Call] = deque()
         self._releasing: asyncio.TimerHandle | None = None
         self._held: list[Append] = []  # of slots that are moving: asked for again after HOLD_S, here or elsewhere
-        self._gates = SessionOrdering()
+        self._ordering = SessionOrdering()
         self._count = 0
         self._bytes = 0
         self._is_scheduled = False
@@ -122,7 +122,7 @@ class AppendQueue:
 
     def take_over(self, request: Append) -> None:
         """What another writer gave up."""
-        self._gates.unlatch([request.key])
+        self._ordering.unlatch([request.key])
         self._enqueue(request)
 
     def _enqueue(self, request: Append) -> None:
@@ -150,7 +150,7 @@ class AppendQueue:
         self._metrics.append_retries += len(unanswered)
         self._queue.extendleft(reversed((*self._held, *unanswered)))
         self._held.clear()
-        self._gates.unlatch_all()
+        self._ordering.unlatch_all()
 
     def give_up(self, is_stray: Callable[[SessionKey], bool]) -> list[Append]:
         """Hand over, in order, what belongs to another server now."""
@@ -160,7 +160,7 @@ class AppendQueue:
         strays = [request for request in (*held, *waiting) if is_stray(request.key) and not request.is_over]
         self._held = [request for request in held if not is_stray(request.key)]
         self._queue = deque(request for request in waiting if not is_stray(request.key))
-        self._gates.drop(is_stray)
+        self._ordering.drop(is_stray)
         self._count -= len(strays)
         self._bytes -= sum(request.size for request in strays)
         return strays
@@ -186,7 +186,7 @@ class AppendQueue:
             return
         calls = grouped(queue)
         queue.clear()
-        if self._gates.known:
+        if self._ordering.known:
             calls = self._let_through(calls)
         if calls:
             self._sent.extend(calls)
@@ -196,7 +196,7 @@ class AppendQueue:
         """Those that may go; the others are in the queue again."""
         going = list[Call]()
         for call in calls:
-            if self._gates.passes(call[0].key):
+            if self._ordering.passes(call[0].key):
                 going.append(call)
             else:
                 self._queue.extend(call)
@@ -220,7 +220,7 @@ class AppendQueue:
         if type(reply) is bytes:
             call = self._sent.popleft()
             request = call[0]
-            if self._gates.known and self._gates.answered(request.key):
+            if self._ordering.known and self._ordering.answered(request.key):
                 self._schedule()
             if len(call) == 1 and len(request.drafts) == 1:
                 found = result_of(request.drafts[0], reply)
@@ -234,7 +234,7 @@ class AppendQueue:
             return
         else:
             call = self._sent.popleft()
-            if self._gates.answered(call[0].key):
+            if self._ordering.answered(call[0].key):
                 self._schedule()
             self._metrics.appends_unconfirmed += len(call) if reply is UNCONFIRMED else 0
         self._answer(call, results(drafts_of(call), reply))
@@ -242,7 +242,7 @@ class AppendQueue:
     def _hold(self, call: Call) -> None:
         """The slot is moving or has moved: ask again a little later, and nothing of its sessions before."""
         self._held += call
-        self._gates.shut(call[0].key)
+        self._ordering.shut(call[0].key)
         if self._releasing is None:
             self._releasing = asyncio.get_running_loop().call_later(HOLD_S, self._release)
         self._on_moved()
@@ -254,7 +254,7 @@ class AppendQueue:
             self._releasing = asyncio.get_running_loop().call_later(HOLD_S, self._release)
             return
         self._releasing = None
-        self._gates.unlatch(held)
+        self._ordering.unlatch(held)
         self._queue.extendleft(reversed(self._held))
         self._held.clear()
         self._flush()
@@ -290,7 +290,7 @@ class AppendQueue:
         if self._count:
             self._expiry = asyncio.get_running_loop().call_later(EXPIRY_S, self._expire)
         else:
-            self._gates.clear()
+            self._ordering.clear()
 
 
 def _told(request: Append, found: Results | AnypodError) -> Results | AnypodError:

@@ -54,20 +54,20 @@ class ClusterTopology:
         self._options = options
         self._on_change: OnChange | None = None
         self._wanted = asyncio.Event()
-        self._informants = {endpoint: self._informant(endpoint) for endpoint in deployment.endpoints}
-        self._question = Singleflight(self._look, clock, FRESH_S)
+        self._clients = {endpoint: self._client(endpoint) for endpoint in deployment.endpoints}
+        self._refresh = Singleflight(self._look, clock, FRESH_S)
         self._owners: Owners = ()
 
     async def owners(self) -> Owners:
         """As the newest view has them. Raises AnypodError `unavailable` when no node has ever told of the whole cluster."""
-        await self._question.recent()
+        await self._refresh.recent()
         if not self._owners:
-            asked = ", ".join(map(str, self._informants))
+            asked = ", ".join(map(str, self._clients))
             raise unavailable(f"no node knows who serves each slot of the cluster; asked: {asked}")
         return self._owners
 
     async def verify_primary(self) -> None:
-        await self._question.renewed()
+        await self._refresh.renewed()
 
     def place(self, endpoint: Endpoint) -> "ClusterNode":
         return ClusterNode(self, self._deployment.address(endpoint))
@@ -88,10 +88,10 @@ class ClusterTopology:
                 logger.exception("redis: the map of the cluster was not brought up to date; trying again")
 
     def close(self) -> None:
-        for informant in self._informants.values():
-            informant.close()
+        for client in self._clients.values():
+            client.close()
 
-    def _informant(self, endpoint: Endpoint) -> DiscoveryClient:
+    def _client(self, endpoint: Endpoint) -> DiscoveryClient:
         return DiscoveryClient(self._deployment.address(endpoint), self._options)
 
     async def _look(self) -> None:
@@ -99,7 +99,7 @@ class ClusterTopology:
 
     async def _views(self) -> Sequence[View]:
         """Of all nodes that answer in time: each knows best what it serves itself."""
-        return await answers([_ask(informant) for informant in self._informants.values()], enough=len(self._informants))
+        return await answers([_ask(client) for client in self._clients.values()], enough=len(self._clients))
 
     def _take(self, views: Sequence[View]) -> None:
         if not views:
@@ -116,15 +116,15 @@ class ClusterTopology:
             if self._on_change is not None:
                 self._on_change(complete)
             self._owners = complete  # now that it is carried out: what failed is tried again
-            self._renew_informants()
+            self._renew_clients()
 
-    def _renew_informants(self) -> None:
+    def _renew_clients(self) -> None:
         """From now on the primaries are asked, and those of the URL: so there is a node to ask whatever moves."""
         wanted = {*self._deployment.endpoints, *self._owners}
-        for endpoint in self._informants.keys() - wanted:
-            self._informants.pop(endpoint).close()
-        for endpoint in wanted - self._informants.keys():
-            self._informants[endpoint] = self._informant(endpoint)
+        for endpoint in self._clients.keys() - wanted:
+            self._clients.pop(endpoint).close()
+        for endpoint in wanted - self._clients.keys():
+            self._clients[endpoint] = self._client(endpoint)
 
 
 class ClusterNode:
@@ -150,9 +150,9 @@ class ClusterNode:
         """The cluster holds what there is to hold."""
 
 
-async def _ask(informant: DiscoveryClient) -> View:
-    slots, nodes = await informant.ask(pack("CLUSTER", "SLOTS"), pack("CLUSTER", "NODES"))
-    return read_view(slots, nodes, informant.endpoint)
+async def _ask(client: DiscoveryClient) -> View:
+    slots, nodes = await client.ask(pack("CLUSTER", "SLOTS"), pack("CLUSTER", "NODES"))
+    return read_view(slots, nodes, client.endpoint)
 
 
 class _Range(NamedTuple):

@@ -43,15 +43,15 @@ class Sentinels:
         self._deployment = deployment
         self._clock = clock
         password = options.sentinel_password_now or (lambda: options.sentinel_password)
-        self._informants = [DiscoveryClient(deployment.sentinel(endpoint, password), options) for endpoint in deployment.endpoints]
-        self._question = Singleflight(self._look, clock, FRESH_S)
+        self._clients = [DiscoveryClient(deployment.sentinel(endpoint, password), options) for endpoint in deployment.endpoints]
+        self._refresh = Singleflight(self._look, clock, FRESH_S)
         self._view: View | None = None  # the newest that there was
         self._is_answered = False  # by any Sentinel, when they were asked last
         self._behind_since: float | None = None
         self._watchers: dict[object, OnLeft] = {}
 
     async def find(self) -> ServerAddress:
-        await self._question.recent()
+        await self._refresh.recent()
         if self._view is None or not self._is_answered:
             asked = ", ".join(map(str, self._deployment.endpoints))
             raise unavailable(f"no Sentinel knows where {self._deployment.name} is; asked: {asked}")
@@ -69,14 +69,14 @@ class Sentinels:
             del self._watchers[watcher]
 
     async def verify_primary(self) -> None:
-        await self._question.renewed()
+        await self._refresh.renewed()
 
     async def follow(self) -> None:
         """Ask again and again, until cancelled: an old primary may well hold its connections."""
         while True:
             await self._clock.sleep(ASK_S)
             try:
-                await self._question.recent()
+                await self._refresh.recent()
             except Exception:  # the root of a task: without it no failover would ever be noticed again
                 logger.exception("redis: the Sentinels could not be asked; trying again")
 
@@ -104,17 +104,17 @@ class Sentinels:
                 on_left()
 
     def close(self) -> None:
-        for informant in self._informants:
-            informant.close()
+        for client in self._clients:
+            client.close()
 
     async def _views(self) -> Sequence[View]:
         """Of more than half of them, and of the others if they are quick: one that is away must not hold up a failover."""
-        questions = [self._ask(informant) for informant in self._informants]
+        questions = [self._ask(client) for client in self._clients]
         return await answers(questions, enough=len(questions) // 2 + 1, grace_s=GRACE_S)
 
-    async def _ask(self, informant: DiscoveryClient) -> View:
+    async def _ask(self, client: DiscoveryClient) -> View:
         name = self._deployment.name
-        facts, place = await informant.ask(pack("SENTINEL", "MASTER", name), pack("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name))
+        facts, place = await client.ask(pack("SENTINEL", "MASTER", name), pack("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name))
         assert isinstance(facts, list)
         if not isinstance(place, list):
             raise AnypodError("unavailable", "this Sentinel does not know the primary")

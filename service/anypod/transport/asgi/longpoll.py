@@ -48,7 +48,7 @@ class _FirstEvents:
 
 
 async def wait_for_events(
-    layer: SessionLayer, principal: Principal, ask: AttachRequest, wait_s: float, gone: Coroutine[Any, Any, None]
+    layer: SessionLayer, principal: Principal, attach_request: AttachRequest, wait_s: float, gone: Coroutine[Any, Any, None]
 ) -> bool:
     """Return when the log has something after the cursor that is asked about, or the time is over. Raises AnypodError.
 
@@ -63,7 +63,7 @@ async def wait_for_events(
     leaving = asyncio.create_task(gone, name="poll-gone")
     leaving.add_done_callback(lambda _: port.has_ended.set())
     try:
-        await layer.attachments.open_again(subscriber, ask)
+        await layer.attachments.open_again(subscriber, attach_request)
         async with asyncio.timeout(min(wait_s, WAIT_S_MAX)):
             await port.has_ended.wait()
     except TimeoutError:

@@ -81,10 +81,10 @@ class Stream:
         self.subscriber = layer.attachments.subscriber(self._port, principal)
         self._port.subscriber = self.subscriber
 
-    async def open(self, ask: AttachRequest) -> None:
+    async def open(self, attach_request: AttachRequest) -> None:
         """Attach. Raises AnypodError, after which there is nothing to close."""
         try:
-            await self._layer.attachments.open(self.subscriber, ask)
+            await self._layer.attachments.open(self.subscriber, attach_request)
         except BaseException:
             self.close()
             raise

@@ -18,7 +18,7 @@ from anypod.core.frames import SUBPROTOCOL
 from anypod.hub.client_connection import ClientConnection
 from anypod.hub.layer import SessionLayer
 from anypod.transport.asgi.queued_port import CloseFrame, QueuedPort
-from anypod.transport.attach_query import ask_of_query, has_ask, session_key
+from anypod.transport.attach_query import attach_request_of_query, has_attach_fields, session_key
 from anypod.transport.authenticate import Authenticator
 
 logger = logging.getLogger(__name__)
@@ -35,9 +35,9 @@ class WebSocketRoute:
 
     needs: Final[Access] = "read"
 
-    def __init__(self, layer: SessionLayer, door: Authenticator, *, outbox_bytes_max: int) -> None:
+    def __init__(self, layer: SessionLayer, authenticator: Authenticator, *, outbox_bytes_max: int) -> None:
         self._layer = layer
-        self._door = door
+        self._authenticator = authenticator
         self._outbox_bytes_max = outbox_bytes_max
 
     async def __call__(self, websocket: WebSocket) -> None:
@@ -46,7 +46,7 @@ class WebSocketRoute:
             await websocket.accept(subprotocol=SUBPROTOCOL if SUBPROTOCOL in offered else None)
             principal = await self._identified(websocket, offered)
             key = session_key(principal.tenant, websocket.path_params["session_id"])
-            ask = ask_of_query(key, websocket.query_params) if has_ask(websocket.query_params) else None
+            attach_request = attach_request_of_query(key, websocket.query_params) if has_attach_fields(websocket.query_params) else None
         except WebSocketDisconnect:
             return  # the client went first
         except AnypodError as error:
@@ -57,23 +57,23 @@ class WebSocketRoute:
         task = asyncio.current_task()
         assert task is not None
         port = QueuedPort(self._outbox_bytes_max, task.cancel)
-        peer = ClientConnection(self._layer, port, principal, key)
-        port.subscriber = peer.subscriber
+        client = ClientConnection(self._layer, port, principal, key)
+        port.subscriber = client.subscriber
         try:
-            if ask is not None:
-                peer.begin(ask)
-            await self._converse(websocket, peer, port)
+            if attach_request is not None:
+                client.begin(attach_request)
+            await self._converse(websocket, client, port)
         finally:
-            peer.gone()
+            client.gone()
 
     async def _identified(self, websocket: WebSocket, offered: Sequence[str]) -> Principal:
         """Who asks comes first: a stranger takes nothing from the budget of those who may come in. Raises AnypodError."""
         attachments = self._layer.attachments
         try:
-            principal = self._door.known(websocket.headers, offered)
+            principal = self._authenticator.known(websocket.headers, offered)
             if principal is None:
                 await attachments.admission.enter("unknown")
-                principal = await self._door.principal(websocket.headers, offered, websocket.query_params)
+                principal = await self._authenticator.principal(websocket.headers, offered, websocket.query_params)
             attachments.check_room(principal)
         except AnypodError as error:
             if not error.row.is_retryable or error.code == "overloaded":
@@ -82,23 +82,23 @@ class WebSocketRoute:
         await attachments.admission.enter("accept")
         return principal
 
-    async def _converse(self, websocket: WebSocket, peer: ClientConnection, port: QueuedPort) -> None:
-        reading = asyncio.create_task(self._read(websocket, peer, port), name="websocket-read")
+    async def _converse(self, websocket: WebSocket, client: ClientConnection, port: QueuedPort) -> None:
+        reading = asyncio.create_task(self._read(websocket, client, port), name="websocket-read")
         try:
             await self._write(websocket, port, reading)
         finally:
             reading.cancel()
             await asyncio.wait([reading])
 
-    async def _read(self, websocket: WebSocket, peer: ClientConnection, port: QueuedPort) -> None:
+    async def _read(self, websocket: WebSocket, client: ClientConnection, port: QueuedPort) -> None:
         frame_bytes_max = self._layer.hub.options.limits.frame_bytes
         while (message := await websocket.receive())["type"] == "websocket.receive":
             text = message.get("text")
             frame: bytes = text.encode() if text is not None else message["bytes"]
             if len(frame) > frame_bytes_max:
-                peer.refuse(AnypodError("too_large", f"a frame is at most {frame_bytes_max} bytes"))
+                client.refuse(AnypodError("too_large", f"a frame is at most {frame_bytes_max} bytes"))
             else:
-                peer.receive(frame, is_binary=text is None)
+                client.receive(frame, is_binary=text is None)
             await port.room()
         port.close(CLOSE_GONE)
 

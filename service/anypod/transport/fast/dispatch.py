@@ -15,7 +15,7 @@ from anypod.auth import Principal
 from anypod.core.errors import AnypodError
 from anypod.hub.client_connection import ClientConnection
 from anypod.telemetry import Arrival
-from anypod.transport.attach_query import ask_of_query, has_ask, session_key
+from anypod.transport.attach_query import attach_request_of_query, has_attach_fields, session_key
 from anypod.transport.authenticate import Authenticator
 from anypod.transport.fast.http_head import (
     HEAD_BYTES_MAX,
@@ -34,11 +34,13 @@ _HEAD_END: Final = b"\r\n\r\n"
 
 
 class ProtocolDispatch(asyncio.Protocol):
-    __slots__ = ("_buffer", "_door", "_hand_over", "_state", "_transport", "_wires")
+    __slots__ = ("_authenticator", "_buffer", "_hand_over", "_shared", "_state", "_transport")
 
-    def __init__(self, wires: FastTransport, door: Authenticator, state: ServerState, hand_over: Callable[[], asyncio.Protocol]) -> None:
-        self._wires = wires
-        self._door = door
+    def __init__(
+        self, fast_transport: FastTransport, authenticator: Authenticator, state: ServerState, hand_over: Callable[[], asyncio.Protocol]
+    ) -> None:
+        self._shared = fast_transport
+        self._authenticator = authenticator
         self._state = state
         self._hand_over = hand_over
         self._buffer = b""
@@ -46,10 +48,10 @@ class ProtocolDispatch(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
-        self._wires.arrivals.begin(self)
+        self._shared.arrivals.begin(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._wires.arrivals.end(self)
+        self._shared.arrivals.end(self)
 
     def give_up(self) -> None:
         """From `RequestTimeouts`: the connection has not said in time what it wants."""
@@ -82,7 +84,7 @@ class ProtocolDispatch(asyncio.Protocol):
             self._leave(data)
             return
         self._buffer = b""
-        self._wires.arrivals.end(self)
+        self._shared.arrivals.end(self)
         self._state.total_requests += 1
         try:
             response = upgrade_response(head) if is_upgrade else b""
@@ -94,9 +96,9 @@ class ProtocolDispatch(asyncio.Protocol):
     def _identify(self, head: RequestHead, response: bytes, rest: bytes) -> None:
         """Who asks comes first: a stranger takes nothing from the budget of those who may come in."""
         try:
-            principal = self._door.known(head.headers, head.subprotocols)
+            principal = self._authenticator.known(head.headers, head.subprotocols)
             if principal is not None:
-                self._wires.layer.attachments.check_room(principal)
+                self._shared.layer.attachments.check_room(principal)
         except AnypodError as error:
             self._refuse_late(head, response, error)
         else:
@@ -107,7 +109,7 @@ class ProtocolDispatch(asyncio.Protocol):
 
     def _wait(self, arrival: Arrival, head: RequestHead, response: bytes, go: Callable[[], None]) -> None:
         """Go on when there is a permit."""
-        waiting = self._wires.layer.attachments.admission
+        waiting = self._shared.layer.attachments.admission
         try:
             wait_s = waiting.wait_s(arrival)
         except AnypodError as error:
@@ -127,13 +129,13 @@ class ProtocolDispatch(asyncio.Protocol):
 
     def _ask_who(self, head: RequestHead, response: bytes, rest: bytes) -> None:
         self._transport.pause_reading()  # until it is known who asks
-        self._wires.layer.hub.tasks.start(self._verify(head, response, rest), "verify")
+        self._shared.layer.hub.tasks.start(self._verify(head, response, rest), "verify")
 
     async def _verify(self, head: RequestHead, response: bytes, rest: bytes) -> None:
         refusal: AnypodError | None = None
         try:
-            principal = await self._door.principal(head.headers, head.subprotocols)
-            self._wires.layer.attachments.check_room(principal)
+            principal = await self._authenticator.principal(head.headers, head.subprotocols)
+            self._shared.layer.attachments.check_room(principal)
         except AnypodError as error:
             refusal = error
         if self._transport.is_closing():
@@ -148,7 +150,7 @@ class ProtocolDispatch(asyncio.Protocol):
         """Who is not let in waits for it, and is not read from meanwhile."""
         if not error.row.is_retryable or error.code == "overloaded":
             self._transport.pause_reading()
-            self._wires.layer.attachments.admission.refuse(
+            self._shared.layer.attachments.admission.refuse(
                 lambda: self._resume(lambda: self._refuse(head, response, error)), self._transport.abort
             )
         else:
@@ -156,64 +158,66 @@ class ProtocolDispatch(asyncio.Protocol):
 
     def _refuse(self, head: RequestHead, response: bytes, error: AnypodError) -> None:
         """A page sees nothing but close codes, so even a refused upgrade is made first."""
-        self._wires.layer.hub.metrics.errors[error.code] += 1
+        self._shared.layer.hub.metrics.errors[error.code] += 1
         if head.is_upgrade:
-            wire = WebSocketProtocol(self._wires, self._transport, self._state.connections)
+            wire = WebSocketProtocol(self._shared, self._transport, self._state.connections)
             self._transport.set_protocol(wire)
             wire.greet(response)
             wire.refuse(error)
         else:
-            self._end(refusal(error, self._wires.rng, self._cors_lines(head)))
+            self._end(refusal(error, self._shared.rng, self._cors_lines(head)))
 
     def _cors_lines(self, head: RequestHead) -> bytes:
-        return self._door.cors.lines(head.headers.get("origin"), head.headers.get("host"))
+        return self._authenticator.cors.lines(head.headers.get("origin"), head.headers.get("host"))
 
     def _admit(self, head: RequestHead, response: bytes, rest: bytes, principal: Principal) -> None:
         try:
             key = session_key(principal.tenant, head.session_id)
             is_stream = head.is_stream
-            begins_now = is_stream or has_ask(head.query)
-            ask = ask_of_query(key, head.query, last_event_id=head.headers.get("last-event-id")) if begins_now else None
+            begins_now = is_stream or has_attach_fields(head.query)
+            attach_request = (
+                attach_request_of_query(key, head.query, last_event_id=head.headers.get("last-event-id")) if begins_now else None
+            )
         except AnypodError as error:
             self._refuse(head, response, error)
             return
-        if ask is not None and is_stream:
-            stream = SseProtocol(self._wires, self._transport, self._state.connections, principal, self._cors_lines(head))
+        if attach_request is not None and is_stream:
+            stream = SseProtocol(self._shared, self._transport, self._state.connections, principal, self._cors_lines(head))
             self._transport.set_protocol(stream)
-            stream.begin(ask)
+            stream.begin(attach_request)
             return
-        wire = WebSocketProtocol(self._wires, self._transport, self._state.connections)
-        wire.peer = ClientConnection(self._wires.layer, wire, principal, key)
+        wire = WebSocketProtocol(self._shared, self._transport, self._state.connections)
+        wire.client = ClientConnection(self._shared.layer, wire, principal, key)
         self._transport.set_protocol(wire)
         wire.greet(response)
-        if ask is not None:
-            wire.peer.begin(ask)
+        if attach_request is not None:
+            wire.client.begin(attach_request)
         if rest:
             wire.data_received(rest)
 
     def _end(self, response: bytes) -> None:
-        self._wires.arrivals.end(self)
+        self._shared.arrivals.end(self)
         self._transport.write(response)
         self._transport.close()
 
     def _leave(self, data: bytes) -> None:
         """Not ours."""
-        self._wires.arrivals.end(self)
+        self._shared.arrivals.end(self)
         protocol = self._hand_over()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
         protocol.data_received(data)
 
 
-def sniffing(wires: Callable[[], FastTransport], door: Authenticator) -> Callable[..., asyncio.Protocol]:
-    """What uvicorn's `http=` takes: it is called for each connection. `wires` is asked once the loop runs."""
+def sniffing(fast_transport: Callable[[], FastTransport], authenticator: Authenticator) -> Callable[..., asyncio.Protocol]:
+    """What uvicorn's `http=` takes: called for each connection. `fast_transport` is called once the loop runs."""
 
     def protocol(config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> asyncio.Protocol:
-        shared = wires()
+        shared = fast_transport()
 
         def hand_over() -> asyncio.Protocol:
             return PlainHttp(shared.requests, config, server_state, app_state, ends_connections=lambda: shared.layer.hub.ends_connections)
 
-        return ProtocolDispatch(shared, door, server_state, hand_over)
+        return ProtocolDispatch(shared, authenticator, server_state, hand_over)
 
     return protocol

@@ -75,8 +75,8 @@ class SseProtocol(asyncio.Protocol):
         transport.set_write_buffer_limits(high=COUNTED_BYTES)
         connections.add(self)
 
-    def begin(self, ask: AttachRequest) -> None:
-        self._shared.layer.attachments.attach(self.subscriber, ask, _nothing_more)
+    def begin(self, attach_request: AttachRequest) -> None:
+        self._shared.layer.attachments.attach(self.subscriber, attach_request, _nothing_more)
 
     # From the client, which has nothing to say.
 

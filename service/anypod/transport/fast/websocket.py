@@ -1,6 +1,6 @@
 """A session's WebSocket straight on the transport: one object a connection, no task, queue, timer or event.
 
-Owns the life of one WebSocket: the messages of the client to its peer, the hub's deliveries in one write each, the close
+Owns the life of one WebSocket: the messages of the client to its `ClientConnection`, the hub's deliveries in one write each, the close
 handshake. Must not know what a frame means, nor how the upgrade was recognised.
 """
 
@@ -72,7 +72,7 @@ class FastTransport:
 
 
 class WebSocketProtocol(asyncio.Protocol):
-    """`peer` is set right after construction. The port of its subscriber (`hub.port`)."""
+    """`client` is set right after construction. The port of its subscriber (`hub.port`)."""
 
     __slots__ = (
         "_answers",
@@ -86,11 +86,11 @@ class WebSocketProtocol(asyncio.Protocol):
         "_reader",
         "_shared",
         "_transport",
-        "peer",
+        "client",
     )
 
     def __init__(self, shared: FastTransport, transport: asyncio.Transport, connections: set[Any]) -> None:
-        self.peer: ClientConnection | None = None
+        self.client: ClientConnection | None = None
         self._shared = shared
         self._transport = transport
         self._connections = connections  # the server's: it closes what is left at its end
@@ -106,17 +106,17 @@ class WebSocketProtocol(asyncio.Protocol):
     # From the client.
 
     def data_received(self, data: bytes) -> None:
-        peer = self.peer
-        if peer is not None:
-            peer.heard()
+        client = self.client
+        if client is not None:
+            client.heard()
         reader = self._reader
         for opcode, payload in reader.feed(data):
-            if opcode == TEXT and peer is not None and not self._is_closing:
-                peer.take(payload)
+            if opcode == TEXT and client is not None and not self._is_closing:
+                client.take(payload)
             else:
                 self._on_message(opcode, payload)
-        if peer is not None:
-            peer.flush()
+        if client is not None:
+            client.flush()
         if reader.held != self._held:
             self._hold_unfinished()
         if reader.error is not None and not self._is_closing:
@@ -129,18 +129,18 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def give_way(self) -> None:
         """Too much of too many messages has come that have no end yet."""
-        if self.peer is not None:
-            self.peer.refuse(AnypodError("overloaded", "too many messages come too slowly", retry_after_ms=RETRY_MS))
+        if self.client is not None:
+            self.client.refuse(AnypodError("overloaded", "too many messages come too slowly", retry_after_ms=RETRY_MS))
         self._transport.abort()
 
     def _on_message(self, opcode: int, payload: bytes) -> None:
         if opcode == Opcode.CLOSE:
             self._on_close(payload)
-        elif self._is_closing or self.peer is None:
+        elif self._is_closing or self.client is None:
             return
         elif Opcode.CONTINUATION < opcode <= Opcode.BINARY:
-            self.peer.take(payload, is_binary=opcode == Opcode.BINARY)
-        elif self.peer.admits_control() and opcode == Opcode.PING:
+            self.client.take(payload, is_binary=opcode == Opcode.BINARY)
+        elif self.client.admits_control() and opcode == Opcode.PING:
             self._write(control(Opcode.PONG, payload))
 
     def _on_close(self, payload: bytes) -> None:
@@ -158,8 +158,8 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _fail(self, error: FrameError) -> None:
         """The client broke the protocol: it is told why, and not listened to any more (RFC 6455, 7.1.7)."""
-        if error.code == TOO_LARGE and self.peer is not None:
-            self.peer.refuse(AnypodError("too_large", error.reason))
+        if error.code == TOO_LARGE and self.client is not None:
+            self.client.refuse(AnypodError("too_large", error.reason))
         else:
             self.close(error.code, error.reason)
         # Not `close`: with bytes of the client unread, that would reset the connection and take our close frame along.
@@ -172,9 +172,9 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _count(self) -> None:
         """What the transport has not taken is counted at each write, until it has taken it."""
-        if self.peer is None or self._is_closing:
+        if self.client is None or self._is_closing:
             return
-        has_room = self.peer.subscriber.note_unsent(self._transport.get_write_buffer_size(), self._shared.buffer_bytes_max)
+        has_room = self.client.subscriber.note_unsent(self._transport.get_write_buffer_size(), self._shared.buffer_bytes_max)
         if not has_room and not self._transport.is_closing():
             self._is_full = True  # a client that does not read is not read from either
             self._read_or_not()
@@ -182,16 +182,16 @@ class WebSocketProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._is_counted = self._is_full = False
         self._read_or_not()
-        if self.peer is not None:
-            self.peer.subscriber.resume()
+        if self.client is not None:
+            self.client.subscriber.resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
         self._shared.unfinished.drop(self)
         self._is_closing = True
-        peer, self.peer = self.peer, None  # each would keep the other, until the collector looks
-        if peer is not None:
-            self._shared.forget_soon(peer.gone)
+        client, self.client = self.client, None  # each would keep the other, until the collector looks
+        if client is not None:
+            self._shared.forget_soon(client.gone)
 
     # From the hub (`hub.port`).
 
