@@ -121,9 +121,9 @@ class Settings(BaseSettings):
         default=(), description="The proxies on the path and their idle timeouts in milliseconds: alb:60000,nginx:75000."
     )
     heartbeat_ms_max: int = Field(default=HEARTBEAT_MS_MAX, ge=100, le=3_600_000, description="The longest interval between heartbeats.")
-    max_stream_s: Seconds = Field(default=300, description="How long an SSE stream lasts before it asks the client to come again.")
+    max_stream_s: Seconds = Field(default=300, description="How long an SSE stream lasts before its client has to reconnect.")
     max_connection_age_s: Annotated[float, Field(ge=0, le=604_800)] = Field(
-        default=0, description="How long any connection lasts, give or take a fifth, before its client is asked to come again; 0: no limit."
+        default=0, description="How long any connection lasts, give or take a fifth, before its client is asked to reconnect; 0: no limit."
     )
     share_max: Annotated[float, Field(ge=0, le=100)] = Field(
         default=SHARE_MAX,
@@ -149,7 +149,7 @@ class Settings(BaseSettings):
     publish_per_s: Count = Field(default=100, description="Publishes of one connection; twice as many at once.")
 
     accepts_per_s: Count = Field(default=4_000, description="New connections that a replica lets in.")
-    resumes_per_s: Count = Field(default=2_000, description="Attachments that go on from a place; a storm waits, or is told when to come.")
+    resumes_per_s: Count = Field(default=2_000, description="Attachments that resume; beyond it clients wait, or get a time to retry.")
     fresh_attaches_per_s: Count = Field(default=1_000, description="Attachments that begin.")
     tenant_attaches_per_s: Count = Field(default=2_000, description="Attachments of one tenant, to a replica.")
     subject_attaches_per_s: Count = Field(default=200, description="Attachments of one subject, to a replica.")
@@ -157,7 +157,7 @@ class Settings(BaseSettings):
     unknown_per_s: Count = Field(
         default=2_000, description="New connections whose credential has to be asked about: no secret of ours signs it, and it is new here."
     )
-    refused_per_s: Count = Field(default=100, description="Refused credentials that are told so; further ones wait, and are cut.")
+    refused_per_s: Count = Field(default=100, description="Answers to refused credentials; further ones wait, and are cut.")
 
     subject_permits_per_s: Count = Field(
         default=2_000, description="Permits of a subject at one replica: an event takes 1, a request over HTTP 20 to 40."

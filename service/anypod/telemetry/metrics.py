@@ -26,7 +26,7 @@ GAUGES: Final = {
     "admission_pace": "Share of its budgets of arrivals that this replica spends: below 1 its loop is late, or the store slow.",
     "arrivals_waiting": "Arrivals that hold a permit for a moment to come.",
     "connections": "Subscribers attached to this replica, over all transports.",
-    "outbox_bytes": "Bytes that subscribers were handed and have not taken, of those who leave more than a little.",
+    "outbox_bytes": "Bytes that subscribers were sent and have not taken, of those that hold more than a little.",
     "replicas": "Replicas that serve, as this one last heard: all should tell the same number.",
     "sessions": "Sessions with at least one subscriber on this replica.",
     "presence_members": "Entries of presence that this replica keeps.",
@@ -61,7 +61,7 @@ class Metrics:
     )
     arrivals_refused: dict[str, int] = field(
         default_factory=_zeros(get_args(Arrival)),
-        metadata=_meaning("Arrivals told to come again later, because the permits of the next moments were given.", label="kind"),
+        metadata=_meaning("Arrivals refused with a time to retry, because the permits of the next moments were taken.", label="kind"),
     )
     replays: int = field(default=0, metadata=_meaning("Replays served to subscribers."))
     replay_events: int = field(default=0, metadata=_meaning("Events sent by replays."))
