@@ -203,7 +203,7 @@ def _with_password(url: str, password: str | None) -> str:
 
 
 def function_library(settings: Settings) -> str:
-    """What replicas with these settings load into Redis, for who must load it in their place."""
+    """What replicas with these settings load into Redis, for an operator who loads it in their place."""
     return FunctionLibrary(settings.redis_incarnation).source.decode()
 
 

@@ -156,7 +156,7 @@ def _server(app: FastAPI, settings: Settings, http: Any) -> _Server:
         server_header=False,
         proxy_headers=True,
         timeout_keep_alive=settings.timing.keep_alive_s,
-        timeout_graceful_shutdown=math.ceil(settings.append_deadline_s),  # who published at the last moment waits for the store
+        timeout_graceful_shutdown=math.ceil(settings.append_deadline_s),  # a publisher at the last moment waits for the store
     )
     return _Server(config)
 
@@ -172,12 +172,12 @@ def _listen(host: str, port: int, unwritable_s_max: float) -> socket.socket:
             # one, which says why.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int((unwritable_s_max + BELT_S) * 1000))
         if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-            # Who does not read has his bytes in our bounded buffers, which share them with all others, and not in four megabytes of
+            # A client that does not read has its bytes in our bounded buffers, shared with all others, and not in four megabytes of
             # the kernel's: to fill those for hundreds of stalled readers takes seconds, and then the memory of the whole container.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES_MAX)
         if hasattr(socket, "TCP_DEFER_ACCEPT"):
             # Accepted once it has said something: the loop takes one connection a turn, and so one head, and whoever publishes has his
-            # turn between any two. Otherwise thousands who came one by one are heard all at once.
+            # turn between any two. Otherwise thousands that connected one by one are served all at once.
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, FIRST_WORD_S_MAX)
         listening.bind((host, port))
         listening.listen(BACKLOG)

@@ -219,7 +219,7 @@ Done = Callable[[Append, Results | AnypodError], None]
 
 
 class Sink(Protocol):
-    """Who hears a store. Both are called on the event loop, never while another is running."""
+    """The listener of a store. Both methods are called on the event loop, never while the other is running."""
 
     def on_batch(self, batch: Sequence[tuple[SessionKey, bytes]]) -> None:
         """What one read of the feed brought: frames of events and notices (`core.notices`), in log order for each session."""
@@ -347,7 +347,7 @@ class Store(Protocol):
     async def swap_erasure(self, name: str, before: bytes | None, after: bytes | None, *, ttl_ms: int) -> bool:
         """Put `after` in the place of `before`, None: nothing; False: something else stands there. `quota_exceeded` beyond 1,000."""
 
-    # Presence: who is attached, across replicas. An entry holds while the life of the replica that keeps it does.
+    # Presence: the members attached, across replicas. An entry holds while the life of the replica that keeps it does.
     async def join(self, key: SessionKey, life: str, members: Sequence[Member]) -> None:
         """Set or renew entries, and publish what is new to subscribed replicas. They hold as long as `life`, which holds for 10 s from now,
         and are forgotten when none of the session's was renewed for 90 s. `quota_exceeded` beyond 10,000 in a session."""
@@ -364,7 +364,7 @@ class Store(Protocol):
     async def keep_life(self, life: str, partitions: Sequence[int]) -> Mapping[int, Lives]:
         """A life holds for 10 s from now, in these partitions. Those whose server is away are left out."""
 
-    # Replicas: who serves beside us.
+    # Replicas: those that serve beside this one.
     async def announce(self, life: str, entry: bytes, *, ttl_ms: int) -> Sequence[bytes]:
         """Set or refresh the JSON entry of one life of a replica, b"": it has gone; all entries that still hold."""
 

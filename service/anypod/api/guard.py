@@ -29,7 +29,7 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom the guard let through, with the access that was granted. `page`: of the session, where the guard has read it."""
+    """An authorised request, with the access that was granted. `page`: of the session, where the guard has read it."""
 
     principal: Principal
     access: Access
@@ -75,9 +75,9 @@ class Guard:
     ) -> None:
         """`needs`: of the caller, in the session that the path names, if it does. `costs`: the permits of its subject and tenant.
 
-        `owner_by`: who sees that the session is one that the caller reaches by its owner: the guard, which reads it before; or the
+        `owner_by`: which part compares the owner of the session: the guard, which reads it before; or the
         handler, which hands `Caller.owner` to the store with its write, or reads by `Dependencies.page` itself.
-        `takes_tickets`: of who asks for a stream. `described`: as FastAPI takes it.
+        `takes_tickets`: for a stream. `described`: as FastAPI takes it.
         """
         reads_first = owner_by == "guard" and "{session_id}" in path
 

@@ -53,7 +53,7 @@ async def page_after(context: Dependencies, principal: Principal, key: SessionKe
 
 
 async def page_of_poll(context: Dependencies, principal: Principal, attach_request: AttachRequest, *, limit: int, fold: bool) -> PageView:
-    """As `page_after`, for who attaches by it: what is missing is created, or told as on other transports.
+    """As `page_after`, for a client that attaches by it: a missing session is created, or reported as on other transports.
 
     A log may be lost between any two steps of a poll, so it is the step that misses it that asks what has become of it. Somebody else
     may have made it anew by then: the cursor is found to be of another log.
@@ -76,7 +76,7 @@ async def _cursor_gone(context: Dependencies, principal: Principal, key: Session
 
 
 async def _create_missing(context: Dependencies, principal: Principal, attach_request: AttachRequest) -> None:
-    """With the right to. Raises AnypodError `cursor_gone` when there was a history, but for who was there when it was deleted."""
+    """With the right to. Raises AnypodError `cursor_gone` when there was a history, except for a client that saw the deletion."""
     if attach_request.after is not None:
         await context.layer.hub.store.verify_primary()
     found = await context.layer.hub.store.read(attach_request.key, None, limit=0)

@@ -1,6 +1,6 @@
 """Errors as RFC 9457 problems.
 
-Owns their form on HTTP. Must not know who raises them.
+Owns their form on HTTP. Must not know where they are raised.
 """
 
 import logging

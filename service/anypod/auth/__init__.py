@@ -1,4 +1,4 @@
-"""Credentials: who is asking, and what they may do."""
+"""Authentication and authorisation: credentials, principals and their rights."""
 
 from anypod.auth.authorise import ACCESS_OF_FRAME, Access, authorise, is_authorised, owner_demanded
 from anypod.auth.credential_header import ANY_ORIGIN, Ticket, credential_of, origin_allowed

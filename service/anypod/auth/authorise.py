@@ -16,7 +16,7 @@ from anypod.core import frames
 from anypod.core.errors import AnypodError
 from anypod.core.identity import Subject
 
-# `own`: to end a session for good takes its owner, who may publish, or the right `admin`.
+# `own`: to end a session for good takes its owner with the right to publish, or the right `admin`.
 Access = Right | Literal["own"]
 
 ACCESS_OF_FRAME: Final[Mapping[type[frames.ClientFrame], Access]] = {

@@ -61,7 +61,7 @@ def claimed_issuer(payload: bytes) -> str | None:
 
 
 def principal_of(payload: bytes, *, issuer: str | None, audience: str, now_s: float) -> Principal:
-    """Who signed claims speak of. Raises AnypodError `not_authenticated`, naming the claim that is wrong but not quoting it."""
+    """The principal of signed claims. Raises AnypodError `not_authenticated`, naming the claim that is wrong but not quoting it."""
     try:
         claims = _claims.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:

@@ -1,6 +1,6 @@
 """Make credentials, for development, tests and services that issue their own.
 
-Owns how a principal becomes claims: the reverse of `claims`. Must not know who asks.
+Owns how a principal becomes claims: the reverse of `claims`. Must not know what the credential is for.
 """
 
 from typing import Final

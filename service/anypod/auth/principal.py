@@ -1,4 +1,4 @@
-"""Who is asking and what they may do.
+"""The principal of a request, and its rights.
 
 Owns the rights of a credential, every decision about them (protocol.md, "Who may publish what"), and the answer to a credential that is
 not accepted. Must not know how a credential is checked, nor sessions beyond their name and owner. No message quotes what was shown.
@@ -37,7 +37,7 @@ class Principal(Struct, frozen=True):
     """A checked credential. A pattern is a name, or the beginning of names when it ends with `*`.
 
     `sessions`: patterns of the sessions that it reaches; None: those that its subject created.
-    `only`: the one session that is left of these, for who came with a narrowed ticket; None: all of them.
+    `only`: the one session that is left of these, with a narrowed ticket; None: all of them.
     `kinds`: patterns of the kinds that it may publish; None: see `may_publish`.
     `expires_at`: seconds since 1970.
     `owner_required`: whose every session must be that this credential touches; None: `sessions` decides by name. It follows from the
@@ -94,7 +94,7 @@ class Principal(Struct, frozen=True):
         return _matches(session, self.sessions)
 
     def is_same_as(self, other: "Principal") -> bool:
-        """Is a fresh credential for the same principal (frame `auth`): who they are, not what they may."""
+        """Whether a fresh credential names the same tenant and subject (frame `auth`); its rights may differ."""
         return self.tenant == other.tenant and self.subject == other.subject
 
 

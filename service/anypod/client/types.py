@@ -76,7 +76,7 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Entries of those who came, went, or tell something else of themselves. The first after attaching lists all as joined."""
+    """Member entries that joined, left, or were updated. The first after attaching lists all as joined."""
 
     joined: Sequence[Any]
     left: Sequence[Any]

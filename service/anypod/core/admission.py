@@ -10,13 +10,13 @@ BURST_S: Final = 0.02  # permits that a quiet budget has gathered: an amount of 
 SHARE_MIN: Final = 0.05  # no client is kept out for ever
 SHARE_CUT: Final = 0.8
 SHARE_STEP: Final = 0.02
-_ROUNDING_S: Final = 1e-6  # who waits exactly as long as told is not refused over the last bits of a float
+_ROUNDING_S: Final = 1e-6  # a client that waits exactly as long as it was told is not refused over the last bits of a float
 
 
 class Rate:
     """What buckets of one kind have in common: each holds up to `burst` permits and gains `rate_per_s` a second.
 
-    A bucket is kept as one number, the moment at which it will be full; 0.0 is a full one. Who has thousands keeps them so.
+    A bucket is kept as one number, the moment at which it will be full; 0.0 is a full one. Thousands are kept so.
     """
 
     __slots__ = ("_burst", "_per_s", "_room_s", "burst_s", "interval_s")
@@ -72,10 +72,10 @@ class Bucket:
 
 
 class Budget:
-    """Permits that may be given for a moment to come, and a time for those who get none.
+    """Permits that may be given for a moment to come, and a time to retry for callers that get none.
 
     It is kept as two moments: when the next permit is due, up to BURST_S in the past after a quiet time, and when the last one of
-    those who were sent away is to come again (the generic cell rate algorithm, ITU-T I.371).
+    the refused callers is to retry (the generic cell rate algorithm, ITU-T I.371).
     """
 
     __slots__ = ("_due_at", "_interval_s", "_promised_at")

@@ -1,7 +1,7 @@
-"""What many hold together, within one budget of bytes.
+"""A budget of bytes that many connections share; the oldest holder is evicted when it is spent.
 
-Owns who holds how much, and who gives way: of too many the one that has held something for longest, because it has had the longest chance.
-Must not know what is held.
+Owns how much each connection holds, and which gives way: the one that has held something for longest, because it has had the longest
+chance. Must not know what is held.
 """
 
 from collections import OrderedDict

@@ -1,7 +1,7 @@
 """The one table of error codes: what each means on every transport.
 
 Owns codes, their HTTP status, their WebSocket close code and whether a client may try again.
-Must not know who raises them.
+Must not know where they are raised.
 """
 
 from dataclasses import dataclass

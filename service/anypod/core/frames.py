@@ -192,7 +192,7 @@ class HistoryFrame(_ServerFrame, tag="history", kw_only=True):
 
 
 class Origin(Struct, omit_defaults=True):
-    """Who sent a signal."""
+    """The sender of a signal."""
 
     author: str
     device: str | None = None

@@ -137,7 +137,7 @@ def on_one_line(text: bytes) -> bytes:
 
 
 def presence_of(notice: SignalNotice) -> tuple[dict[str, bytes], list[str]] | None:
-    """The entries of who is there, by id, and the ids of who has left. None: they cannot be read."""
+    """The entries that joined, by id, and the ids that left. None: they cannot be read."""
     try:
         frame = _decode_presence(notice.frame)
         here = {_decode_member(entry).id: on_one_line(bytes(entry)) for entry in (*frame.joined, *frame.updated)}

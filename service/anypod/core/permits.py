@@ -39,7 +39,7 @@ COSTS: Final[dict[Action, int]] = {
     "create": 40,
     "delete": 40,
 }
-REFUSAL_S_MAX: Final = 1.0  # a refusal is told that late at most: who asks again at once is no faster for it
+REFUSAL_S_MAX: Final = 1.0  # a refusal is sent that late at most: a client that retries at once is no faster for it
 
 
 @dataclass(frozen=True, slots=True)

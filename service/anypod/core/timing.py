@@ -26,7 +26,7 @@ EXIT_S: Final = 2.0  # from the end of the last request to the end of the proces
 GRACE_SLACK_S: Final = 5  # a node that is busy sends the signal late
 
 CONNECTION_AGE_S: Final = 3_000  # with its jitter still below the hour that an ALB keeps a client's connection
-CONNECTION_AGE_JITTER_PERCENT: Final = 20  # either way, so that those who came together do not leave together
+CONNECTION_AGE_JITTER_PERCENT: Final = 20  # either way, so that clients that attached together do not leave together
 GRACES_PER_AGE: Final = 10  # a rollout is over before age sends a client away that it has just moved
 CLIENT_KEEP_ALIVE_S: Final = 3_600  # an ALB's own default
 

@@ -1,6 +1,6 @@
 """Where a trace goes on (W3C Trace Context, `traceparent`): what a publisher may write there.
 
-Owns the form. Must not know who traces.
+Owns the form. Must not know tracing.
 """
 
 import re

@@ -1,6 +1,6 @@
 """The accounts of the subjects and tenants that a replica serves: rate limits, quotas and caps of connections are charged to them.
 
-Owns which account belongs to whom, for as long as it has a connection or has lately asked, and what the store has told of their bytes.
+Owns the account of each subject and tenant, for as long as it has a connection or a recent request, and its stored bytes as last read.
 Must not know what is charged: see `core.permits`.
 """
 
@@ -37,7 +37,7 @@ assert ACTION_OF_FRAME.keys() == set(get_args(frames.ClientFrame)), "a frame wit
 RECENT_MAX: Final = 20_000  # accounts without a connection, about 400 bytes each; beyond it the one unused for longest begins anew
 REQUESTS_AT_ONCE: Final = 4  # of one subject over HTTP: what a burst of them may keep the loop from others
 REQUESTS_WAITING_MAX: Final = 64  # behind these; a further one is `rate_limited`
-RETRY_MS: Final = 2_000  # for who finds no room for another connection here: elsewhere there may be some
+RETRY_MS: Final = 2_000  # for a connection that finds no room here: another replica may have some
 
 
 class Bulkhead:

@@ -33,7 +33,7 @@ HELD_MAX: Final = 4_096  # refusals that are told late; beyond that they are tol
 
 
 class PacedQueue:
-    """Each comes with a moment (clock seconds) that is not before that of the one who came last."""
+    """Each has a due time (clock seconds) that is not before that of the one that joined last."""
 
     __slots__ = ("_clock", "_is_served", "_tasks", "_waiting")
 
@@ -118,7 +118,7 @@ class AdmissionControl:
             await self._clock.sleep(wait_s)
 
     # Refusals. They have a budget of their own and are told late: a client that retries at once is no faster for it, and neither
-    # takes what those who are let in need.
+    # takes what admitted clients need.
 
     def refuse(self, tell: Callable[[], None], cut: Callable[[], None]) -> None:
         """Call `tell`, now or in a moment; beyond the budget `cut`, after the longest wait."""
@@ -136,7 +136,7 @@ class AdmissionControl:
             cut()
 
     async def hold_refusal(self) -> None:
-        """As `refuse`, for who has to be told in any case: a response."""
+        """As `refuse`, for a request that gets a response in any case."""
         wait_s = self._budgets["refused"].wait_s(self._clock.now(), 1.0, WAIT_S_MAX)
         await self.hold(WAIT_S_MAX if wait_s is None else wait_s)
 
@@ -151,7 +151,7 @@ class AdmissionControl:
             self._held -= 1
 
     def later(self, arrival: Arrival, wait_s: float, go: Callable[[], None]) -> None:
-        """For who has asked `wait_s` and has something to do before it waits."""
+        """For a caller of `wait_s` that has something to do before the wait."""
         self._queues[arrival].join(self._clock.now() + wait_s, go)
 
     def check(self, account: Account) -> None:

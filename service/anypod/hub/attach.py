@@ -7,7 +7,7 @@ before the first event. Must not know which transport asks; after the opening `r
 2. `attach`: authorised by name, let in by `admission`, at once or in a moment.
 3. Where the session is loaded and its tail proves the cursor, one write opens the attachment and brings what was missed.
 4. Otherwise the session is loaded or created, a page is read from where the client asks, and its cursor is judged by that page.
-5. The owner, whom only the log knows, is compared before anything of the session is sent.
+5. The owner, which only the log knows, is compared before anything of the session is sent.
 """
 
 from collections.abc import Awaitable, Callable, Iterator

@@ -34,7 +34,7 @@ class Batch:
 
     @property
     def size(self) -> int:
-        """Bytes of its frames, counted once for all who get it."""
+        """Bytes of its frames, counted once for all subscribers."""
         if self._size is None:
             self._size = sum(map(len, self.frames))
         return self._size
@@ -72,7 +72,7 @@ def is_large(frames: Sequence[bytes]) -> bool:
 
 
 class Pieces:
-    """A replay cut into batches that a port may take one by one; those who read the same piece of a log at about the same time share it."""
+    """A replay cut into batches that a port may take one by one; concurrent readers of the same piece of a log share it."""
 
     def __init__(self) -> None:
         self._batches = Batches(PIECES_KEPT_MAX, 2 * PIECE_BYTES_MAX)

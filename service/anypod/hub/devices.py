@@ -104,7 +104,7 @@ class Devices:
             self._tasks.start(self._claim(place), "claim")
 
     async def _claim(self, place: DeviceClaim) -> None:
-        """One call at a time for a place: the claim of who held it before must not come after that of who holds it now."""
+        """One call at a time for a device: the claim of the former holder must not arrive after that of the present one."""
         try:
             while (holder := place.holder) is not None and not place.number:
                 number = await self._store.claim(place.session.key, place.name)

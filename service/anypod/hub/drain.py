@@ -67,7 +67,7 @@ class Drain:
         return len(told)
 
     async def _send_away_late(self, until: float, told: set[Subscriber]) -> None:
-        """Those who came while the others went."""
+        """Clients that attached while the others were sent away."""
         while self._attachments.schedule and self._clock.now() < until:
             for subscriber in [one for one in self._attachments.schedule if one not in told]:
                 self._send_away(subscriber)

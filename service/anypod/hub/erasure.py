@@ -1,6 +1,6 @@
 """Everything of a subject or of a tenant is taken away, in the background, whichever replica is alive to do it.
 
-Owns the record of an erasure, who works on it (a lease in the record), its pace, and its line in the log. Must not know what a store
+Owns the record of an erasure, the lease of the replica that works on it, its pace, and its log line. Must not know what a store
 holds: it is asked for one page after the other. A record is changed by compare-and-swap alone, so that of two replicas one goes on.
 """
 
@@ -39,7 +39,7 @@ class Target(NamedTuple):
 
 
 class Erasure(Struct, omit_defaults=True):
-    """One as it is recorded. Once it is done, `subject` is no longer there: its digest is. `by`: the digest of who asked.
+    """One as it is recorded. Once it is done, `subject` is no longer there: its digest is. `by`: the digest of the requesting subject.
 
     `cursor`: where the present pass is; `erased_by_pass`: what it has taken away so far. `erased`: sessions that were there;
     `records`: these, tombstones and indexes. `holder`: the replica that works on it, until `lease_until_ms`.

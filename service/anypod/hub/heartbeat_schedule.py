@@ -1,6 +1,6 @@
 """The heartbeat schedule: every subscriber, attached or about to be, in one of the slots of the heartbeat's interval.
 
-Owns who is there and whose turn it is. Must not know what a turn is for. Who leaves is held by nothing here from then on.
+Owns the slots and which one is due. Must not know what a turn is for. A subscriber that is discarded is held by nothing here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ class HeartbeatSchedule:
         return len(self._slots)
 
     def add(self, subscriber: Subscriber) -> None:
-        """Its first turn comes a whole round from now. Of many who come between two turns each has it a little sooner than the one
+        """Its first turn comes a whole round from now. Of many added between two turns each has it a little sooner than the one
         before, so that the turns of a storm's arrivals are as evenly spread as all others."""
         subscriber.slot = (self._next - 1 - self._came) % len(self._slots)
         self._came += 1

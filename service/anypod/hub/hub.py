@@ -64,7 +64,7 @@ class Hub:
         self.outboxes = OutboxBudget(options.outbox_total_bytes_max)
         self.tasks = Tasks(metrics)
         self.repair: GapRepair  # set by the session layer, before `start`
-        # Told by who keeps presence.
+        # Called for presence: set by its tracker.
         self.on_presence: Callable[[HubSession, SignalNotice], None] = lambda session, notice: None
         self.on_interrupted: Callable[[HubSession], None] = lambda session: None
         self.devices = Devices(store, clock, metrics, self.tasks, dismiss=self.dismiss, ghost_ms=options.silence_ms)

@@ -1,8 +1,8 @@
-"""What the subscribers of a replica have not taken yet, within one budget of bytes.
+"""Backpressure of a replica: the bytes that its subscribers have not taken yet, within one budget.
 
-Owns who holds how much, and how much one of them may hold now: a *dynamic threshold*, as switches with a shared memory have it. Each
-may hold as much as is left of the budget, so that the fuller it is the sooner subscribers read on from the log, and it never gets full
-as long as what is handed over at once fits in its share. Must not know transports, nor what happens to a subscriber.
+Owns how much each subscriber holds, and how much one of them may hold now: a *dynamic threshold*, as in switches with shared memory
+(Choudhury and Hahne, 1998). Each may hold as much as is left of the budget: the fuller it is the sooner subscribers read on from the log,
+and it never gets full as long as what is handed over at once fits in its share. Must not know transports, nor what happens to a subscriber.
 """
 
 from anypod.hub.session import Subscriber

@@ -60,7 +60,7 @@ class Attendance:
         self.lagging: dict[Subscriber, Mapping[str, Attendee]] = {}
 
     def begin_watching(self) -> None:
-        """From here on those who wait are told; first of all who are there."""
+        """Waiting subscribers are sent all entries, and every change from here on."""
         if self.waiting:
             frame = frames.encode(frames.PresenceFrame(joined=[Raw(one.member.entry) for one in self.entries.values()]))
             for subscriber in self.waiting:

@@ -1,7 +1,7 @@
 """The way of an event into the log, whichever transport it came by.
 
 Owns the counting of appends, what the store is told of a session that is active, and the quota of stored bytes of its owner.
-Must not know who publishes: rights are checked before, sequence and duplicates by the log. The publisher hears its own event from
+Must not know transports: rights are checked before, sequence and duplicates by the log. The publisher hears its own event from
 the feed like everyone else.
 
 How much an owner has stored, the store tells when a session is touched: once a minute, and when TOUCH_BYTES have been appended here.
@@ -93,7 +93,7 @@ class Publisher:
             self._know(key, self._accounts.learn(key.tenant, await self._store.usage(key.tenant, owner)))
 
     async def append(self, publication: Publication) -> Sequence[Receipt]:
-        """As `publish`, waited for. Who stops waiting does not stop the append. Raises AnypodError."""
+        """As `publish`, waited for. A cancelled caller does not cancel the append. Raises AnypodError."""
         answered: asyncio.Future[Results | AnypodError] = asyncio.get_running_loop().create_future()
         self.publish(publication, lambda _, result: None if answered.done() else answered.set_result(result))
         return reraise(await answered)

@@ -1,6 +1,6 @@
 """Send away what a replica has too many, so that pods which came later get their share.
 
-Owns when a replica may do so, how fast, and whom it chooses. Must not know what its share is: `core.balance` judges that.
+Owns when a replica may do so, how fast, and which clients it chooses. Must not know what its share is: `core.balance` judges that.
 
 Only in a fleet at rest: while replicas start and stop, all counts are about to change, and a client that is sent away then may be
 sent to one that leaves next.
@@ -80,7 +80,7 @@ class Rebalance:
         self._pace = max(begun, min(ceil(self._surplus / SHED_S), SHED_PER_S_MAX))
 
     def _shed(self, count: int) -> None:
-        """Of many who are drawn by lot, those who came first: a balancer that knows no loads sends some of them back to where others
+        """Of many drawn at random, those that attached first: a balancer that knows no loads sends some of them back to where others
         are sent away, and by lot alone they would be moved again and again."""
         staying = [one for one in self._attachments.schedule if _may_go(one)]
         drawn = self._rng.sample(staying, min(DRAWN_FOR_ONE * count, len(staying)))
@@ -91,5 +91,5 @@ class Rebalance:
 
 
 def _may_go(subscriber: Subscriber) -> bool:
-    """Who is still opening, or behind, has a reconnect of its own to finish first."""
+    """A client that is still opening, or behind, has a reconnect of its own to finish first."""
     return subscriber.session is not None and subscriber in subscriber.session.live

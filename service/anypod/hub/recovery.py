@@ -406,7 +406,7 @@ class Resync:
         session.resync_again = True  # what the feed brought between this read and here was not taken
 
     def _send_away(self, session: HubSession, page: Page) -> None:
-        """The log may have come to be another owner's: whom it does not reach any more is told nothing of it."""
+        """The log may belong to another owner by now: subscribers that it is out of reach for are sent nothing of it."""
         for subscriber in session.members:
             if not is_authorised(subscriber.principal, session.key.session, "read", owner=page.snapshot.owner):
                 self._hub.dismiss(subscriber, AnypodError("no_such_session"))

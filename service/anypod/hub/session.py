@@ -379,7 +379,7 @@ class HubSession:
         assert self.snapshot is not None
         return self.snapshot.live_at(wall_ms)
 
-    # Who is attached.
+    # Subscribers.
 
     @property
     def members(self) -> list[Subscriber]:

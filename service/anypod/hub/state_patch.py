@@ -14,7 +14,7 @@ from anypod.core.patch import patched
 from anypod.hub.publisher import Publication, Publisher
 from anypod.store import Missing, Patch, Snapshot, Store
 
-ATTEMPTS_MAX: Final = 8  # against others who change the same session at the same time
+ATTEMPTS_MAX: Final = 8  # against concurrent patches of the same session
 STATE_BYTES_MAX: Final = 65_536  # each of state, live and metadata: they travel in every session.restored
 
 

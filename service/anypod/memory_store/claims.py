@@ -1,6 +1,6 @@
 """The claims of one session's devices, as the memory server keeps them.
 
-Owns their numbers and how long they are remembered: the twin of `devices.lua`. Must not know who claims.
+Owns their numbers and how long they are remembered: the twin of `devices.lua`. Must not know subscribers.
 """
 
 from dataclasses import dataclass, field, replace

@@ -31,7 +31,7 @@ class Note(NamedTuple):
 
 
 class Tombstone(NamedTuple):
-    """A deleted session's last owner, who is told so until then."""
+    """A tombstone: the last owner of a deleted session, to whom the deletion is reported until then."""
 
     owner: Subject
     until_ms: int

@@ -173,7 +173,7 @@ class Log:
         known = [self.ids.get(item.id) for item in request.drafts]
         is_conflict = _is_conflict(request.drafts, known)
         if request.drafts and all(known) and not is_conflict:
-            # Before `closed`: who lost the first reply must not be told that a logged event was refused.
+            # Before `closed`: a publisher that lost the first reply must not get a refusal of a logged event.
             return Appended([_duplicate(item, first) for item, first in zip(request.drafts, known, strict=True) if first], ())
         if self.is_closed:
             raise AnypodError("closed")

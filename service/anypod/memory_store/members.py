@@ -1,6 +1,6 @@
-"""Who is attached, as the memory server knows it: the entries of one session, and the lives of replicas.
+"""Presence in the memory server: the member entries of one session, and the lives of replicas.
 
-Owns their rules: it is the twin of `presence.lua`. Must not know who listens.
+Owns their rules: it is the twin of `presence.lua`. Must not know subscribers.
 """
 
 from collections.abc import Iterator, Sequence, Set

@@ -1,4 +1,4 @@
-"""Who serves, as the memory server knows it.
+"""The replicas that serve, in the memory server.
 
 Owns the entry of each life of a replica and how long it holds. Must not know what an entry says.
 """

@@ -26,7 +26,7 @@ class StreamEntry(NamedTuple):
 
 
 class Part(NamedTuple):
-    """Which seqs the deltas of an open part span, when the last one came, and who opened it."""
+    """Which seqs the deltas of an open part span, when the last one came, and its author."""
 
     first: int
     last: int

@@ -1,6 +1,6 @@
 """Credentials of a proof that is run by the operator of the service, such as `helm test`.
 
-Owns for whom they are, and what they may do. Must not know how one is signed.
+Owns their subjects and rights. Must not know how one is signed.
 """
 
 from typing import Final, NamedTuple

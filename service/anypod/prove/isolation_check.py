@@ -1,5 +1,5 @@
-"""Guarantee 5, tried from outside: who has no credential, a forged one, another tenant's, another subject's, or one that is narrowed to
-other sessions, reaches nothing.
+"""Guarantee 5, tried from outside: a client without a credential, or with a forged one, another tenant's, another subject's, or one that
+is narrowed to other sessions, reaches nothing.
 
 Owns the attempts and what they may be answered with. Must not know what goes on in the session meanwhile: whether its log was
 disturbed, the comparison at the end tells.
@@ -78,7 +78,7 @@ async def try_foreign(ledger: ProofRecord, asker: HttpProbe) -> None:
 
 
 async def try_outsider(ledger: ProofRecord, asker: HttpProbe, who: str, own: HttpProbe) -> None:
-    """With a good credential of our tenant that does not reach the session, by every route and way to attach. `own`: who looks at it."""
+    """With a good credential of our tenant that does not reach the session, by every route and way to attach. `own`: the owner's probe."""
     before = await _looked_at(own, ledger)
     listed = await asker.insist("GET", "/v1/sessions")
     ledger.evidence.counts["outside"] += 1

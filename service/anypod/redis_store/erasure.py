@@ -1,6 +1,6 @@
 """What is taken away of a subject or of a tenant, page by page.
 
-Owns the walk over the keys of every server (SCAN), and what of a tenant's keys belongs to whom. Must not know when a page is asked for,
+Owns the walk over the keys of every server (SCAN), and which subject a key belongs to. Must not know when a page is asked for,
 nor what becomes of the counts.
 
 The index of a subject's sessions is no ground to stand on: it may have been lost, and knows no deleted session, whose tombstone names

@@ -118,7 +118,7 @@ class Keyspace:
         return names
 
     def meta(self, key: SessionKey) -> bytes:
-        """The one name, for who asks about every session in turn and would drive the kept ones out."""
+        """The one name, for a walk over every session, which would evict the kept ones."""
         return self._stem(key) + b"m"
 
     def index(self, tenant: TenantId, owner: Subject) -> IndexNames:
@@ -147,7 +147,7 @@ class Keyspace:
         return f"{self._starts[number]}/calendar".encode()
 
     def replicas(self) -> bytes:
-        """The one hash of who serves. No session's name has an empty tenant."""
+        """The one hash of replicas that serve. No session's name has an empty tenant."""
         return f"{self._starts[0]}/replicas".encode()
 
     def lives(self, number: int) -> bytes:

@@ -37,7 +37,7 @@ class Login(NamedTuple):
 
 
 class Access:
-    """Whom to be and what to trust. Asked for each connection: passwords and certificates are rotated while replicas run.
+    """The user and the certificates. Read for each connection: passwords and certificates are rotated while replicas run.
 
     `tls` None: in the clear.
     """

@@ -1,7 +1,7 @@
 """Everything that an operator may set.
 
 Owns names, defaults, bounds and meanings, and what must agree between them. The unit of a setting is the end of its name.
-Must not know where the values come from, nor who uses them.
+Must not know where the values come from, nor where they are used.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,7 @@
 """What a replica counts.
 
-Owns the names, meanings and labels of all metrics. Must not know who counts, nor the form of a scrape. A hot path pays one integer
-addition; everything else happens at a scrape. No label ever holds a tenant, a session or a subject: their number has no bound.
+Owns the names, meanings and labels of all metrics. Must not know where they are counted, nor the form of a scrape. A hot path pays one
+integer addition; everything else happens at a scrape. No label ever holds a tenant, a session or a subject: their number has no bound.
 To add a metric is to add one line to `Metrics`, or to `GAUGES`.
 """
 

@@ -1,4 +1,4 @@
-"""Who stands at the door: the principal and the origin of a request.
+"""Authentication of requests: the principal and the origin.
 
 Owns what is checked before anything else happens. Must not know sessions: whether one may be reached, the hub decides.
 """
@@ -19,7 +19,7 @@ NO_QUERY: Final[Mapping[str, str]] = {}
 
 
 class Authenticator:
-    """`known` and `principal` are for who attaches, `caller` for who asks for anything else. `tickets`: None takes none.
+    """`known` and `principal` are for attaching clients, `caller` for all other requests. `tickets`: None takes none.
 
     `cors`: the origins of pages, in the headers of answers. `authenticate`: decides in the place of `verifier`, on the portable path;
     tickets are issued to its principals and taken from them as from others.

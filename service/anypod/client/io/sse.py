@@ -83,7 +83,7 @@ class SseTransport:
             return closed_by(self._link, self._goodbye)
         if self._is_heard:
             return ConnectionClosed(self._link, CLOSE_LOST, "the stream has ended")  # after a goaway the machine knows when to come again
-        # A status would stop a browser's EventSource for good: whom the replica cannot take gets a stream that ends empty.
+        # A status would stop a browser's EventSource for good: a client that the replica cannot take gets a stream that ends empty.
         return ConnectionClosed(self._link, CLOSE_OVERLOADED, "the stream was empty", retry_ms)
 
     async def _stream(self) -> int | None:

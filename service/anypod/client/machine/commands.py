@@ -83,7 +83,7 @@ class Deliver:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Something beside the log: who is there, what they signal, the state at an attach, a refusal of what no caller waits for."""
+    """Something beside the log: presence, signals, the state at an attach, a refusal of what no caller waits for."""
 
     frame: SignalFrame | PresenceFrame | CreatedFrame | RestoredFrame | ErrorFrame
 

@@ -45,7 +45,7 @@ def wait_of(options: RedisOptions) -> Wait | None:
 
 
 class DurableWrites:
-    """Stands between the caller, whose connection it is, and the writer, who is given a line that waits."""
+    """Stands between the connection and the append queue, which is given a pipe that waits."""
 
     def __init__(self, writer: AppendQueue, wait: Wait, wait_ms: int) -> None:
         self._writer = writer

@@ -25,7 +25,7 @@ ATTEMPTS: Final = 2  # the second one on a new connection, with the library load
 
 
 class Follower(Protocol):
-    """Who shares the connection."""
+    """What shares the connection and is told of its loss."""
 
     def on_up(self, connection: Connection) -> None: ...
 

@@ -45,7 +45,7 @@ async def check_primary(connection: Connection) -> None:
     role = await connection.ask(pack("ROLE"))
     if isinstance(role, list) and role[0] != PRIMARY:
         raise AnypodError("unavailable", "the server is a replica")
-    # An error: who may not ask for the role is told by READONLY.
+    # An error: a user that may not ask for the role finds out by READONLY.
 
 
 def judge_policy(policy: str) -> None:

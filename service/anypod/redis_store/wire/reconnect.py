@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class User(Protocol):
-    """Who uses a link. After `on_up` comes `on_down`, and nothing else of that connection."""
+    """The user of a connection. After `on_up` comes `on_down`, and nothing else of that connection."""
 
     async def prepare(self, connection: Connection) -> None:
         """What must be done on a new connection before it is used. An error counts as a failed attempt."""

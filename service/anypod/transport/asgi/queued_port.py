@@ -103,7 +103,7 @@ class QueuedPort:
         self._held_s = wait_s
 
     async def room(self) -> None:
-        """Wait until the client has read what it was sent: who does not read is not read from either. And as long as it is held."""
+        """Wait until the client has read what it was sent (one that does not read is not read from either), and as long as it is held."""
         await self._emptied.wait()
         if (held_s := self._held_s) > 0:
             self._held_s = 0.0

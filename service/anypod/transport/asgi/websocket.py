@@ -67,7 +67,7 @@ class WebSocketRoute:
             client.gone()
 
     async def _identified(self, websocket: WebSocket, offered: Sequence[str]) -> Principal:
-        """Who asks comes first: a stranger takes nothing from the budget of those who may come in. Raises AnypodError."""
+        """Authentication comes first: an unauthenticated client takes nothing from the budget of authenticated ones. Raises AnypodError."""
         attachments = self._layer.attachments
         try:
             principal = self._authenticator.known(websocket.headers, offered)

@@ -1,4 +1,4 @@
-"""The first bytes of a connection decide who serves it.
+"""Protocol dispatch: the first bytes of a connection decide which protocol serves it.
 
 Owns the choice: WebSockets and SSE streams of sessions go to lean protocols of our own, everything else to the HTTP server
 behind. Must not know what either does with it.
@@ -94,7 +94,7 @@ class ProtocolDispatch(asyncio.Protocol):
             self._identify(head, response, rest)
 
     def _identify(self, head: RequestHead, response: bytes, rest: bytes) -> None:
-        """Who asks comes first: a stranger takes nothing from the budget of those who may come in."""
+        """Authentication comes first: an unauthenticated client takes nothing from the budget of authenticated ones."""
         try:
             principal = self._authenticator.known(head.headers, head.subprotocols)
             if principal is not None:
@@ -128,7 +128,7 @@ class ProtocolDispatch(asyncio.Protocol):
             go()
 
     def _ask_who(self, head: RequestHead, response: bytes, rest: bytes) -> None:
-        self._transport.pause_reading()  # until it is known who asks
+        self._transport.pause_reading()  # until the client is authenticated
         self._shared.layer.hub.tasks.start(self._verify(head, response, rest), "verify")
 
     async def _verify(self, head: RequestHead, response: bytes, rest: bytes) -> None:
@@ -147,7 +147,7 @@ class ProtocolDispatch(asyncio.Protocol):
             self._wait("accept", head, response, lambda: self._admit(head, response, rest, principal))
 
     def _refuse_late(self, head: RequestHead, response: bytes, error: AnypodError) -> None:
-        """Who is not let in waits for it, and is not read from meanwhile."""
+        """A refused client waits for the refusal, and is not read from meanwhile."""
         if not error.row.is_retryable or error.code == "overloaded":
             self._transport.pause_reading()
             self._shared.layer.attachments.admission.refuse(

@@ -21,7 +21,7 @@ class TimedRequest(Protocol):
 
 
 class RequestTimeouts:
-    """Ends those who owe for longer than `seconds_max`. Beyond `debtors_max` the oldest has had the longest chance, and goes.
+    """Closes connections that owe for longer than `seconds_max`. Beyond `debtors_max` the oldest has had the longest chance, and goes.
 
     `metrics`: whose `connections_given_up` grows with each that is ended.
     """

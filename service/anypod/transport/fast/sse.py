@@ -167,7 +167,7 @@ class SseProtocol(asyncio.Protocol):
 
 
 def refusal(error: AnypodError, rng: Random, cors_lines: bytes) -> bytes:
-    """A whole response to who asked for a stream: one that ends at once, if the client is to come again."""
+    """A whole response to a request for a stream: one that ends at once, if the client is to retry."""
     if not error.row.is_retryable:
         return _problem(error, cors_lines)
     after_ms = error.retry_after_ms

@@ -39,7 +39,7 @@ class Flushes(Protocol):
 
 class FastTransport:
     """What all connections of a replica share: the answers that leave together at the end of a turn of the loop, patience, and the
-    queue of those who have gone."""
+    queue of connections that have ended."""
 
     def __init__(self, layer: SessionLayer, rng: Random, *, buffer_bytes_max: int, stream_s_max: float) -> None:
         self.layer = layer

@@ -88,7 +88,7 @@ end
 local function judge(keys, request, drafts, m, now)
   local verdicts, count, conflict = judge_ids(keys[1], request, drafts, m)
   if count > 0 and count == #drafts then
-    return verdicts -- before `closed`: who lost the first reply must not be told that a logged event was refused
+    return verdicts -- before `closed`: a publisher that lost the first reply must not get a refusal of a logged event
   end
   if m.closed then
     return close(drafts, verdicts)
