@@ -187,6 +187,8 @@ class Attachments:
             session = await self._hub.load(request.key, 0)
             if isinstance(session, Missing):
                 raise _just_ended()
+        if subscriber.phase is SubscriberPhase.GONE:
+            return  # its transport was lost meanwhile: seated now, it would be a ghost that no transport ever detaches
         session.pins += 1
         try:
             self._check_owner(subscriber, request, session.snapshot)
@@ -324,6 +326,8 @@ class Attachments:
             page = await self._hub.store.read(request.key, None, limit=0)
             if isinstance(page, Missing):
                 raise _just_ended()
+        if subscriber.phase is SubscriberPhase.GONE:
+            return
         session = HubSession(request.key)
         session.settle(page, page.snapshot.facts.head.seq)
         self._check_owner(subscriber, request, page.snapshot)
