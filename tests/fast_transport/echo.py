@@ -1,6 +1,6 @@
 """A server that sends back what it is sent, over the product's own WebSocket path: what the Autobahn cases are run against.
 
-Owns an echo in the place of the session layer. Sniffer, wire and frame reader are the product's, in a real uvicorn.
+Owns an echo in the place of the session layer. Dispatch, WebSocket protocol and frame reader are the product's, in a real uvicorn.
 
     python -m tests.fast_transport.echo --port 21000 [--transport portable]
 """

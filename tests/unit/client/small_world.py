@@ -39,7 +39,7 @@ class SmallWorld:
         self.now = 0.0
         self.log: list[frames.Event] = []
         self.term = 0
-        self.fast_transport: dict[int, Wire] = {}
+        self.connections: dict[int, Wire] = {}
         self.posts: deque[frames.PublishFrame] = deque()
         self.applied: list[frames.Event] = []
         self.settled: dict[str, Receipt | AnypodError] = {}
@@ -62,12 +62,12 @@ class SmallWorld:
             case AskCredential():
                 self._asked += 1
             case Open():
-                self.fast_transport[command.link] = Wire(command.transport, command.after)
+                self.connections[command.link] = Wire(command.transport, command.after)
             case Close():
-                self.fast_transport.pop(command.link, None)
+                self.connections.pop(command.link, None)
             case Send():
-                if command.link in self.fast_transport:
-                    self.fast_transport[command.link].up.append(command.frame)
+                if command.link in self.connections:
+                    self.connections[command.link].up.append(command.frame)
             case Post():
                 self.posts.append(command.publish)
             case Deliver(frames.Event() as event):
@@ -92,7 +92,7 @@ class SmallWorld:
             seq = len(self.log) + 1
             known = frames.Event(seq=seq, cursor=f"{self.term}-{seq}", id=event_id, kind="message", author="a", ts=1, data=1)
             self.log.append(known)
-            for wire in self.fast_transport.values():
+            for wire in self.connections.values():
                 if wire.sent is not None:
                     self._serve(wire)
         return known
@@ -102,7 +102,7 @@ class SmallWorld:
         del self.log[len(self.log) - min(lost, len(self.log)) :]
         self.forgotten = min(self.forgotten, len(self.log))
         self.term += 1
-        for wire in self.fast_transport.values():
+        for wire in self.connections.values():
             if wire.sent is not None and wire.sent > len(self.log):
                 wire.sent = len(self.log)
                 wire.down.append(self._reset(wire.sent))
@@ -176,22 +176,22 @@ class SmallWorld:
         self.feed(Publish(frames.PublishFrame(ref=event_id, id=event_id, kind="message", data=msgspec.Raw(b"1"))))
 
     def open(self, number: int) -> None:
-        wire = self.fast_transport[number]
+        wire = self.connections[number]
         wire.is_open = True
         self.feed(Opened(number))
         if wire.transport == "sse":
             self._attach(wire, wire.after)
 
     def bring(self, number: int) -> None:
-        self.feed(Received(number, self.fast_transport[number].down.popleft()))
+        self.feed(Received(number, self.connections[number].down.popleft()))
 
     def cut(self, number: int, code: int = 1006) -> None:
-        del self.fast_transport[number]
+        del self.connections[number]
         self.feed(ConnectionClosed(number, code))
 
     def be_away(self) -> None:
         """So long that the session has forgotten the ids of all events."""
-        for number in list(self.fast_transport):
+        for number in list(self.connections):
             self.cut(number)
         self.forgotten = len(self.log)
 
@@ -219,7 +219,7 @@ class SmallWorld:
         raise AssertionError(f"the world does not settle down: {self.machine.phase}")
 
     def _move_anything(self) -> bool:
-        for number, wire in list(self.fast_transport.items()):
+        for number, wire in list(self.connections.items()):
             if not wire.is_open:
                 self.open(number)
             elif wire.up:

@@ -23,14 +23,14 @@ scripts = st.lists(st.tuples(st.sampled_from(MOVES), st.integers(0, 7)), min_siz
 
 
 def one_of(world: SmallWorld, choice: int, *, is_open: bool) -> int | None:
-    numbers = [number for number, wire in world.fast_transport.items() if wire.is_open is is_open]
+    numbers = [number for number, wire in world.connections.items() if wire.is_open is is_open]
     return numbers[choice % len(numbers)] if numbers else None
 
 
 def move(world: SmallWorld, name: str, choice: int) -> None:
     """Do one thing, if it can be done."""
     number = one_of(world, choice, is_open=name not in ("open", "cut while opening"))
-    wire = world.fast_transport[number] if number is not None else None
+    wire = world.connections[number] if number is not None else None
     match name:
         case "publish":
             world.publish(f"mine{len(world.offered)}")
