@@ -18,8 +18,8 @@ class Servers:
 
     def __init__(self, clock: TestClock) -> None:
         self.old, self.new = (MemoryServer(clock, random.Random(seed)) for seed in (1, 2))
-        self.authenticator = BehindTheTimes(self.old, self.new)
-        self.replica = TestReplica(self.authenticator, clock, "r0")
+        self.store = BehindTheTimes(self.old, self.new)
+        self.replica = TestReplica(self.store, clock, "r0")
 
     def take_over(self) -> None:
         self.new.fail_over(self.old.snapshot())
@@ -53,7 +53,7 @@ async def test_a_cursor_that_the_old_server_does_not_know_is_honoured_by_the_new
         at.take_over()
         after = await published(at.new, "after")
         _, port = await at.replica.attached(ask=AttachRequest(KEY, after=after))
-        assert at.authenticator.is_sure
+        assert at.store.is_sure
         assert not port.of("session.reset")
         assert port.of("session.restored")[0]["resumed_at"] == after
 
@@ -72,6 +72,6 @@ async def test_what_the_new_server_has_lost_is_told() -> None:
         make(at.old)
         at.take_over()
         after = await published(at.old, "lost")
-        at.authenticator.turn()
+        at.store.turn()
         _, port = await at.replica.attached(ask=AttachRequest(KEY, after=after))
         assert [reset["reason"] for reset in port.of("session.reset")] == ["rolled_back"]

@@ -64,9 +64,9 @@ class LossyServer(MemoryServer):
 class Polled:
     """One replica with its routes, as ann asks them."""
 
-    def __init__(self, server: LossyServer, clock: TestClock, authenticator: MemoryStore | None = None) -> None:
+    def __init__(self, server: LossyServer, clock: TestClock, store: MemoryStore | None = None) -> None:
         self.server = server
-        self.replica = TestReplica(authenticator or server, clock, "r0")
+        self.replica = TestReplica(store or server, clock, "r0")
         context = Dependencies(self.replica.layer, random.Random(7))
         self._routes = EventRoutes(context, StreamOptions(outbox_bytes_max=1 << 16, max_s=60.0, poll_s_max=WAIT_S))
 
