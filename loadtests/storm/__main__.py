@@ -24,7 +24,9 @@ from loadtests.bench.store import Redis, find_redis
 from loadtests.results import origin, write
 from loadtests.storm.storm import P99_RATIO_MAX, Storm, storms
 
-from anypod.hub.config import Arrivals
+from anypod.devcluster.ports import LOOPBACK
+from anypod.replica import hub_options
+from anypod.settings import Settings
 
 STORMS: Final = 5  # an odd number; during one of them or two the machine may have something else to do
 
@@ -60,7 +62,7 @@ def _step_forward() -> None:
 
 def measure(program: Path, clients: int, count: int) -> list[Storm]:
     """A replica of its own on a core of its own; publishers, clients and the store share another."""
-    cores, arrivals = choose_cores(), Arrivals()
+    cores, arrivals = choose_cores(), hub_options(Settings(dev=True, host=LOOPBACK)).arrivals
     limits = (arrivals.accepts_per_s, arrivals.resumes_per_s, arrivals.fresh_per_s, arrivals.tenant_per_s, arrivals.subject_per_s)
     with tempfile.TemporaryDirectory(prefix="anypod-storm-") as folder, pinned_to(cores.client):
         store = Redis(program, Path(folder), cores.client)

@@ -17,6 +17,7 @@ import uvloop
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
+from tests.support.options import options as options_of
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -25,7 +26,6 @@ from anypod.auth import Principal, Verifier
 from anypod.clock import SystemClock
 from anypod.core.frames import ConnectionLimits
 from anypod.core.identity import Subject, TenantId
-from anypod.hub.config import HubOptions
 from anypod.hub.layer import SessionLayer
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.telemetry import Metrics
@@ -86,7 +86,7 @@ def echo_desk() -> SessionLayer:
     """A session layer whose sessions nobody attaches to."""
     clock, rng, metrics = SystemClock(), Random(0), Metrics()
     limits = ConnectionLimits(frame_bytes=MESSAGE_BYTES_MAX, publish_per_s=1 << 20, data_bytes=MESSAGE_BYTES_MAX)
-    options = HubOptions(replica="echo", classes={}, heartbeat_ms=25_000, silence_ms=55_000, limits=limits)
+    options = options_of("echo", classes={}, heartbeat_ms=25_000, silence_ms=55_000, limits=limits)
     verifier = Verifier(clock, audience="anypod", algorithms=(), secrets=None, key_sets=())
     return SessionLayer(MemoryStore(MemoryServer(clock, rng)), clock, rng, metrics, options, verify=verifier.verify)
 

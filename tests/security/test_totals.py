@@ -10,6 +10,7 @@ import pytest
 from starlette.requests import Request
 from tests.fast_transport.raw import INIT, RawClient, said, sent, upgrade
 from tests.fast_transport.served import Served, served
+from tests.support.options import arrivals as arrivals_of
 from tests.support.waiting import until
 from tests.unit.hub.kit import publish, replicas
 from websockets.frames import Opcode
@@ -19,7 +20,6 @@ from anypod.api.events import LIST_BYTES_MAX
 from anypod.core.byte_budget import ByteBudget
 from anypod.core.errors import AnypodError
 from anypod.core.outbox import OUTBOX_TOTAL_BYTES_MAX
-from anypod.hub.config import Arrivals
 from anypod.hub.layer import EARLY_TOTAL_BYTES_MAX
 from anypod.transport.fast.websocket import UNFINISHED_BYTES_MAX, WebSocketProtocol
 
@@ -102,7 +102,7 @@ async def test_a_replay_that_is_not_read(transport: str, kind: str) -> None:
 
 async def test_frames_that_come_before_the_session_is_open() -> None:
     one, _ = told("frames before the session is open")
-    async with replicas(arrivals=Arrivals(fresh_per_s=3)) as (_, _, (here,)):
+    async with replicas(arrivals=arrivals_of(fresh_per_s=3)) as (_, _, (here,)):
         await here.attached()
         early = [here.peer("bob") for _ in range(3)]
         for peer, _ in early:

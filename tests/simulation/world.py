@@ -21,6 +21,7 @@ from tests.simulation.network import GRAIN_S, Line
 from tests.simulation.oracle import Violation, explain, judge
 from tests.simulation.replica import Parts, Replica, SimulatedClock, principal_of
 from tests.simulation.tabs import Signal, Tab, problems_of
+from tests.support.options import options as options_of
 
 from anypod.client.machine.commands import Open
 from anypod.core.errors import unavailable
@@ -240,8 +241,14 @@ def _options(rng: random.Random) -> Callable[[str], HubOptions]:
     tail_bytes_max, linger_s = rng.choice((1_500, 1 << 20)), rng.choice((1.0, 30.0))
 
     def options(name: str) -> HubOptions:
-        return HubOptions(
-            name, {"chat": session_class}, HEARTBEAT_MS, SILENCE_MS, tail_bytes_max=tail_bytes_max, unwritable_s_max=8.0, linger_s=linger_s
+        return options_of(
+            name,
+            classes={"chat": session_class},
+            heartbeat_ms=HEARTBEAT_MS,
+            silence_ms=SILENCE_MS,
+            tail_bytes_max=tail_bytes_max,
+            unwritable_s_max=8.0,
+            linger_s=linger_s,
         )
 
     return options

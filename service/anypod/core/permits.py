@@ -56,9 +56,9 @@ class Allowance:
 class Allowances:
     """`connections_max`: of all at one replica."""
 
-    subject: Allowance = Allowance(2_000, 16 << 20, 1_000, 512 << 20)
-    tenant: Allowance = Allowance(10_000, 64 << 20, 10_000, 16 << 30)
-    connections_max: int = 20_000
+    subject: Allowance
+    tenant: Allowance
+    connections_max: int
 
 
 @dataclass(frozen=True, slots=True)

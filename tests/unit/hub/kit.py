@@ -5,8 +5,10 @@ import json
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from tests.support.options import options as options_of
 
 from anypod.auth import RIGHTS_BY_DEFAULT, Principal
 from anypod.core.errors import AnypodError
@@ -14,7 +16,6 @@ from anypod.core.event import is_binary
 from anypod.core.identity import SessionId, SessionKey, Subject, TenantId
 from anypod.hub.attach_request import AttachRequest
 from anypod.hub.client_connection import ClientConnection
-from anypod.hub.config import HubOptions
 from anypod.hub.delivery import Batch
 from anypod.hub.layer import SessionLayer
 from anypod.hub.session import Subscriber
@@ -135,9 +136,8 @@ class TestReplica:
         self.clock = clock
         self.metrics = Metrics()
         self.store = server if isinstance(server, MemoryStore) else MemoryStore(server)
-        plain = HubOptions(name, {"chat": CHAT}, heartbeat_ms=25_000, silence_ms=55_000)
-        options_of_all = replace(plain, **options)
-        self.layer = SessionLayer(self.store, clock, random.Random(name), self.metrics, options_of_all, verify=self._verify)
+        given = {"classes": {"chat": CHAT}, "heartbeat_ms": 25_000, "silence_ms": 55_000, **options}
+        self.layer = SessionLayer(self.store, clock, random.Random(name), self.metrics, options_of(name, **given), verify=self._verify)
         self.hub, self.presence, self.attachments = self.layer.hub, self.layer.presence, self.layer.attachments
         self.publisher, self.housekeeping = self.layer.publisher, self.layer.housekeeping
 

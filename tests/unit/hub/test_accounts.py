@@ -4,20 +4,21 @@ import asyncio
 import json
 
 import pytest
+from tests.support.options import CONNECTIONS_MAX
+from tests.support.options import arrivals as arrivals_of
 from tests.unit.hub.kit import KEY, TestClock, publish, replicas, until, who
 
 from anypod.core.errors import AnypodError
 from anypod.core.permits import REFUSAL_S_MAX, Allowance, Allowances
 from anypod.hub.accounts import REQUESTS_AT_ONCE, REQUESTS_WAITING_MAX, Accounts
 from anypod.hub.attach_request import AttachRequest
-from anypod.hub.config import Arrivals
 
 PLENTY = Allowance(1_000_000, 1 << 30, 1_000, 1 << 30)
 
 
 def of_subject(**narrow: int) -> Allowances:
     fields = {"permits_per_s": 1_000_000, "read_bytes_per_s": 1 << 30, "connections_max": 1_000, "stored_bytes_max": 1 << 30} | narrow
-    return Allowances(subject=Allowance(**fields), tenant=PLENTY)
+    return Allowances(subject=Allowance(**fields), tenant=PLENTY, connections_max=CONNECTIONS_MAX)
 
 
 async def test_a_subject_without_permits_is_refused_and_not_read_from() -> None:
@@ -63,7 +64,7 @@ async def test_every_frame_takes_permits(frame: dict[str, object], cost: int) ->
 
 
 async def test_a_tenant_is_limited_whatever_its_subjects_are_called() -> None:
-    narrow = Allowances(subject=PLENTY, tenant=Allowance(10, 1 << 30, 100, 1 << 30))
+    narrow = Allowances(subject=PLENTY, tenant=Allowance(10, 1 << 30, 100, 1 << 30), connections_max=CONNECTIONS_MAX)
     async with replicas(allowances=narrow) as (_, _, (here,)):
         ports = []
         for number in range(12):
@@ -133,8 +134,10 @@ async def test_few_requests_of_a_subject_are_worked_on_at_once_and_few_more_wait
 
 
 def accounts_of(subject_per_s: float, recent_max: int = 10) -> Accounts:
-    arrivals = Arrivals(tenant_per_s=1_000_000, subject_per_s=subject_per_s)
-    return Accounts(Allowances(subject=PLENTY, tenant=PLENTY), TestClock(), arrivals, recent_max=recent_max)
+    arrivals = arrivals_of(tenant_per_s=1_000_000, subject_per_s=subject_per_s)
+    return Accounts(
+        Allowances(subject=PLENTY, tenant=PLENTY, connections_max=CONNECTIONS_MAX), TestClock(), arrivals, recent_max=recent_max
+    )
 
 
 def test_each_subject_has_an_account_of_its_own_and_keeps_it() -> None:

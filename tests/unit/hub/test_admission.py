@@ -3,14 +3,14 @@
 import asyncio
 
 import pytest
+from tests.support.options import arrivals as arrivals_of
 from tests.unit.hub.kit import KEY, RememberingPort, TestReplica, publish, replicas, until, who
 
 from anypod.core.errors import AnypodError
 from anypod.hub.admission import HINT_S_MAX, LAG_S_MAX, SLOW_APPEND_S
 from anypod.hub.attach_request import AttachRequest
-from anypod.hub.config import Arrivals
 
-FEW = Arrivals(resumes_per_s=10)
+FEW = arrivals_of(resumes_per_s=10)
 AT_ONCE = 1
 WAITING = 15  # those of the next second and a half
 
@@ -71,7 +71,7 @@ async def test_who_leaves_while_waiting_is_not_attached() -> None:
 
 
 async def test_one_subject_does_not_use_up_what_all_have() -> None:
-    async with replicas(arrivals=Arrivals(subject_per_s=2)) as (_, _, (here,)):
+    async with replicas(arrivals=arrivals_of(subject_per_s=2)) as (_, _, (here,)):
         for _ in range(4):
             here.attachments.check_room(who("bob"))
         with pytest.raises(AnypodError) as refusal:
@@ -82,7 +82,7 @@ async def test_one_subject_does_not_use_up_what_all_have() -> None:
 
 
 async def test_refusals_have_a_budget_of_their_own_and_beyond_it_connections_are_cut_late() -> None:
-    async with replicas(arrivals=Arrivals(refused_per_s=2)) as (_, clock, (here,)):
+    async with replicas(arrivals=arrivals_of(refused_per_s=2)) as (_, clock, (here,)):
         told, cut = [], []
         for number in range(8):
             here.attachments.admission.refuse(lambda number=number: told.append(number), lambda number=number: cut.append(number))  # type: ignore[misc]
@@ -118,7 +118,7 @@ async def test_publishers_are_served_while_arrivals_wait() -> None:
 
 
 async def test_a_row_of_polls_needs_no_permits() -> None:
-    async with replicas(arrivals=Arrivals(resumes_per_s=1, fresh_per_s=1, subject_per_s=1)) as (_, _, (here,)):
+    async with replicas(arrivals=arrivals_of(resumes_per_s=1, fresh_per_s=1, subject_per_s=1)) as (_, _, (here,)):
         await here.attached()
         for _ in range(20):
             polling, port = here.peer("bob")

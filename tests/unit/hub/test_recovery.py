@@ -1,9 +1,9 @@
 """What was missed is read as seldom as can be, and a slow reader reads on from the log."""
 
+from tests.support.options import arrivals as arrivals_of
 from tests.unit.hub.kit import KEY, publish, replicas, until
 
 from anypod.hub.attach_request import AttachRequest
-from anypod.hub.config import Arrivals
 
 
 async def test_a_resume_from_the_tail_is_one_delivery_that_everybody_from_there_shares() -> None:
@@ -21,7 +21,7 @@ async def test_a_resume_from_the_tail_is_one_delivery_that_everybody_from_there_
 
 
 async def test_a_recovery_is_measured_from_the_arrival_to_the_end_of_the_replay() -> None:
-    async with replicas(arrivals=Arrivals(resumes_per_s=1)) as (_, clock, (here,)):
+    async with replicas(arrivals=arrivals_of(resumes_per_s=1)) as (_, clock, (here,)):
         recoveries = here.metrics.recovery_seconds
         peer, port = await here.attached()
         peer.receive(publish("a"))

@@ -1,6 +1,7 @@
 """An owner that has stored as many bytes as it may publishes nothing more, wherever it is published, until it deletes."""
 
 import pytest
+from tests.support.options import CONNECTIONS_MAX
 from tests.unit.hub.kit import CHAT, KEY, TestReplica, replicas, until
 
 from anypod.core.errors import AnypodError
@@ -12,7 +13,9 @@ from anypod.store import Creation, Patch
 
 ANN = Subject("ann")
 OTHER = SessionKey(TenantId("acme"), SessionId("s2"))
-NARROW = Allowances(subject=Allowance(1_000, 1 << 20, 10, 10_000), tenant=Allowance(1_000, 1 << 20, 10, 1 << 30))
+NARROW = Allowances(
+    subject=Allowance(1_000, 1 << 20, 10, 10_000), tenant=Allowance(1_000, 1 << 20, 10, 1 << 30), connections_max=CONNECTIONS_MAX
+)
 
 
 async def publish(replica: TestReplica, key: SessionKey, name: str) -> None:
