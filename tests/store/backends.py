@@ -5,13 +5,14 @@ import random
 from abc import ABC, abstractmethod
 
 from tests.store.kit import Ear, append, event
+from tests.support.options import redis_options_of
 from tests.support.redis_clusters import Cluster
 from tests.support.redis_servers import RedisServer
 
 from anypod.clock import SystemClock, system_random
 from anypod.core.identity import SessionKey
 from anypod.memory_store import MemoryServer, MemoryStore
-from anypod.redis_store import RedisOptions, RedisStore
+from anypod.redis_store import RedisStore
 from anypod.store import Sink, Store
 
 
@@ -96,7 +97,7 @@ class RedisBackend(Backend):
         self.prefix = prefix
 
     def _make(self, wait_s: float) -> Store:
-        options = RedisOptions(self.url, self.prefix, append_wait_s=wait_s)
+        options = redis_options_of(self.url, prefix=self.prefix, append_wait_s=wait_s)
         return RedisStore(options, SystemClock(), system_random())
 
     def cut_feeds(self) -> None:

@@ -14,12 +14,13 @@ from tests.store.kit import (
     send,
     seq_of,
 )
+from tests.support.options import redis_options_of
 from tests.support.redis_servers import RedisServer
 
 from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey
-from anypod.redis_store import RedisOptions, RedisStore
+from anypod.redis_store import RedisStore
 from anypod.store import Store
 
 # Silence is soon noticed; and a link is made anew well before whoever reads gives up.
@@ -28,7 +29,7 @@ BRISK: dict[str, Any] = {"probe_s": 0.1, "probe_limit_s": 0.8, "reply_s": 0.8, "
 
 @asynccontextmanager
 async def opened(url: str, ear: Ear | None = None, **options: Any) -> AsyncIterator[RedisStore]:
-    store = RedisStore(RedisOptions(url, **options), SystemClock(), system_random())
+    store = RedisStore(redis_options_of(url, **options), SystemClock(), system_random())
     await store.open(ear or Ear())
     try:
         yield store

@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 from tests.store.kit import Ear, append, create, event, ids_of, send
 from tests.store.redis_kit import BRISK, calls_of, holds, opened
+from tests.support.options import redis_options_of
 from tests.support.redis_clusters import Cluster, ClusterNode, cluster, is_whole
 from tests.support.redis_servers import binary_of
 from tests.support.tcp_proxy import between
@@ -15,7 +16,7 @@ from tests.support.waiting import until, wait_for
 from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
 from anypod.core.identity import SessionKey, partition
-from anypod.redis_store import RedisOptions, RedisStore
+from anypod.redis_store import RedisStore
 from anypod.redis_store.topology.cluster import Owners, partition_slots
 from anypod.redis_store.topology.topology import topology_of
 from anypod.redis_store.url import Deployment
@@ -59,7 +60,7 @@ async def test_a_node_that_falls_silent_is_noticed_by_the_probes_alone(kind: Any
         with cluster(kind, tmp_path, options=lambda number: ("--cluster-announce-port", str(proxy.port)) if number == 0 else ()) as nodes:
             proxy.target = nodes.primaries[0].port
             url = f"redis+cluster://127.0.0.1:{nodes.primaries[1].port}"
-            store = RedisStore(RedisOptions(url, **BRISK), SystemClock(), system_random(), metrics)
+            store = RedisStore(redis_options_of(url, **BRISK), SystemClock(), system_random(), metrics)
             await store.open(ear)
             there, elsewhere = await session_of(store, 0), await session_of(store, 1)
             await asyncio.gather(store.subscribe(there), store.subscribe(elsewhere))
@@ -126,7 +127,7 @@ def lines(node: ClusterNode) -> int:
 
 async def test_a_new_map_that_could_not_be_carried_out_is_tried_again(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     with cluster("valkey", tmp_path) as nodes:
-        options = RedisOptions(nodes.url)
+        options = redis_options_of(nodes.url)
         topology = topology_of(Deployment.parse(options), options, SystemClock())
         before, told = await topology.owners(), list[Owners]()
 

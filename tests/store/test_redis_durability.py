@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 from tests.store.kit import Ear, append, create, event, ids_of, patch, refused_call, send
 from tests.store.redis_kit import BRISK, calls_of, check_exactly_once, holds, opened, stream
+from tests.support.options import redis_options_of
 from tests.support.redis_clusters import QUICK_SYNC, role
 from tests.support.redis_servers import RedisServer, running
 from tests.support.tcp_proxy import between
@@ -17,7 +18,7 @@ from tests.support.waiting import until, wait_for
 
 from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
-from anypod.redis_store import RedisOptions, RedisStore
+from anypod.redis_store import RedisStore
 from anypod.telemetry import Metrics
 
 KINDS = ["valkey", "redis", "redis8"]
@@ -116,7 +117,7 @@ async def test_the_deadline_of_an_append_holds_while_it_waits(pair: Pair) -> Non
 
 async def test_what_is_refused_for_good_is_told_and_what_was_not_durable_is_counted(pair: Pair) -> None:
     metrics = Metrics()
-    store = RedisStore(RedisOptions(pair.primary.url, **replicated()), SystemClock(), system_random(), metrics)
+    store = RedisStore(redis_options_of(pair.primary.url, **replicated()), SystemClock(), system_random(), metrics)
     await store.open(Ear())
     try:
         key = await create(store)
@@ -190,7 +191,7 @@ async def is_durable(store: RedisStore, key: Any, name: str) -> bool:
 @pytest.mark.parametrize(("kind", "options"), [("redis", ()), ("valkey", ("--appendonly", "no")), ("redis8", ("--appendonly", "no"))])
 async def test_fsynced_is_refused_at_the_start_where_it_cannot_be_had(kind: Any, options: tuple[str, ...], tmp_path: Path) -> None:
     with running(kind, tmp_path, *options) as server:
-        store = RedisStore(RedisOptions(server.url, durability="fsynced"), SystemClock(), system_random())
+        store = RedisStore(redis_options_of(server.url, durability="fsynced"), SystemClock(), system_random())
         with pytest.raises(AnypodError, match=r"cannot promise durability fsynced .* needs Redis 7.2 or Valkey 8 with appendonly yes"):
             await store.open(Ear())
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from tests.store.kit import Ear, append, create, event, ids_of, send
 from tests.store.redis_kit import calls_of, opened
+from tests.support.options import redis_options_of
 from tests.support.redis_clusters import NAME, STALL_MS, Watched, role, wait_for, watched
 from tests.support.redis_servers import free_port
 
 from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
-from anypod.redis_store import RedisOptions, RedisStore
+from anypod.redis_store import RedisStore
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.topology.sentinel import ASK_S, BEHIND_S_MAX, Sentinels
 from anypod.redis_store.url import Deployment
@@ -108,7 +109,7 @@ async def test_a_primary_that_changes_places_in_order_is_followed(tmp_path: Path
 async def test_all_connections_leave_an_old_primary_together(tmp_path: Path) -> None:
     """Otherwise one may still read there what another has written elsewhere."""
     with watched("redis", tmp_path) as servers:
-        options = RedisOptions(servers.url)
+        options = redis_options_of(servers.url)
         place = Sentinels(Deployment.parse(options), options, SystemClock())
         address = await place.find()
         one, another = asyncio.Event(), asyncio.Event()
@@ -137,7 +138,7 @@ class SteppedClock(SystemClock):
 async def test_sentinels_that_have_not_heard_of_a_failover_yet_lead_nobody_back(tmp_path: Path) -> None:
     with watched("redis", tmp_path) as servers:
         old, (leader, *others) = servers.primary(), servers.sentinels
-        clock, options = SteppedClock(), RedisOptions(servers.url)
+        clock, options = SteppedClock(), redis_options_of(servers.url)
         place = Sentinels(Deployment.parse(options), options, clock)
         before = await place.find()
         leader.command("SENTINEL", "FAILOVER", NAME)
@@ -176,7 +177,7 @@ async def test_an_old_primary_that_is_connected_to_once_more_is_not_written_to(t
     """It still says that it is the primary, and so does the answer of a moment ago."""
     with watched("redis", tmp_path) as servers:
         old = servers.primary()
-        store = RedisStore(RedisOptions(servers.url), SlowClock(), system_random())
+        store = RedisStore(redis_options_of(servers.url), SlowClock(), system_random())
         await store.open(Ear())
         key = await create(store)
         assert old.command("WAIT", 1, 1_000) == 1
@@ -199,7 +200,7 @@ class LongBetweenQuestions(SystemClock):
 async def test_what_is_read_after_a_confirmation_is_of_the_new_primary(tmp_path: Path) -> None:
     with watched("redis", tmp_path) as servers:
         old = servers.primary()
-        store = RedisStore(RedisOptions(servers.url), LongBetweenQuestions(), system_random())
+        store = RedisStore(redis_options_of(servers.url), LongBetweenQuestions(), system_random())
         await store.open(Ear())
         key = await create(store)
         await append(store, key, event("before"))

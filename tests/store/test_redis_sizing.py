@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from tests.store.kit import append, create, delta, event
 from tests.store.redis_kit import opened
+from tests.support.options import redis_options_of
 from tests.support.redis_servers import running
 
 from anypod.clock import SystemClock
-from anypod.redis_store import RedisOptions, survey
+from anypod.redis_store import survey
 
 
 @pytest.mark.parametrize("kind", ["valkey", "redis"])
@@ -29,7 +30,7 @@ async def test_the_model_tells_what_sessions_take_within_its_tolerance(
                     await append(store, key, event(f"e{number:021}", "x" * text))
                 for number in range(deltas):
                     await append(store, key, delta(f"d{number:021}", "part"))
-        found = await survey(RedisOptions(server.url), SystemClock())
+        found = await survey(redis_options_of(server.url), SystemClock())
     print(found, f"{found.off:.0%}")
     assert found.sessions == 3
     assert found.is_within, f"off by {found.off:.0%}: {found}"

@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 from tests.store.kit import Ear, append, create, event
+from tests.support.options import redis_options_of
 from tests.support.redis_servers import RedisServer, free_port, running
 
 from anypod.clock import SystemClock, system_random
 from anypod.core.errors import AnypodError
-from anypod.redis_store import RedisOptions, RedisStore
+from anypod.redis_store import RedisStore
 from anypod.redis_store.preflight import check_server
 from anypod.redis_store.url import Deployment, Endpoint
 from anypod.redis_store.wire.handshake import check_primary, dial
@@ -18,7 +19,7 @@ KINDS = ["valkey", "redis"]
 
 
 def store_at(url: str, **options: Any) -> RedisStore:
-    return RedisStore(RedisOptions(url, **options), SystemClock(), system_random())
+    return RedisStore(redis_options_of(url, **options), SystemClock(), system_random())
 
 
 async def refusal(url: str, **options: Any) -> str:
@@ -90,7 +91,7 @@ async def test_a_replica_is_refused_because_it_cannot_be_written(kind: Any, tmp_
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_connection_asks_the_server_itself_whether_it_is_the_primary(kind: Any, tmp_path: Path) -> None:
     with running(kind, tmp_path) as server:
-        options = RedisOptions(server.url)
+        options = redis_options_of(server.url)
         connection = await dial(Deployment.parse(options).address(Endpoint(server.host, server.port)), options, lambda: None)
         await check_primary(connection)
         server.command("REPLICAOF", "127.0.0.1", 1)

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from anypod.hub.config import Arrivals, HubOptions
-from anypod.replica import hub_options
+from anypod.redis_store import RedisOptions
+from anypod.replica import hub_options, redis_options
 from anypod.settings import Settings
 
-DEFAULTS: Final = hub_options(Settings(store="memory", dev=True, host="127.0.0.1"))
+SETTINGS: Final = Settings(store="memory", dev=True, host="127.0.0.1")
+DEFAULTS: Final = hub_options(SETTINGS)
 CONNECTIONS_MAX: Final = DEFAULTS.allowances.connections_max
 
 
@@ -20,3 +22,7 @@ def options(replica: str, **changes: Any) -> HubOptions:
 
 def arrivals(**changes: float) -> Arrivals:
     return replace(DEFAULTS.arrivals, **changes)
+
+
+def redis_options_of(url: str, **changes: Any) -> RedisOptions:
+    return replace(redis_options(SETTINGS), url=url, url_now=None, sentinel_password_now=None, **changes)

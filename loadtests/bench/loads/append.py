@@ -21,11 +21,13 @@ from anypod.clock import SystemClock
 from anypod.core.event import Draft, author_json, complete, draft
 from anypod.core.identity import SessionId, SessionKey, Subject
 from anypod.devcluster.ports import LOOPBACK
-from anypod.redis_store import RedisOptions, RedisStore
+from anypod.redis_store import RedisStore
 from anypod.redis_store.functions import FunctionLibrary
 from anypod.redis_store.keys import Keyspace, random_tags
 from anypod.redis_store.log.append_codec import AppendCalls
 from anypod.redis_store.wire.connection import pack
+from anypod.replica import redis_options
+from anypod.settings import Settings
 from anypod.store import Creation, SessionClass
 
 PIPELINED: Final = 64  # calls in one write, as a busy replica sends them
@@ -56,13 +58,17 @@ async def create_sessions(store: Redis, sessions: int) -> Sequence[SessionKey]:
     run, rng = os.urandom(4).hex(), random.SystemRandom()
     keys = [SessionKey(TENANT, SessionId(f"{run}-{i}")) for i in range(sessions)]
     session_class = SessionClass("bench", ttl_ms=TTL_MS, live_ms=30_000, events_max=EVENTS_MAX)
-    authenticator = RedisStore(RedisOptions(url=f"redis://{LOOPBACK}:{store.port}/0", prefix=PREFIX), SystemClock(), rng)
-    await authenticator.open(Deaf())
+    store_of_row = RedisStore(
+        redis_options(Settings(dev=True, host=LOOPBACK, redis_url=f"redis://{LOOPBACK}:{store.port}/0", key_prefix=PREFIX)),
+        SystemClock(),
+        rng,
+    )
+    await store_of_row.open(Deaf())
     try:
         for key in keys:
-            await authenticator.create(Creation(key, OWNER, session_class, epoch=run + "00", sessions_max=SESSIONS_MAX))
+            await store_of_row.create(Creation(key, OWNER, session_class, epoch=run + "00", sessions_max=SESSIONS_MAX))
     finally:
-        await authenticator.close()
+        await store_of_row.close()
     return keys
 
 

@@ -10,25 +10,28 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class RedisOptions:
-    """`url`: redis://, redis+sentinel:// or redis+cluster://, or rediss for TLS, see `redis_store.url`. Times in seconds."""
+    """`url`: redis://, redis+sentinel:// or redis+cluster://, or rediss for TLS, see `redis_store.url`. Times in seconds.
+
+    What the settings say has its default there, and none here.
+    """
 
     url: str = field(repr=False)  # it may hold a password
-    prefix: str = "anypod"  # of every key and channel
+    prefix: str  # of every key and channel
+    incarnation: Literal["info", "process"]  # see `scripts/base.lua`; all replicas must say the same
+    durability: Literal["logged", "replicated", "fsynced"]  # what of Redis an acknowledged append survives
+    durability_replicas: int | None  # how many replicas of Redis must have it: None: 1 with replicated, 0 with fsynced
+    durability_wait_ms: int  # less than a probe may take, which stands behind a wait
+    append_wait_s: float  # an append waits this long for the server to come back: about one failover
+    appends_max: int  # appends without an answer; a further one is `overloaded`
+    append_bytes_max: int  # and their bytes
     url_now: Callable[[], str] | None = field(default=None, repr=False)  # asked for each connection: its user and password count
     sentinel_password: str | None = field(default=None, repr=False)  # of the Sentinels, which have users of their own
     sentinel_password_now: Callable[[], str | None] | None = field(default=None, repr=False)  # the same
     tls_ca_file: str | None = None  # None: the system's authorities
     tls_cert_file: str | None = None  # what we show to a server that asks for a certificate
     tls_key_file: str | None = None  # None: the key is in the same file
-    incarnation: Literal["info", "process"] = "info"  # see `scripts/base.lua`; all replicas must say the same
-    durability: Literal["logged", "replicated", "fsynced"] = "logged"  # what of Redis an acknowledged append survives
-    durability_replicas: int | None = None  # how many replicas of Redis must have it: None: 1 with replicated, 0 with fsynced
-    durability_wait_ms: int = 1_500  # less than a probe may take, which stands behind a wait
     connect_s: float = 2.0  # a connection that takes longer is tried again
     reply_s: float = 2.0  # silence for this long after a request: the connection is dead
-    append_wait_s: float = 5.0  # an append waits this long for the server to come back: about one failover
-    appends_max: int = 10_000  # appends without an answer; a further one is `overloaded`
-    append_bytes_max: int = 64 << 20  # and their bytes
     probe_s: float = 2.0  # between two probes of the feed
     probe_limit_s: float = 2.0  # a probe not heard for this long: the feed is dead
     backoff_s_min: float = 0.05  # between two attempts to connect, doubled at each failure

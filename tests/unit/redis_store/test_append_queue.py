@@ -8,11 +8,11 @@ from typing import Any
 
 import hiredis
 from tests.store.kit import event, fresh_key
+from tests.support.options import redis_options_of
 from tests.support.redis_servers import free_port
 
 from anypod.clock import SystemClock
 from anypod.core.identity import SessionKey
-from anypod.redis_store import RedisOptions
 from anypod.redis_store.functions import FunctionLibrary
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.log.append_codec import AppendCalls
@@ -65,7 +65,7 @@ async def serving() -> AsyncIterator[tuple[Server, AppendQueue]]:
     """A server, and a writer that is connected to it."""
     server, numbers = Server(), count(1_000_000_000)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", server.port)
-    options = RedisOptions(f"redis://127.0.0.1:{server.port}")
+    options = redis_options_of(f"redis://127.0.0.1:{server.port}")
     calls = AppendCalls(FunctionLibrary(), numbers)
     writer = AppendQueue(options, SystemClock(), Keyspace("anypod"), calls, nonces=numbers, metrics=Metrics(), on_moved=lambda: None)
     _, connection = await asyncio.get_running_loop().create_connection(lambda: Connection(5.0, writer.on_down), "127.0.0.1", server.port)

@@ -3,9 +3,10 @@
 from binascii import crc_hqx
 from typing import Any
 
+from tests.support.options import redis_options_of
+
 from anypod.clock import SystemClock
 from anypod.core.identity import PARTITIONS, SessionId, SessionKey, TenantId, partition
-from anypod.redis_store.config import RedisOptions
 from anypod.redis_store.keys import Keyspace
 from anypod.redis_store.topology.cluster import Claim, ClusterTopology, newest, partition_of, partition_slots, read_view
 from anypod.redis_store.url import Deployment, Endpoint
@@ -71,7 +72,7 @@ def test_the_partition_of_a_name_is_that_of_its_session() -> None:
 
 
 async def test_when_no_node_answers_the_owners_stay_who_they_were() -> None:
-    options = RedisOptions("redis+cluster://a:1,b:2")
+    options = redis_options_of("redis+cluster://a:1,b:2")
     topology = ClusterTopology(Deployment.parse(options), options, SystemClock())
     topology._take([[Claim(True, 1, A)] * PARTITIONS])
     topology._take([])

@@ -2,8 +2,8 @@
 
 import pytest
 from pydantic import ValidationError
+from tests.support.options import redis_options_of
 
-from anypod.redis_store import RedisOptions
 from anypod.redis_store.log.durability import wait_of
 from anypod.redis_store.wire.connection import LOST, Reply
 from anypod.redis_store.wire.errors import UNCONFIRMED, is_moving, is_passing
@@ -17,7 +17,7 @@ SECRET = "x" * 32
     [(None, 0, False), (None, 1, True), (2, 1, False), (2, 3, True), (1, LOST, False), (1, [1, 1], False)],
 )
 def test_replicated_counts_the_replicas_that_have_it(replicas: int | None, reply: Reply, *, is_enough: bool) -> None:
-    wait = wait_of(RedisOptions("redis://h", durability="replicated", durability_replicas=replicas))
+    wait = wait_of(redis_options_of("redis://h", durability="replicated", durability_replicas=replicas))
     assert wait is not None
     assert wait.is_enough(reply) is is_enough
 
@@ -29,13 +29,13 @@ def test_replicated_counts_the_replicas_that_have_it(replicas: int | None, reply
 def test_fsynced_asks_for_the_servers_own_disk_and_for_those_of_so_many_replicas(
     replicas: int | None, reply: Reply, *, is_enough: bool
 ) -> None:
-    wait = wait_of(RedisOptions("redis://h", durability="fsynced", durability_replicas=replicas))
+    wait = wait_of(redis_options_of("redis://h", durability="fsynced", durability_replicas=replicas))
     assert wait is not None
     assert wait.is_enough(reply) is is_enough
 
 
 def test_logged_waits_for_nothing() -> None:
-    assert wait_of(RedisOptions("redis://h")) is None
+    assert wait_of(redis_options_of("redis://h")) is None
 
 
 def test_what_is_not_durable_gives_up_no_connection_and_is_not_held() -> None:

@@ -1,14 +1,14 @@
 """The forms of a Redis URL."""
 
 import pytest
+from tests.support.options import redis_options_of
 
 from anypod.core.errors import AnypodError
-from anypod.redis_store import RedisOptions
 from anypod.redis_store.url import Deployment, Endpoint
 
 
 def parsed(url: str) -> Deployment:
-    return Deployment.parse(RedisOptions(url))
+    return Deployment.parse(redis_options_of(url))
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,6 @@ def test_user_and_password_are_for_the_servers_and_not_for_the_sentinels() -> No
 
 
 def test_no_password_is_shown() -> None:
-    options = RedisOptions("redis://:hunter2@cache", sentinel_password="hunter3")
+    options = redis_options_of("redis://:hunter2@cache", sentinel_password="hunter3")
     for text in map(repr, (options, Deployment.parse(options), parsed("redis://:hunter2@cache").address(Endpoint("a", 1)))):
         assert "hunter" not in text
