@@ -7,7 +7,7 @@ as an operation. Must not change what the server answers.
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -19,10 +19,10 @@ from anypod.core.notices import is_notice
 from anypod.memory_store import MemoryServer, MemoryStore
 from anypod.memory_store.contents import ServerContents
 from anypod.memory_store.log import Log
-from anypod.store import PAGE_BYTES_MAX, Append, Creation, Missing, Page, Results
+from anypod.store import PAGE_BYTES_MAX, Append, Creation, Member, Missing, Page, Results
 
 KEPT_MS: Final = 3_600_000  # longer than any world lives
-Operation = Literal["append", "read", "create"]
+Operation = Literal["append", "read", "create", "claim", "join"]
 
 
 @dataclass(slots=True)
@@ -70,6 +70,14 @@ class InstrumentedServer(MemoryServer):
     ) -> Page | Missing:
         self._spring("read")
         return super().read(key, after, limit=limit, fold=fold, bytes_max=bytes_max)
+
+    def claim(self, key: SessionKey, place: str) -> int:
+        self._spring("claim")
+        return super().claim(key, place)
+
+    def join(self, key: SessionKey, life: str, members: Sequence[Member]) -> None:
+        self._spring("join")
+        super().join(key, life, members)
 
     def create(self, creation: Creation) -> tuple[Page, bool]:
         self._spring("create")

@@ -5,10 +5,12 @@ Owns these deeds and how often each is drawn. Must not judge what comes of them.
 
 import random
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 from tests.simulation import faults, workload
 from tests.simulation.client_recorder import Who
+from tests.simulation.instrumented_server import Operation
 from tests.simulation.network import GRAIN_S
 from tests.simulation.tabs import Signal, Tab
 from tests.simulation.world import Deed, World, grains
@@ -83,6 +85,12 @@ def tell(world: World) -> None:
         tab.tell(world.rng.randint(1, 9))
 
 
+def ambush(world: World) -> None:
+    """The feeds are cut in the same instant as a claim or an entry: the notice of it is lost, and a second way has to make up for it."""
+    operation: Operation = world.rng.choice(("claim", "join"))
+    world.server.lie_in_wait(operation, partial(faults.cut_feeds, world))
+
+
 WEIGHTS: Final[dict[Deed, int]] = {
     load_anew: 8,
     load_all: 4,
@@ -98,6 +106,7 @@ WEIGHTS: Final[dict[Deed, int]] = {
     faults.restart: 2,
     faults.fail_over: 4,
     faults.cut_feeds: 5,
+    ambush: 10,
 }
 
 

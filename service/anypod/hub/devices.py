@@ -152,10 +152,16 @@ class Devices:
         places = [place for session, _ in sessions for place in (session.devices or {}).values() if place.number]
         for start in range(0, len(places), ASKED_MAX):
             asked = places[start : start + ASKED_MAX]
+            held = [place.number for place in asked]
             numbers = await self._store.claims([(place.session.key, place.name) for place in asked])
-            for place, number in zip(asked, numbers, strict=True):
+            for place, number, was in zip(asked, numbers, held, strict=True):
                 if place.holder is not None and 0 < place.number < number:
                     # Its ghost would have been found silent by then.
                     self._lose(place, is_certain=number - place.number > self._ghost_ms * 1_000)
+                elif place.holder is not None and number < was == place.number:
+                    # The store has lost the claim, by a failover or its age, and maybe that of a rival of which no notice came: of two
+                    # that claim again one is found to be the newer.
+                    place.number = 0
+                    self._start(place)
         for session, claim in sessions:
             session.claims_checked = claim
