@@ -19,7 +19,7 @@ TEST_S_MAX: Final = 900  # the longest is a rollout behind a balancer, with thre
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "deploy" in item.path.parts:
+        if "kubernetes" in item.path.parts:
             item.add_marker(pytest.mark.timeout(TEST_S_MAX))
 
 
